@@ -1,6 +1,7 @@
 /**
  * `npm run bench [-- preview|wav2lip|gpu]`: measures the local providers end to end and by stage on a lengthened
- * sample. `gpu` runs only when named. `npm run bench -- compare REV` compares with another revision.
+ * sample. `gpu` runs only when named. `npm run bench -- compare REV` compares with another revision,
+ * `npm run bench -- quality` jobs without and with a measured quality.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -10,7 +11,7 @@ import { benchGpu } from './bench/bench-gpu.ts';
 import { benchPreview } from './bench/bench-preview.ts';
 import { gpuToMarkdown, toMarkdown } from './bench/bench-report.ts';
 import { writeResults } from './bench/bench-results.ts';
-import { compareRevisions } from './bench/compare.ts';
+import { compareRevisions, compareScoring } from './bench/compare.ts';
 import { benchWav2Lip } from './bench/bench-wav2lip.ts';
 
 const clipSeconds = 60;
@@ -23,8 +24,9 @@ const benches: Readonly<
 };
 
 const [selected, ...rest] = process.argv.slice(2);
-const names = [...Object.keys(benches), 'compare REV'];
+const names = [...Object.keys(benches), 'compare REV', 'quality'];
 if (selected === 'compare') await compareRevisions(rest);
+else if (selected === 'quality') await compareScoring(rest);
 else if (selected === undefined || Object.hasOwn(benches, selected)) await measure(selected);
 else refuse(`Unknown measurement "${selected}". Available: ${names.join(', ')}.`);
 

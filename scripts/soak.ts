@@ -17,6 +17,7 @@ import { provePacked } from './soak/packed.ts';
 import { proveQualityOfClips } from './soak/quality-clips.ts';
 import { proveQualityGate } from './soak/quality-gate.ts';
 import { proveSlowUrls } from './soak/slow-urls.ts';
+import { proveSyncOffsets } from './soak/sync-offsets.ts';
 import { proveTakeover } from './soak/takeover.ts';
 import { proveWav2LipSync } from './soak/wav2lip-sync.ts';
 
@@ -36,6 +37,7 @@ const proofs: Readonly<Record<string, () => Promise<boolean>>> = {
   'quality-gate': proveQualityGate,
   'quality-clips': proveQualityOfClips,
   'slow-urls': proveSlowUrls,
+  'sync-offsets': proveSyncOffsets,
   takeover: proveTakeover,
   'wav2lip-sync': proveWav2LipSync,
   'wav2lip-memory': proveWav2LipMemory,

@@ -1,6 +1,7 @@
 /**
  * `npm run bench -- compare REV [--pairs 7] [--seconds 30] [--engine preview|wav2lip]`: runs the command line of two
  * revisions in turn on the same inputs and compares wall time, processor time and peak memory of their process trees.
+ * `npm run bench -- quality` does the same with `LIPSYNC_QUALITY` off and on.
  */
 import { spawn } from 'node:child_process';
 import { cp, mkdtemp, rm } from 'node:fs/promises';
@@ -22,6 +23,8 @@ type Engine = (typeof engines)[number];
 interface Side {
   readonly revision: string;
   readonly folder: string;
+  /** Settings besides those of every run. */
+  readonly settings?: Readonly<Record<string, string>>;
 }
 
 interface Inputs {
@@ -31,30 +34,45 @@ interface Inputs {
 
 /** Compares the working tree with a revision. Prints one table per engine. Deletes its checkout and outputs. */
 export async function compareRevisions(args: readonly string[]): Promise<void> {
-  const { values, positionals } = parseArgs({
-    args: [...args],
-    allowPositionals: true,
-    options: {
-      pairs: { type: 'string', default: '7' },
-      seconds: { type: 'string', default: '30' },
-      engine: { type: 'string' },
-    },
-  });
+  const { values, positionals } = parseArgs({ args: [...args], allowPositionals: true, options: compareOptions });
   const [revision] = positionals;
   if (revision === undefined) throw new Error('Name the revision to compare with: npm run bench -- compare REV');
+  await compareSides(values, async (folder) => ({
+    before: { revision, folder: await checkOut(revision, join(folder, 'checkout')) },
+    after: { revision: 'working tree', folder: projectDir },
+  }));
+}
+
+/** Compares jobs without and with a measured quality. Prints one table per engine. */
+export async function compareScoring(args: readonly string[]): Promise<void> {
+  const { values } = parseArgs({ args: [...args], options: compareOptions });
+  const side = (quality: string): Side => ({
+    revision: `LIPSYNC_QUALITY=${quality}`,
+    folder: projectDir,
+    settings: { LIPSYNC_QUALITY: quality },
+  });
+  await compareSides(values, async () => ({ before: side('off'), after: side('on') }));
+}
+
+const compareOptions = {
+  pairs: { type: 'string', default: '7' },
+  seconds: { type: 'string', default: '30' },
+  engine: { type: 'string' },
+} as const;
+
+async function compareSides(
+  options: { readonly pairs: string; readonly seconds: string; readonly engine?: string | undefined },
+  prepare: (folder: string) => Promise<{ readonly before: Side; readonly after: Side }>,
+): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'lipsync-compare-'));
   try {
-    const before: Side = { revision, folder: await checkOut(revision, join(folder, 'checkout')) };
-    const after: Side = { revision: 'working tree', folder: projectDir };
-    const { clipPath, speechPath } = await lengthenSample(
-      folder,
-      Number(values.seconds),
-      AbortSignal.timeout(runLimitMs),
-    );
+    const { before, after } = await prepare(folder);
+    const signal = AbortSignal.timeout(runLimitMs);
+    const { clipPath, speechPath } = await lengthenSample(folder, Number(options.seconds), signal);
     await writeSeededWav2Lip(join(folder, 'wav2lip.onnx'), { widthDivisor: 1, seed: 1 });
-    for (const engine of engines.filter((name) => values.engine === undefined || values.engine === name)) {
-      const bench = new RevisionBench(engine, folder, { videoPath: clipPath, audioPath: speechPath });
-      const comparison = await bench.compare(before, after, Number(values.pairs));
+    for (const engine of engines.filter((name) => options.engine === undefined || options.engine === name)) {
+      const bench = new SideBench(engine, folder, { videoPath: clipPath, audioPath: speechPath });
+      const comparison = await bench.compare(before, after, Number(options.pairs));
       console.log(`${comparisonToMarkdown(comparison)}\n`);
     }
   } finally {
@@ -62,8 +80,8 @@ export async function compareRevisions(args: readonly string[]): Promise<void> {
   }
 }
 
-/** Runs one engine of two revisions in turn. */
-class RevisionBench {
+/** Runs one engine of two sides in turn. */
+class SideBench {
   readonly #engine: Engine;
   readonly #folder: string;
   readonly #inputs: Inputs;
@@ -87,7 +105,7 @@ class RevisionBench {
       const [ofBefore, ofAfter] = [measured.get(before), measured.get(after)];
       if (ofBefore && ofAfter) figures.push({ before: ofBefore, after: ofAfter });
     }
-    return compareFigures({ engine: this.#engine, revision: before.revision, figures });
+    return compareFigures({ engine: this.#engine, sides: [before.revision, after.revision], figures });
   }
 
   /** One run with a prepared model and an empty face track cache. */
@@ -99,7 +117,7 @@ class RevisionBench {
   }
 
   #warmDataFolder(side: Side): string {
-    return join(this.#folder, `${this.#engine}-${side.folder === projectDir ? 'after' : 'before'}-data`);
+    return join(this.#folder, `${this.#engine}-${side.revision.replaceAll(/\W/g, '-')}-data`);
   }
 
   async #generate(side: Side, { videoPath, audioPath }: Inputs, dataFolder: string): Promise<RunFigures> {
@@ -119,6 +137,7 @@ class RevisionBench {
           LIPSYNC_DATA_DIR: dataFolder,
           LIPSYNC_GPU_ENABLED: 'false',
           HEYGEN_API_KEY: '',
+          ...side.settings,
           WAV2LIP_MODEL_PATH: this.#engine === 'wav2lip' ? join(this.#folder, 'wav2lip.onnx') : '',
         },
       },

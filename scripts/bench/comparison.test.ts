@@ -10,7 +10,7 @@ it('A comparison of revisions takes ratios within each pair and states their med
     { before: run(20), after: run(21) },
     { before: run(10), after: run(9) },
   ];
-  const { quantities } = compareFigures({ engine: 'preview', revision: 'abc', figures });
+  const { quantities } = compareFigures({ engine: 'preview', sides: ['abc', 'working tree'], figures });
   expect(quantities.processorSeconds).toEqual({
     before: 20,
     after: 22,
@@ -26,12 +26,18 @@ it('A comparison of an even number of pairs uses the mean of the two middle valu
     { before: run(10), after: run(10) },
     { before: run(10), after: run(12) },
   ];
-  expect(compareFigures({ engine: 'preview', revision: 'abc', figures }).quantities.wallSeconds.ratio).toBeCloseTo(1.1);
+  expect(
+    compareFigures({ engine: 'preview', sides: ['abc', 'working tree'], figures }).quantities.wallSeconds.ratio,
+  ).toBeCloseTo(1.1);
 });
 
 it('The table of a comparison has one row for each quantity.', () => {
   const text = comparisonToMarkdown(
-    compareFigures({ engine: 'wav2lip', revision: 'abc', figures: [{ before: run(10), after: run(11) }] }),
+    compareFigures({
+      engine: 'wav2lip',
+      sides: ['abc', 'working tree'],
+      figures: [{ before: run(10), after: run(11) }],
+    }),
   );
   expect(text).toContain('| processor time, s | 20.00 | 22.00 | 1.100 | 1.100 to 1.100 |');
 });

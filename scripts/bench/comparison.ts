@@ -16,7 +16,7 @@ export interface ComparedQuantity {
 
 export interface Comparison {
   readonly engine: string;
-  readonly revision: string;
+  readonly sides: readonly [before: string, after: string];
   readonly pairs: number;
   readonly quantities: Readonly<Record<keyof RunFigures, ComparedQuantity>>;
 }
@@ -29,11 +29,11 @@ export interface PairOfRuns {
 /** Ratios are taken within a pair, because the two runs of a pair have a similar machine load. */
 export function compareFigures({
   engine,
-  revision,
+  sides,
   figures,
 }: {
   readonly engine: string;
-  readonly revision: string;
+  readonly sides: Comparison['sides'];
   readonly figures: readonly PairOfRuns[];
 }): Comparison {
   const compare = (name: keyof RunFigures): ComparedQuantity => {
@@ -48,7 +48,7 @@ export function compareFigures({
   };
   return {
     engine,
-    revision,
+    sides,
     pairs: figures.length,
     quantities: {
       wallSeconds: compare('wallSeconds'),
@@ -64,7 +64,7 @@ const labels: Readonly<Record<keyof RunFigures, string>> = {
   peakMemoryMib: 'peak memory, MiB',
 };
 
-export function comparisonToMarkdown({ engine, revision, pairs, quantities }: Comparison): string {
+export function comparisonToMarkdown({ engine, sides, pairs, quantities }: Comparison): string {
   const rows = (Object.keys(labels) as (keyof RunFigures)[]).map((name) => {
     const { before, after, ratio, smallestRatio, largestRatio } = quantities[name];
     const spread = `${smallestRatio.toFixed(3)} to ${largestRatio.toFixed(3)}`;
@@ -73,7 +73,7 @@ export function comparisonToMarkdown({ engine, revision, pairs, quantities }: Co
   return [
     `\`${engine}\`, ${pairs} pairs, medians:`,
     '',
-    `| | ${revision} | working tree | ratio | spread of the pairs |`,
+    `| | ${sides.join(' | ')} | ratio | spread of the pairs |`,
     '|---|---|---|---|---|',
     ...rows,
   ].join('\n');

@@ -9,6 +9,8 @@ export interface DecodeShape {
   /** Range of clip frames, end exclusive. */
   readonly start: number;
   readonly end: number;
+  /** Decodes the first of so many frames only; 1 by default. */
+  readonly every?: number;
 }
 
 /** Filters that the conversion of HDR clips to standard range requires. */
@@ -46,13 +48,14 @@ export function decodeFilter(facts: ClipFacts, shape: DecodeShape): string {
   ].join(',');
 }
 
-function timing(facts: ClipFacts, { start, end }: DecodeShape): readonly string[] {
+function timing(facts: ClipFacts, { start, end, every = 1 }: DecodeShape): readonly string[] {
   if (facts.kind === 'still') return [];
   const { numerator, denominator } = facts.frameRate;
   return [
     'setpts=PTS-STARTPTS',
     `fps=${numerator}/${denominator}:round=near`,
     `trim=start_frame=${start}:end_frame=${end}`,
+    ...(every === 1 ? [] : [`select='not(mod(n,${every}))'`]),
   ];
 }
 

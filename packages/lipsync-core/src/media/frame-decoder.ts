@@ -188,7 +188,7 @@ function decodeArguments({ path, facts, shape }: DecoderOptions): readonly strin
     '-vf',
     decodeFilter(facts, shape),
     '-frames:v',
-    String(shape.end - shape.start),
+    String(Math.ceil((shape.end - shape.start) / (shape.every ?? 1))),
     '-fps_mode',
     'passthrough',
     '-pix_fmt',

@@ -23,6 +23,8 @@ interface CommonOptions {
 export interface RangeOptions extends CommonOptions {
   /** Clip frames in order, end exclusive. */
   readonly range: { readonly start: number; readonly end: number };
+  /** Yields the first of so many frames only; 1 by default. */
+  readonly every?: number;
 }
 
 export interface TimelineFrameOptions extends CommonOptions {
@@ -106,7 +108,8 @@ async function* deliver(
   const { facts } = options;
   const { width = facts.width, height = facts.height, pixelFormat = 'yuv420p', keepFrames = 1 } = options;
   const order = getOrder(options);
-  const shape = { width, height, pixelFormat, start: order.start, end: order.end };
+  const every = 'range' in options ? (options.every ?? 1) : 1;
+  const shape = { width, height, pixelFormat, start: order.start, end: order.end, every };
   const pool = new FramePool(frameBytesOf(shape), statistics);
   const { path, signal } = options;
   const source = chooseSource(options, { path, facts, shape, pool, statistics, signal });
@@ -133,9 +136,10 @@ async function* deliver(
 
 function getOrder(options: RangeOptions | TimelineFrameOptions): FrameOrder {
   if ('range' in options) {
-    const { start, end } = options.range;
-    const at = (index: number): number => start + index;
-    return { frameCount: end - start, start, end, repeats: false, at, seamAt: () => undefined };
+    const { range, every = 1 } = options;
+    const { start, end } = range;
+    const at = (index: number): number => start + index * every;
+    return { frameCount: Math.ceil((end - start) / every), start, end, repeats: false, at, seamAt: () => undefined };
   }
   const { timeline, withSeams = false } = options;
   const { windowStart: start, windowLength } = timeline;

@@ -27,12 +27,12 @@ export class ForwardSource implements FrameSource {
   }
 
   async read(clipFrame: number, again: boolean): Promise<Uint8Array> {
-    const { pool } = this.#options;
+    const { pool, shape } = this.#options;
     const decoder = await this.#decoderFor(clipFrame);
     while (this.#position < clipFrame && (await decoder.hasNext())) {
       if (this.#current) pool.release(this.#current);
       this.#current = await decoder.next();
-      this.#position += 1;
+      this.#position += shape.every ?? 1;
     }
     if (!this.#current)
       throw new LipsyncError(
@@ -56,7 +56,8 @@ export class ForwardSource implements FrameSource {
   async #decoderFor(clipFrame: number): Promise<FrameDecoder> {
     if (this.#decoder && clipFrame >= this.#position) return this.#decoder;
     await this.close();
-    this.#position = this.#options.shape.start - 1;
+    const { start, every = 1 } = this.#options.shape;
+    this.#position = start - every;
     this.#decoder = await FrameDecoder.open(this.#options);
     return this.#decoder;
   }

@@ -98,10 +98,12 @@ export interface AssessedFrame {
   readonly timeMs: number;
   readonly picture: Picture;
   /**
-   * `landmarkCount × 3` landmark values that were measured in this frame, in its pixels; undefined without a face. The
-   * crop of the landmark model is fixed relative to the face.
+   * `landmarkCount × 3` landmark values that were measured in this frame or in one shortly before it, in its pixels;
+   * undefined without a face. The crop of the landmark model is fixed relative to the face.
    */
   readonly points: Float32Array | undefined;
+  /** Whether the landmarks were measured in this frame. */
+  readonly isMeasured: boolean;
   readonly source: SourceFrame | undefined;
 }
 
@@ -123,6 +125,8 @@ export interface SourceFrame {
 export interface FaceLocator {
   /** Undefined when it shows no face. */
   readonly track: FaceTrack | undefined;
+  /** Landmarks are measured in the first of so many frames. */
+  readonly every: number;
   /** Frame of the track that belongs to a frame of the video. */
   trackFrameAt(index: number): number;
 }

@@ -10,11 +10,12 @@ import {
   planTimeline,
   probeClip,
   probeSpeech,
+  type ClipFacts,
   type Timeline,
 } from '../media/index.ts';
 import type { RenderTaskContext } from '../processes/render-task.ts';
 import { previewTask } from '../providers/preview/preview-task.ts';
-import type { Analyzer, Findings } from '../quality/analyzer.ts';
+import type { Analyzer, AssessmentInput, Findings } from '../quality/analyzer.ts';
 import { FaceReader } from '../quality/lips/face-reader.ts';
 import { lipAnalyzer } from '../quality/lips/lip-analyzer.ts';
 import { measureVideoSpeech, type VideoSpeech } from '../quality/lips/video-speech.ts';
@@ -140,41 +141,12 @@ class ControlMaker {
   }
 
   /** Measures the lips of a take. */
-  async lips(videoPath: string): Promise<MeasuredTake> {
+  async lips(videoPath: string): Promise<MeasuredLips> {
     const { context, folder } = this.#inputs;
     const { clipPath, clipDigest, clip, timeline, speechPath, mouthCurvePath, trackCacheFolder } = this.#task;
-    const facts = await probeClip(videoPath, { limits });
     const source = { clipPath, clipDigest, clip, timeline };
-    const video = {
-      input: { videoPath, source, speech: { path: speechPath, mouthCurvePath }, trackCacheFolder, workFolder: folder },
-      models: {},
-      limits,
-      facts,
-      framesPerSecond: framesPerSecond(facts.frameRate),
-      frameCount: facts.frameCount,
-      resources: context.resources,
-      signal: context.signal,
-    };
-    const faces = await FaceReader.open(video, () => undefined);
-    const setup = { ...video, faces };
-    const lips = await lipAnalyzer.create(setup);
-    const unchanged = await unchangedLipsAnalyzer.create(setup);
-    const range = { start: 0, end: facts.frameCount };
-    for await (const frame of openFrames({ path: videoPath, facts, range })) {
-      const points = await faces.measure(frame.index, frame);
-      const sourceFrame = faces.sourceFrameAt(frame.index);
-      const { index, width, height, data } = frame;
-      const assessed = {
-        index,
-        timeMs: (index * 1000) / video.framesPerSecond,
-        picture: { width, height, data },
-        points,
-        source: sourceFrame && { ...sourceFrame, picture: undefined },
-      };
-      for (const analyzer of [lips, unchanged]) await analyzer?.add?.(assessed);
-    }
-    faces.close();
-    return new MeasuredTake([lips, unchanged].filter((analyzer) => analyzer !== undefined));
+    const speech = { path: speechPath, mouthCurvePath };
+    return readLips({ videoPath, source, speech, trackCacheFolder, workFolder: folder }, context);
   }
 
   get #durationS(): string {
@@ -197,10 +169,44 @@ function loudnessOf({ levelDb, stepsPerSecond, speechLevelDb }: VideoSpeech, tim
   });
 }
 
-class MeasuredTake {
+/** Measures the lips of a video once, for any number of sounds. */
+export async function readLips(input: AssessmentInput, context: RenderTaskContext): Promise<MeasuredLips> {
+  const { resources, signal } = context;
+  const { videoPath } = input;
+  const facts = await probeClip(videoPath, { limits });
+  const { frameCount } = facts;
+  const rate = framesPerSecond(facts.frameRate);
+  const video = { input, models: {}, limits, facts, framesPerSecond: rate, frameCount, resources, signal };
+  const faces = await FaceReader.open(video, () => undefined);
+  const analyzers: Analyzer[] = [];
+  for (const definition of [lipAnalyzer, unchangedLipsAnalyzer]) {
+    const analyzer = await definition.create({ ...video, faces });
+    if (analyzer) analyzers.push(analyzer);
+  }
+  for await (const frame of openFrames({ path: videoPath, facts, range: { start: 0, end: frameCount } })) {
+    const points = await faces.measure(frame.index, frame);
+    const source = faces.sourceFrameAt(frame.index);
+    const assessed = {
+      index: frame.index,
+      timeMs: (frame.index * 1000) / rate,
+      picture: frame,
+      points,
+      isMeasured: frame.index % faces.every === 0,
+      source: source && { ...source, picture: undefined },
+    };
+    for (const analyzer of analyzers) await analyzer.add?.(assessed);
+  }
+  faces.close();
+  return new MeasuredLips(facts, analyzers);
+}
+
+/** The lips of a video, to be judged with a sound. */
+export class MeasuredLips {
+  readonly facts: ClipFacts;
   readonly #analyzers: readonly Analyzer[];
 
-  constructor(analyzers: readonly Analyzer[]) {
+  constructor(facts: ClipFacts, analyzers: readonly Analyzer[]) {
+    this.facts = facts;
     this.#analyzers = analyzers;
   }
 

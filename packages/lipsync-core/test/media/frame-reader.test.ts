@@ -121,6 +121,18 @@ describe('openFrames with a range', () => {
     expect(numbers).toEqual([3, 4, 5, 6, 7, 8]);
   });
 
+  it('A range with a step yields the first of so many frames, with their numbers in the clip.', async () => {
+    const { path, facts } = await numberedClip(12);
+    const seen: (readonly number[])[] = [];
+    for await (const { clipFrame, data } of openFrames({ path, facts, range: { start: 2, end: 12 }, every: 4 }))
+      seen.push([clipFrame, numberOf(data)]);
+    expect(seen).toEqual([
+      [2, 2],
+      [6, 6],
+      [10, 10],
+    ]);
+  });
+
   it('As many yielded frames stay valid as keepFrames specifies.', async () => {
     const { path, facts } = await numberedClip(10);
     const kept: Uint8Array[] = [];

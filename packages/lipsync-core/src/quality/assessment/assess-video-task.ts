@@ -117,6 +117,7 @@ async function toAssessedFrame(
     timeMs: (index * 1000) / setup.framesPerSecond,
     picture: { width, height, data },
     points,
+    isMeasured: index % faces.every === 0,
     source: sourceFace && { ...sourceFace, picture: await sources.at(index) },
   };
 }

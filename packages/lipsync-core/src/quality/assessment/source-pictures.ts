@@ -4,7 +4,10 @@ import type { FaceReader, FaceReaderSetup } from '../lips/face-reader.ts';
 /** Pictures of the source clip per second. */
 const picturesPerSecond = 5;
 
-/** Decodes the source clip along its timeline, beside the video, and hands out a few of its pictures. */
+/**
+ * Decodes about five pictures per second of the source clip beside the video, while the video shows the clip for
+ * the first time.
+ */
 export class SourcePictures {
   readonly #setup: FaceReaderSetup;
   readonly #faces: FaceReader;
@@ -21,27 +24,38 @@ export class SourcePictures {
   /** The source picture that a frame of the video shows; undefined in most frames. Call with ascending indexes. */
   async at(index: number): Promise<Picture | undefined> {
     const { source } = this.#setup.input;
-    if (!source || index % this.#every !== 0) return undefined;
-    const wanted = this.#faces.sourceIndexAt(index);
-    if (seamFrameAt(source.timeline, wanted)) return undefined;
-    this.#frames ??= this.#open()?.[Symbol.asyncIterator]();
-    while (this.#frames && (this.#current?.index ?? -1) < wanted) {
-      const { value, done }: IteratorResult<Frame> = await this.#frames.next();
-      if (done) return undefined;
-      this.#current = value;
+    if (!source) return undefined;
+    const { timeline, clip } = source;
+    const isStill = clip.kind === 'still';
+    const frame = isStill ? index : this.#faces.trackFrameAt(index);
+    if (frame % this.#every !== 0 || seamFrameAt(timeline, this.#faces.sourceIndexAt(index))) return undefined;
+    if (isStill) return (this.#current ??= await this.#next());
+    const clipFrame = frame + timeline.windowStart;
+    // Earlier frames are shown again.
+    if (clipFrame <= (this.#current?.clipFrame ?? -1)) return undefined;
+    while ((this.#current?.clipFrame ?? -1) < clipFrame) {
+      this.#current = await this.#next();
+      if (!this.#current) return undefined;
     }
-    return this.#current;
+    return this.#current?.clipFrame === clipFrame ? this.#current : undefined;
   }
 
   async close(): Promise<void> {
     await this.#frames?.return?.();
   }
 
+  async #next(): Promise<Frame | undefined> {
+    this.#frames ??= this.#open()?.[Symbol.asyncIterator]();
+    const result = await this.#frames?.next();
+    return result && !result.done ? result.value : undefined;
+  }
+
   #open() {
     const { input, signal } = this.#setup;
-    const { source, workFolder } = input;
+    const { source } = input;
     if (!source) return undefined;
     const { clipPath: path, clip: facts, timeline } = source;
-    return openFramesAhead({ path, facts, timeline, workFolder, signal });
+    const range = { start: timeline.windowStart, end: timeline.windowStart + timeline.windowLength };
+    return openFramesAhead({ path, facts, range, every: this.#every, signal });
   }
 }

@@ -8,6 +8,10 @@ import { hashFile } from '../../storage/file-hash.ts';
 import type { AnalyzerSetup, FaceLocator, SourceFrame } from '../analyzer.ts';
 import { cropFace, FixedCrop } from './face-crop.ts';
 
+const shortVideoS = 8;
+/** Speech moves lips up to about six times a second. */
+const measuresPerSecond = { short: 24, usual: 12 } as const;
+
 /** What a reader needs to know about the video. */
 export type FaceReaderSetup = Omit<AnalyzerSetup, 'faces'>;
 
@@ -20,6 +24,7 @@ export class FaceReader implements FaceLocator {
   readonly #detector: FaceDetector;
   readonly #track: FaceTrack | undefined;
   readonly #crop: FixedCrop | undefined;
+  #latest: Promise<Float32Array | undefined> = Promise.resolve(undefined);
 
   private constructor(setup: FaceReaderSetup, detector: FaceDetector, track: FaceTrack | undefined) {
     this.#setup = setup;
@@ -32,6 +37,13 @@ export class FaceReader implements FaceLocator {
   static async open(setup: FaceReaderSetup, onProgress: (fraction: number) => void): Promise<FaceReader> {
     const detector = await setup.resources.get(createFaceDetector);
     return new FaceReader(setup, detector, await findTrack(setup, detector, onProgress));
+  }
+
+  /** Landmarks are measured in the first of so many frames: twelve times a second, and more often in a short video. */
+  get every(): number {
+    const { frameCount, framesPerSecond } = this.#setup;
+    const rate = frameCount < shortVideoS * framesPerSecond ? measuresPerSecond.short : measuresPerSecond.usual;
+    return Math.max(1, Math.floor(framesPerSecond / rate));
   }
 
   /** The track that locates the face: of the source clip, or of the video; undefined when it shows no face. */
@@ -74,10 +86,16 @@ export class FaceReader implements FaceLocator {
   }
 
   /**
-   * Landmarks measured in a decoded frame, in its pixels; undefined without a face. They are measured again when the face
-   * does not lie where the track expects it, as in a take that a vendor cropped.
+   * Landmarks of a decoded frame, in its pixels; undefined without a face. Frames between two measured ones have those
+   * of the earlier one. They are measured again when the face does not lie where the track expects it, as in a take that
+   * a vendor cropped. Call with ascending indexes.
    */
-  async measure(index: number, picture: Picture): Promise<Float32Array | undefined> {
+  measure(index: number, picture: Picture): Promise<Float32Array | undefined> {
+    if (index % this.every === 0) this.#latest = this.#measure(index, picture);
+    return this.#latest;
+  }
+
+  async #measure(index: number, picture: Picture): Promise<Float32Array | undefined> {
     const frame = this.trackFrameAt(index);
     const expected = this.#crop?.at(frame);
     if (!expected) return undefined;

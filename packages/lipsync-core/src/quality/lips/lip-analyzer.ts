@@ -57,7 +57,8 @@ class LipAnalyzer implements Analyzer {
     this.#isLost = new Uint8Array(setup.frameCount);
   }
 
-  add({ index, points, source }: Pick<AssessedFrame, 'index' | 'points' | 'source'>): void {
+  add({ index, points, isMeasured, source }: Pick<AssessedFrame, 'index' | 'points' | 'isMeasured' | 'source'>): void {
+    if (!isMeasured) return;
     const opening = points ? measureLips(points).opening : NaN;
     this.#opening[index] = opening;
     const { track } = this.#setup.faces;
@@ -69,8 +70,9 @@ class LipAnalyzer implements Analyzer {
 
   /** May be called again with another sound. */
   finish(speech: VideoSpeech): Findings {
-    const { framesPerSecond, frameCount, input } = this.#setup;
-    const lips: LipSeries = { framesPerSecond, opening: this.#judged };
+    const { framesPerSecond, frameCount, input, faces } = this.#setup;
+    const { every } = faces;
+    const lips: LipSeries = { framesPerSecond, every, opening: this.#judged };
     const sound = soundAtFrames(speech, frameCount, framesPerSecond);
     const { sync, estimate } = estimateSync(lips, speech);
     const durationMs = (frameCount * 1000) / framesPerSecond;
@@ -87,8 +89,8 @@ class LipAnalyzer implements Analyzer {
       sync,
       trace: {
         frameRate: framesPerSecond,
-        lipOpening: toValues(this.#opening),
-        sourceLipOpening: input.source ? toValues(this.#sourceOpening) : null,
+        lipOpening: toValues(this.#opening, every),
+        sourceLipOpening: input.source ? toValues(this.#sourceOpening, every) : null,
         speechLevelDb: Array.from(sound.levelDb, (level) => Math.round(level * 10) / 10),
         voiced: Array.from(sound.talking, (flag) => flag === 1),
         offsetCurve: estimate ? curvePoints(estimate) : [],
@@ -112,9 +114,9 @@ class LipAnalyzer implements Analyzer {
 
   /** What the source's own lips do in the same frames. Its own sound is not heard, so only its motion counts. */
   #measureSource(sound: FrameSound): Readonly<Record<string, number | null>> {
-    const { framesPerSecond, input } = this.#setup;
+    const { framesPerSecond, input, faces } = this.#setup;
     if (!input.source) return {};
-    const lips = { framesPerSecond, opening: this.#sourceOpening };
+    const lips = { framesPerSecond, every: faces.every, opening: this.#sourceOpening };
     return { [lipParts.lipDynamics.name]: lipDynamics(lips, { ...sound, talking: sound.talking.map(() => 1) }).value };
   }
 
@@ -150,7 +152,8 @@ class LipAnalyzer implements Analyzer {
 
   #faceLabels(): QualityLabel[] {
     const { framesPerSecond, frameCount } = this.#setup;
-    const share = this.#isLost.reduce((sum, flag) => sum + flag, 0) / frameCount;
+    const { every } = this.#setup.faces;
+    const share = (this.#isLost.reduce((sum, flag) => sum + flag, 0) * every) / frameCount;
     if (share < lipLabels.faceLost.threshold) return [];
     const gap = Math.round(longestGapS * framesPerSecond);
     const ranges = rangesWhere(frameCount, (frame) => this.#isLost[frame] === 1, gap);
@@ -172,6 +175,13 @@ function toParts(measured: Readonly<Record<keyof typeof lipParts, Measured>>): R
   return Object.fromEntries(parts);
 }
 
-function toValues(series: Float32Array): (number | null)[] {
-  return Array.from(series, (value) => (Number.isNaN(value) ? null : Math.round(value * 10_000) / 10_000));
+/** The measured values, interpolated linearly in the frames between them. */
+function toValues(series: Float32Array, every: number): (number | null)[] {
+  return Array.from(series, (_, frame) => {
+    const step = frame % every;
+    const value = series[frame - step] ?? NaN;
+    const next = series[frame - step + every] ?? value;
+    const mixed = step === 0 ? value : value + ((next - value) * step) / every;
+    return Number.isNaN(mixed) ? null : Math.round(mixed * 10_000) / 10_000;
+  });
 }

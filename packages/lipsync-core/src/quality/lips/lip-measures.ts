@@ -20,8 +20,8 @@ export function missing(reason: string): Measured {
 const tooLittleSpeech = missing('The face is visible during less than 0.4 s of speech.');
 const tooFewPauses = missing('The speech has no pause in which the mouth is visible.');
 
-function isEnough(values: Float32Array, { framesPerSecond }: LipSeries): boolean {
-  return values.length >= fewestSeconds * framesPerSecond;
+function isEnough(values: Float32Array, { framesPerSecond, every }: LipSeries): boolean {
+  return values.length >= (fewestSeconds * framesPerSecond) / every;
 }
 
 function wideOpening({ opening }: LipSeries): number {
@@ -98,7 +98,7 @@ const fewestClosures = 3;
 export function bilabialClosure(lips: LipSeries, closure: Float32Array): Measured {
   const { opening, framesPerSecond } = lips;
   const wide = wideOpening(lips);
-  const radius = Math.max(1, Math.round(closureS * framesPerSecond));
+  const radius = Math.max(lips.every, Math.round(closureS * framesPerSecond));
   let [closed, count] = [0, 0];
   closure.forEach((strength, frame) => {
     const isPeak = strength >= (closure[frame - 1] ?? 0) && strength > (closure[frame + 1] ?? 0);
@@ -138,7 +138,7 @@ export function frozenWindows(lips: LipSeries, { talking }: FrameSound) {
     const end = Math.min(lips.opening.length, start + length);
     const part = { ...lips, opening: lips.opening.subarray(start, end) };
     const values = valuesWhere(part, talking.subarray(start, end));
-    if (values.length < length / 3) continue;
+    if (values.length < length / lips.every / 3) continue;
     windows += 1;
     if (deviationOf(values) >= frozenDeviation) continue;
     const last = ranges.at(-1);

@@ -3,6 +3,8 @@ import type { VideoSpeech } from './video-speech.ts';
 /** Lip opening per frame in eye distances, on the time axis of the video; NaN where it was not measured. */
 export interface LipSeries {
   readonly framesPerSecond: number;
+  /** The first of so many frames was measured. */
+  readonly every: number;
   readonly opening: Float32Array;
 }
 

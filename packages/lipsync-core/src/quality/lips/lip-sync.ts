@@ -32,7 +32,7 @@ export function estimateSync(lips: LipSeries, speech: VideoSpeech): LipSync {
   return { sync: { ...unknown(''), ...measured, ...offset, reason: null }, estimate };
 }
 
-const noPeak = 'The correlation of lip opening and sound has no peak within ±600 ms.';
+const noPeak = 'The correlation of lip opening and sound has no peak within ±660 ms.';
 
 function unknown(reason: string): SyncQuality {
   return {

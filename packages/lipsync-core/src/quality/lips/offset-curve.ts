@@ -17,8 +17,8 @@ export interface OffsetEstimate {
   readonly isPeak: boolean;
 }
 
-/** 15 frames at 25 frames per second. */
-const maxLagMs = 600;
+/** A little more than 15 frames at 25 frames per second, so that an offset of 15 frames is still a peak. */
+const maxLagMs = 660;
 const lagStepMs = 10;
 const lagCount = (2 * maxLagMs) / lagStepMs + 1;
 const windowS = 1;
@@ -61,7 +61,7 @@ function amplitudeOf({ levelDb }: VideoSpeech): Float32Array {
 }
 
 /** The sums of each second of the video, lag by lag. */
-function collectWindows({ opening, framesPerSecond }: LipSeries, sound: Float32Array, stepsPerSecond: number) {
+function collectWindows({ opening, framesPerSecond, every }: LipSeries, sound: Float32Array, stepsPerSecond: number) {
   const framesPerWindow = Math.max(1, Math.round(windowS * framesPerSecond));
   const windows: Float64Array[] = [];
   for (let start = 0; start < opening.length; start += framesPerWindow) {
@@ -70,7 +70,7 @@ function collectWindows({ opening, framesPerSecond }: LipSeries, sound: Float32A
       const value = opening[frame] ?? NaN;
       if (!Number.isNaN(value)) addFrame(sums, value, ((frame + 0.5) / framesPerSecond) * stepsPerSecond, sound);
     }
-    if (2 * (sums[0] ?? 0) > framesPerWindow) windows.push(sums);
+    if (2 * every * (sums[0] ?? 0) > framesPerWindow) windows.push(sums);
   }
   return windows;
 }

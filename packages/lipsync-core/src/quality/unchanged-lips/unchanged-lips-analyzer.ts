@@ -55,7 +55,8 @@ class UnchangedLipsAnalyzer implements Analyzer {
     this.#sourceOpening = this.#opening.slice();
   }
 
-  add({ index, points, source }: AssessedFrame): void {
+  add({ index, points, isMeasured, source }: AssessedFrame): void {
+    if (!isMeasured) return;
     if (points) this.#opening[index] = measureLips(points).opening;
     if (source?.points) this.#sourceOpening[index] = measureLips(source.points).opening;
   }
@@ -75,7 +76,7 @@ class UnchangedLipsAnalyzer implements Analyzer {
 
   #areClearlyNew(): boolean {
     const measured = this.#opening.reduce((sum, value) => sum + (Number.isNaN(value) ? 0 : 1), 0);
-    if (measured < neededShare * this.#opening.length) return false;
+    if (measured < (neededShare * this.#opening.length) / this.#setup.faces.every) return false;
     const length = Math.round(windowS * this.#setup.framesPerSecond);
     for (let start = 0; start + length / 2 <= this.#opening.length; start += length) {
       const window = this.#opening.subarray(start, start + length);
