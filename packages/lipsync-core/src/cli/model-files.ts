@@ -1,6 +1,6 @@
 import { readFile, readdir } from 'node:fs/promises';
 import nodeModule from 'node:module';
-import { dirname, join, basename, extname, resolve } from 'node:path';
+import { dirname, join, basename, extname, parse, resolve } from 'node:path';
 import { z } from 'zod';
 import { errnoCode } from '../errors/system-error.ts';
 import { LipsyncError } from '../errors/index.ts';
@@ -14,7 +14,7 @@ const manifestSchema = z.object({
     modelSchema.extend({ files: z.array(z.object({ package: z.string(), path: z.string(), sha256: z.string() })) }),
   ),
   /** Models whose weights the user downloads and imports. */
-  importable: z.array(modelSchema.extend({ source: z.string() })),
+  importable: z.array(modelSchema.extend({ source: z.string(), checkpoint: z.string() })),
   /** Models that `models fetch` downloads: a file of one commit of its authors, with its digest. */
   fetchable: z
     .array(
@@ -116,6 +116,8 @@ export interface ListedImportableModel {
   readonly role: string;
   readonly licence: string;
   readonly source: string;
+  /** Name of the file that its authors publish. */
+  readonly checkpoint: string;
   readonly state: 'missing';
 }
 
@@ -166,13 +168,14 @@ export async function listModels(
     .filter((path) => ![...inFolder, ...fetchablePaths].some((other) => resolve(other) === path));
   const present = await mapInSequence([...inFolder, ...elsewhere], (path) => listFile(path, configured, signal));
   const absent = importable
-    .filter(({ name }) => !present.some((model) => model.name === name))
-    .map(({ name, role, licence, source }): ListedImportableModel => ({
+    .filter(({ name, checkpoint }) => !present.some((model) => [name, parse(checkpoint).name].includes(model.name)))
+    .map(({ name, role, licence, source, checkpoint }): ListedImportableModel => ({
       kind: 'importable',
       name,
       role,
       licence,
       source,
+      checkpoint,
       state: 'missing',
     }));
   return [...bundled, ...present, ...absent, ...fetched];

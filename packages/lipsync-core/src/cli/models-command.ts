@@ -238,7 +238,8 @@ function advise(model: ListedModel, folder: string): string[] {
   if (model.kind === 'fetchable') return [`not in ${folder}; download it with: models fetch ${model.name}`];
   const { name, source } = model;
   const output = join(folder, `${name}.onnx`);
-  return [`not in ${folder}; fetch it from ${source}, then: models import ${name}.pth -o ${output}`];
+  const checkpoint = model.kind === 'importable' ? model.checkpoint : 'CHECKPOINT';
+  return [`not in ${folder}; fetch it from ${source}, then: models import ${checkpoint} -o ${output}`];
 }
 
 async function verify(

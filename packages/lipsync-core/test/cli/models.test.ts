@@ -4,7 +4,8 @@ import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { writeFaultModel, writeIdentityModel } from '../../src/testing/wav2lip-models.ts';
 import { wav2lipKind } from '../../src/providers/wav2lip/model/network-kind.ts';
-import { checkpointBytes, seededState } from '../wav2lip/seeded-checkpoint.ts';
+import { seededSyncNet } from '../../src/testing/syncnet-models.ts';
+import { checkpointBytes, seededState, type State } from '../wav2lip/seeded-checkpoint.ts';
 import { runCli } from './run-cli.ts';
 
 const projectModels = join(dirname(dirname(dirname(dirname(import.meta.dirname)))), 'models');
@@ -268,6 +269,29 @@ describe('models list', () => {
       [wav2lipKind.source, wav2lipKind.licence],
     ]);
     expect(stdout).toContain(wav2lipKind.licence);
+  });
+
+  it('SyncNet is imported, listed and verified as what its tensors show it to be.', async () => {
+    const syncNet = seededSyncNet({ widthDivisor: 16, seed: 1 });
+    const state: State = new Map();
+    for (const [name, dims] of syncNet.shapes) state.set(name, { dims, values: await syncNet.read(name) });
+    const path = join(folder, 'syncnet_v2.model');
+    await writeFile(path, checkpointBytes(state, { format: 'zip' }));
+    const output = join(folder, 'models', 'syncnet.onnx');
+    expect((await json('import', path, '-o', output)).said).toMatchObject({
+      network: 'syncnet',
+      model: { form: null },
+    });
+    await writeFile(join(folder, 'models', 'manifest.json'), await readFile(join(projectModels, 'manifest.json')));
+    vi.stubEnv('SYNCNET_MODEL_PATH', output);
+    const { said } = await json('list', '--folder', join(folder, 'models'));
+    expect(said.models.filter(({ name }: Record<string, string>) => name?.startsWith('syncnet'))).toMatchObject([
+      { name: 'syncnet_v2', kind: 'imported', state: 'ok', form: null, configured: true },
+    ]);
+    expect(await json('verify', output)).toMatchObject({
+      exitCode: 0,
+      said: { state: 'ok', embedding_length: 1024, licence: expect.stringContaining('MIT') },
+    });
   });
 
   it('models list escapes control characters of a record.', async () => {

@@ -34,8 +34,10 @@ export function mergeFindings(outcomes: readonly AnalyzerOutcome[], hasSource: b
   const sync: SyncQuality | null = all.some((findings) => findings.sync)
     ? Object.assign({ ...unknownSync }, ...all.map((findings) => findings.sync))
     : null;
-  const syncScore = all.findLast((findings) => findings.syncScore !== undefined)?.syncScore ?? null;
   const labels = all.flatMap((findings) => findings.labels ?? []);
+  // Lips that do not move say nothing about their sync: the label names the fault.
+  const isFrozen = labels.some(({ code }) => code === 'mouth_frozen');
+  const syncScore = isFrozen ? null : (all.findLast(({ syncScore: score }) => score !== undefined)?.syncScore ?? null);
   const definitions = outcomes.flatMap(({ definition }) => definition.parts);
   const combined = (countsIn: 'audio_quality' | 'video_quality'): number | null =>
     combineScores(definitions.filter((part) => part.countsIn === countsIn).map(({ name }) => parts[name]?.score));

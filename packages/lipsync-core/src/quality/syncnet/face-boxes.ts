@@ -1,19 +1,5 @@
+import { boxOfPoints } from '../speaker/mouth-crop.ts';
 import { medianFilter } from './sync-distances.ts';
-
-/** Landmarks of the face mesh: the hairline and the outline of the face. */
-const hairline = 10;
-const faceOval = [
-  10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 136,
-  172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
-] as const;
-
-/**
- * Half side of a box of the S3FD detector, which the reference uses, and its center above the middle of the face, as
- * shares of the height from hairline to chin. Fitted to the authors' example clip, whose pictures are crops around such
- * boxes: half side 80, center at row 80 of 224.
- */
-const halfSideShare = 0.525;
-const centerRiseShare = 0.04;
 
 /** Taps of the running median over a track. */
 const smoothingTaps = 13;
@@ -35,22 +21,10 @@ export interface BoxTrack {
   readonly boxes: readonly FaceBox[];
 }
 
-/** The box of a face from its landmarks (x, y, z triples in pixels). It stays upright when the head tilts. */
+/** The box of a face from its landmarks, upright however the head is tilted, with the size of a box of S3FD. */
 export function boxOfLandmarks(points: Float32Array): FaceBox {
-  let [left, right, bottom] = [Infinity, -Infinity, -Infinity];
-  for (const landmark of faceOval) {
-    const [x = 0, y = 0] = points.subarray(landmark * 3, landmark * 3 + 2);
-    left = Math.min(left, x);
-    right = Math.max(right, x);
-    bottom = Math.max(bottom, y);
-  }
-  const top = points[hairline * 3 + 1] ?? 0;
-  const height = bottom - top;
-  return {
-    centerX: (left + right) / 2,
-    centerY: (top + bottom) / 2 - centerRiseShare * height,
-    halfSide: Math.max(halfSideShare * height, (right - left) / 2),
-  };
+  const { x, y, halfSide } = boxOfPoints(points);
+  return { centerX: x, centerY: y, halfSide };
 }
 
 /** Boxes of the frames of a video at its own rate, with bounded memory. */
