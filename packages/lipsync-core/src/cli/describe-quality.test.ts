@@ -54,6 +54,8 @@ it('The description starts with the verdict, then lists defects with times, part
   expect(text).toContain('sound_late (a take with it is rejected): whole video: 200 ms, limit 140 ms\n');
   expect(text).toContain('0:00.0–0:00.6, 1:01.0–1:01.6');
   expect(text).toContain('and 2 more');
+  expect(text).toMatch(/Lip-sync +no grade: it needs SyncNet/);
+  expect(text).toMatch(/Defects +sound_late, mouth_frozen: see below\n/);
   expect(text.indexOf('loudness')).toBeLessThan(text.indexOf('sync_strength'));
   expect(text).toMatch(/bandwidth +There is no sound\.\n +clipping +″\n$/);
 });

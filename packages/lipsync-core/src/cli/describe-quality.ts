@@ -36,15 +36,23 @@ function section(title: string, lines: readonly string[]): readonly (readonly st
 }
 
 function listResults(quality: Quality): readonly (readonly string[])[] {
-  const { syncScore, grade, videoQuality, audioQuality, sync } = quality;
+  const { syncScore, grade, videoQuality, audioQuality, sync, labels } = quality;
   const score = (value: number | null): string => (value === null ? 'unknown' : `${value.toFixed(2)} of 1`);
   return [
-    ['Lip-sync', syncScore === null ? 'no grade' : `${grade.replace('_', ' ')}, ${score(syncScore)}`],
+    [
+      'Lip-sync',
+      syncScore === null ? describeMissingGrade(quality) : `${grade.replace('_', ' ')}, ${score(syncScore)}`,
+    ],
     ['Sound and lips', describeOffset(sync)],
     ['Picture', score(videoQuality)],
     ['Sound', score(audioQuality)],
-    ['Defects', quality.labels.length === 0 ? 'none found' : `${quality.labels.length}, see below`],
+    ['Defects', labels.length === 0 ? 'none found' : `${labels.map(({ code }) => code).join(', ')}: see below`],
   ];
+}
+
+function describeMissingGrade({ models, sync }: Quality): string {
+  const hasScorer = Object.keys(models).some((name) => name.startsWith('syncnet'));
+  return `no grade: ${hasScorer ? (sync?.reason ?? 'it was not measured') : 'it needs SyncNet (SYNCNET_MODEL_PATH)'}`;
 }
 
 function describeOffset(sync: Quality['sync']): string {
