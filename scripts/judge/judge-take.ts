@@ -19,7 +19,8 @@ import {
   type Timeline,
 } from '../../packages/lipsync-core/src/media/index.ts';
 import { bestLag, energyPerFrame } from '../../packages/lipsync-core/src/testing/sync-metrics.ts';
-import { ssimOutside, type PixelArea } from '../../packages/lipsync-core/src/testing/image-metrics.ts';
+import type { PixelArea } from '../../packages/lipsync-core/src/image/planes.ts';
+import { ssimOutside } from '../../packages/lipsync-core/src/image/ssim.ts';
 import { openingInPicture } from './opening-in-picture.ts';
 import { pauseFrames } from './pauses.ts';
 

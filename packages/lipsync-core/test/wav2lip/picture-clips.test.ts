@@ -10,7 +10,7 @@ import { createFaceDetector, trackFaces, type FaceDetector } from '../../src/fac
 import { openFrames, probeClip, type ColorTags, type Picture } from '../../src/media/index.ts';
 import { FaceCropper, placeFace, type FacePlacement } from '../../src/providers/wav2lip/picture/face-crop.ts';
 import { FacePaster } from '../../src/providers/wav2lip/picture/paste-face.ts';
-import { ssimOutside } from '../../src/testing/image-metrics.ts';
+import { ssimOutside } from '../../src/image/ssim.ts';
 import { limits, makeMedia, temporaryFolder } from '../media/make-media.ts';
 import { copyOf, lumaSquare, mouthSquare } from './picture-face.ts';
 

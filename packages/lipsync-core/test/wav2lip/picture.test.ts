@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { ColorTags, Picture } from '../../src/media/media-types.ts';
 import { FaceCropper, placeFace } from '../../src/providers/wav2lip/picture/face-crop.ts';
 import { FacePaster } from '../../src/providers/wav2lip/picture/paste-face.ts';
-import { ssimOutside } from '../../src/testing/image-metrics.ts';
+import { ssimOutside } from '../../src/image/ssim.ts';
 import { copyOf, landmarksOf, lumaSquare, mouthSquare, texturedPicture, type SyntheticFace } from './picture-face.ts';
 
 const color: ColorTags = { space: 'bt709', range: 'tv' };

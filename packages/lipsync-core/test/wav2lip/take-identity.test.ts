@@ -14,7 +14,7 @@ import {
 } from '../../src/media/index.ts';
 import { placeFace } from '../../src/providers/wav2lip/picture/face-crop.ts';
 import { writeIdentityModel } from '../../src/testing/wav2lip-models.ts';
-import { ssimOutside } from '../../src/testing/image-metrics.ts';
+import { ssimOutside } from '../../src/image/ssim.ts';
 import { Wav2LipHarness } from '../../src/testing/wav2lip-harness.ts';
 import { limits, makeMedia } from '../media/make-media.ts';
 import { lumaSquare, mouthSquare } from './picture-face.ts';

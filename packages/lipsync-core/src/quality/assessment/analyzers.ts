@@ -1,6 +1,7 @@
 import type { AnalyzerDefinition } from '../analyzer.ts';
 import { faceAnalyzer } from '../lips/face-labels.ts';
 import { lipAnalyzer } from '../lips/lip-analyzer.ts';
+import { pictureAnalyzer } from '../picture/picture-analyzer.ts';
 import { speakerAnalyzer } from '../speaker/speaker-analyzer.ts';
 import { soundAnalyzer } from '../sound/sound-analyzer.ts';
 import { syncNetAnalyzer } from '../syncnet/syncnet-analyzer.ts';
@@ -11,6 +12,7 @@ export const analyzers: readonly AnalyzerDefinition[] = [
   faceAnalyzer,
   lipAnalyzer,
   unchangedLipsAnalyzer,
+  pictureAnalyzer,
   speakerAnalyzer,
   soundAnalyzer,
   syncNetAnalyzer,

@@ -1,10 +1,4 @@
-/** A rectangle in pixels; `right` and `bottom` are exclusive. */
-export interface PixelArea {
-  readonly left: number;
-  readonly top: number;
-  readonly right: number;
-  readonly bottom: number;
-}
+import type { PixelArea } from './planes.ts';
 
 const blockPx = 8;
 /** Constants C1 and C2 of SSIM (Wang et al., "Image Quality Assessment", 2004). */
@@ -17,17 +11,22 @@ export interface PlanePair {
   readonly b: Uint8Array;
   readonly width: number;
   readonly height: number;
+  /** Distance between the measured blocks; 8 by default, for all of them. */
+  readonly stepPx?: number;
 }
 
 /**
- * Mean SSIM of two luma planes over all 8 × 8 blocks that do not overlap `excluded`; 1 for identical planes. NaN when
+ * Mean SSIM of two luma planes over the 8 × 8 blocks that do not overlap `excluded`; 1 for identical planes. NaN when
  * no block remains.
  */
-export function ssimOutside({ a, b, width, height }: PlanePair, excluded?: PixelArea): number {
+export function ssimOutside(
+  { a, b, width, height, stepPx = blockPx }: PlanePair,
+  excluded?: Readonly<PixelArea>,
+): number {
   let sum = 0;
   let blocks = 0;
-  for (let top = 0; top + blockPx <= height; top += blockPx) {
-    for (let left = 0; left + blockPx <= width; left += blockPx) {
+  for (let top = 0; top + blockPx <= height; top += stepPx) {
+    for (let left = 0; left + blockPx <= width; left += stepPx) {
       if (excluded && overlaps(left, top, excluded)) continue;
       sum += blockSsim(a, b, width, left, top);
       blocks += 1;
@@ -36,7 +35,7 @@ export function ssimOutside({ a, b, width, height }: PlanePair, excluded?: Pixel
   return blocks === 0 ? NaN : sum / blocks;
 }
 
-function overlaps(left: number, top: number, area: PixelArea): boolean {
+function overlaps(left: number, top: number, area: Readonly<PixelArea>): boolean {
   return left < area.right && left + blockPx > area.left && top < area.bottom && top + blockPx > area.top;
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ssimOutside } from './image-metrics.ts';
+import { ssimOutside } from './ssim.ts';
 
 const size = 32;
 const noise = Uint8Array.from({ length: size * size }, (_, index) => (index * 7919) % 251);

@@ -1,0 +1,227 @@
+import type { QualityLabel, QualityPart, QualityRange } from '../../contract/quality.ts';
+import { planesOf, type Picture } from '../../image/planes.ts';
+import {
+  toPart,
+  type Analyzer,
+  type AnalyzerDefinition,
+  type AnalyzerSetup,
+  type AssessedFrame,
+  type Findings,
+  type LabelDefinition,
+  type PartDefinition,
+} from '../analyzer.ts';
+import { BlockinessMeter } from './blockiness.ts';
+import { DetailReader, type FaceDetail } from './detail.ts';
+import { createPatch, FacePatchSampler, placePatch, redrawnArea, type PatchPlacement } from './face-patch.ts';
+import { JitterMeter } from './jitter.ts';
+import { pictureLabels, pictureParts } from './picture-tables.ts';
+import { SourceDifferenceMeter } from './source-difference.ts';
+import { StillFrameMeter } from './still-frames.ts';
+
+/** Measures the picture. Parts that need the source clip are null without one. */
+export const pictureAnalyzer: AnalyzerDefinition = {
+  name: 'picture',
+  parts: Object.values(pictureParts),
+  labels: Object.values(pictureLabels),
+  create: (setup) => new PictureAnalyzer(setup),
+};
+
+/** Pictures per second of which everything is measured. */
+const samplesPerSecond = 5;
+/** Every n-th sample is measured for blockiness, which hardly changes. */
+const blockinessInterval = 5;
+
+const reasons = {
+  noSource: 'It needs the source clip.',
+  otherSize: 'The video has another size than its source clip.',
+  noFace: 'No face is large enough and turned to the camera.',
+  tooShort: 'The video is too short.',
+} as const;
+
+class PictureAnalyzer implements Analyzer {
+  readonly #setup: AnalyzerSetup;
+  readonly #sampleInterval: number;
+  readonly #stillFrames: StillFrameMeter;
+  readonly #jitter = new JitterMeter();
+  readonly #blockiness = { take: new BlockinessMeter(), source: new BlockinessMeter() };
+  readonly #detailReader = new DetailReader();
+  readonly #detail = { take: new DetailSum(), source: new DetailSum() };
+  readonly #sampler = new FacePatchSampler();
+  readonly #patches = { take: createPatch(), source: createPatch() };
+  readonly #difference = new SourceDifferenceMeter();
+
+  constructor(setup: AnalyzerSetup) {
+    this.#setup = setup;
+    this.#sampleInterval = Math.max(1, Math.round(setup.framesPerSecond / samplesPerSecond));
+    this.#stillFrames = new StillFrameMeter(setup.framesPerSecond, setup.frameCount);
+  }
+
+  add(frame: AssessedFrame): void {
+    const { index, picture, points, source } = frame;
+    this.#stillFrames.add(frame);
+    this.#jitter.add(points, this.#hasSourceSize ? source?.points : undefined);
+    if (index % this.#sampleInterval !== 0) return;
+    const sample = index / this.#sampleInterval;
+    const hasBlockiness = sample % blockinessInterval === 0;
+    if (hasBlockiness) this.#blockiness.take.add(planesOf(picture).luma);
+    if (hasBlockiness && source?.picture) this.#blockiness.source.add(planesOf(source.picture).luma);
+    // A take and its source are compared at the face of the source, whose mouth need not be measured in the take.
+    const usable = this.#hasSourceSize ? source?.picture : undefined;
+    const face = usable ? source?.points : points;
+    const placement = face && placePatch(face);
+    if (placement) this.#detail.take.add(this.#detailReader.read(planesOf(picture).luma, placement));
+    if (usable) this.#compare(picture, usable, source?.visibility === 1 ? placement : undefined);
+  }
+
+  #compare(take: Picture, source: Picture, placement: PatchPlacement | undefined): void {
+    this.#difference.addPictures(take, source, placement && redrawnArea(placement));
+    if (!placement) return;
+    this.#detail.source.add(this.#detailReader.read(planesOf(source).luma, placement));
+    this.#sampler.sample(take, placement, this.#patches.take);
+    this.#sampler.sample(source, placement, this.#patches.source);
+    this.#difference.addPatches(this.#patches.take, this.#patches.source, placement);
+  }
+
+  get #hasSourceSize(): boolean {
+    const { facts, input } = this.#setup;
+    const clip = input.source?.clip;
+    return clip !== undefined && clip.width === facts.width && clip.height === facts.height;
+  }
+
+  /** Why nothing was compared with the source; null when something was. */
+  get #sourceReason(): string | null {
+    if (!this.#setup.input.source) return reasons.noSource;
+    return this.#hasSourceSize ? null : reasons.otherSize;
+  }
+
+  finish(): Findings {
+    const still = this.#stillFrames.finish();
+    const difference = this.#difference.finish();
+    const jitter = this.#jitter.finish();
+    const detail = compareDetail(this.#detail.take, this.#detail.source);
+    const sourceReason = this.#sourceReason;
+    const faceReason = sourceReason ?? reasons.noFace;
+    const parts = new PartList();
+    parts.add(pictureParts.faceSharpness, detail.face, faceReason);
+    parts.add(pictureParts.mouthSharpness, detail.mouth, faceReason);
+    parts.add(pictureParts.mouthDetail, this.#detail.take.ratio, reasons.noFace);
+    parts.add(pictureParts.blockiness, this.#blockiness.take.finish(), reasons.tooShort);
+    parts.add(pictureParts.frozenFrames, still.frozenShare, still.frozenReason);
+    parts.add(pictureParts.blackFrames, still.blackShare, reasons.tooShort);
+    parts.add(pictureParts.outsideSsim, difference.outsideSsim, sourceReason);
+    parts.add(pictureParts.outsidePsnr, difference.outsidePsnr, sourceReason);
+    parts.add(pictureParts.seam, difference.seam, faceReason);
+    parts.add(pictureParts.mouthFlicker, difference.mouthFlicker, faceReason);
+    parts.add(pictureParts.colorShift, difference.colorShift, sourceReason);
+    parts.add(pictureParts.mouthColorShift, difference.mouthColorShift, faceReason);
+    parts.add(pictureParts.headJitter, jitter.head, faceReason);
+    parts.add(pictureParts.mouthJitter, jitter.mouth, reasons.noFace);
+    const blockiness = this.#blockiness.source.finish();
+    return {
+      parts: parts.all,
+      source: {
+        ...(blockiness === null ? {} : { [pictureParts.blockiness.name]: round(blockiness) }),
+        ...(this.#detail.source.ratio === null
+          ? {}
+          : { [pictureParts.mouthDetail.name]: round(this.#detail.source.ratio) }),
+      },
+      labels: this.#labels(parts, { frozen: still.frozenRanges, black: still.blackRanges }, blockiness ?? 0),
+    };
+  }
+
+  #labels(
+    parts: PartList,
+    ranges: { readonly frozen: readonly QualityRange[]; readonly black: readonly QualityRange[] },
+    sourceBlockiness: number,
+  ): QualityLabel[] {
+    const whole = [{ startMs: 0, endMs: Math.round((this.#setup.frameCount * 1000) / this.#setup.framesPerSecond) }];
+    const above = (part: PartDefinition, label: LabelDefinition, message: string): QualityLabel[] => {
+      const value = parts.valueOf(part);
+      return value !== null && value > label.threshold ? [toLabel(label, { value, message, ranges: whole })] : [];
+    };
+    const below = (part: PartDefinition, label: LabelDefinition, message: string): QualityLabel[] => {
+      const value = parts.valueOf(part);
+      return value !== null && value < label.threshold ? [toLabel(label, { value, message, ranges: whole })] : [];
+    };
+    const blocky = above(pictureParts.blockiness, pictureLabels.blocky, 'The blocks of the encoder are visible.');
+    return [
+      ...below(pictureParts.mouthSharpness, pictureLabels.mouthSoft, 'The mouth is less sharp than the face.'),
+      ...below(pictureParts.faceSharpness, pictureLabels.faceSoft, 'The face is less sharp than in the clip.'),
+      ...blocky.filter(({ value }) => value > sourceBlockiness * blockyGrowth),
+      ...frozenLabel(ranges.frozen),
+      ...blackLabel(ranges.black, parts.valueOf(pictureParts.blackFrames)),
+      ...below(pictureParts.outsideSsim, pictureLabels.pictureChanged, 'The picture around the face was changed.'),
+      ...above(pictureParts.seam, pictureLabels.seamVisible, 'The border of the redrawn mouth is visible.'),
+      ...above(pictureParts.mouthFlicker, pictureLabels.mouthFlickers, 'The brightness around the mouth flickers.'),
+      ...above(pictureParts.colorShift, pictureLabels.colorShifted, 'The colors differ from those of the clip.'),
+      ...above(
+        pictureParts.mouthColorShift,
+        pictureLabels.mouthColorShifted,
+        'The color around the mouth differs from that of the face.',
+      ),
+      ...above(pictureParts.headJitter, pictureLabels.headJitters, 'The head shakes from frame to frame.'),
+      ...above(pictureParts.mouthJitter, pictureLabels.mouthJitters, 'The mouth shakes against the head.'),
+    ];
+  }
+}
+
+/** A take is blocky when its blocks are this many times as strong as those of its source. */
+const blockyGrowth = 1.2;
+
+function toLabel(
+  { code, threshold, fatal }: LabelDefinition,
+  { value, message, ranges }: Pick<QualityLabel, 'value' | 'message' | 'ranges'>,
+): QualityLabel {
+  return { code, message, ranges, value, threshold, fatal };
+}
+
+function frozenLabel(ranges: readonly QualityRange[]): QualityLabel[] {
+  if (ranges.length === 0) return [];
+  const value = Math.max(...ranges.map(({ startMs, endMs }) => endMs - startMs));
+  return [toLabel(pictureLabels.frozenFrames, { value, message: 'The picture stands still.', ranges })];
+}
+
+function blackLabel(ranges: readonly QualityRange[], value: number | null): QualityLabel[] {
+  if (ranges.length === 0 || value === null) return [];
+  return [toLabel(pictureLabels.blackFrames, { value, message: 'The picture is black.', ranges })];
+}
+
+/** Sums of the details of many pictures. */
+class DetailSum {
+  mouth = 0;
+  eyes = 0;
+
+  add({ mouth, eyes }: FaceDetail): void {
+    if (!Number.isFinite(mouth + eyes)) return;
+    this.mouth += mouth;
+    this.eyes += eyes;
+  }
+
+  /** Details of the mouth over those of the eyes; null without a face. */
+  get ratio(): number | null {
+    return this.eyes > 0 ? this.mouth / this.eyes : null;
+  }
+}
+
+function compareDetail(take: DetailSum, source: DetailSum) {
+  const [own, reference] = [take.ratio, source.ratio];
+  if (own === null || reference === null) return { face: null, mouth: null };
+  return { face: take.eyes / source.eyes, mouth: own / reference };
+}
+
+/** Parts by name, with rounded values. */
+class PartList {
+  readonly all: Record<string, QualityPart> = {};
+
+  add(definition: PartDefinition, value: number | null, reason: string | null): void {
+    this.all[definition.name] = toPart(definition, value === null ? null : round(value), reason);
+  }
+
+  valueOf({ name }: PartDefinition): number | null {
+    return this.all[name]?.value ?? null;
+  }
+}
+
+function round(value: number): number {
+  return Math.round(value * 1000) / 1000;
+}

@@ -1,0 +1,195 @@
+import { outerLips } from '../../face/landmarks.ts';
+import { at } from '../../image/math.ts';
+import type { Picture } from '../../image/planes.ts';
+import type { QualityRange } from '../../contract/quality.ts';
+import type { AssessedFrame } from '../analyzer.ts';
+
+/** Sampled pixels of a picture; and of a mouth, per direction. */
+const gridSamples = 2500;
+const mouthSamples = 24;
+/** A sample that differs by more levels has changed. Encoders change a repeated picture by less. */
+const sameLevels = 3;
+/** Share of changed samples up to which two pictures are the same. */
+const sameShare = { grid: 0.002, mouth: 0.02 } as const;
+/** Luma of a black sample, and the share of them in a black picture. */
+const blackLuma = 34;
+const blackShare = 0.98;
+/** Shorter repetitions are those of a clip with a lower frame rate. */
+const shortestFreezeMs = 240;
+/** Share of frames without motion from which a video counts as a still. */
+const mostly = 0.9;
+
+export interface StillFrames {
+  /** Null with the reason when repeated frames cannot be told from a still subject. */
+  readonly frozenShare: number | null;
+  readonly frozenReason: string | null;
+  readonly frozenRanges: readonly QualityRange[];
+  readonly blackShare: number | null;
+  readonly blackRanges: readonly QualityRange[];
+}
+
+/** Finds frames that repeat the one before, and black frames. Holds a few thousand pixels. */
+export class StillFrameMeter {
+  readonly #framesPerSecond: number;
+  #previous: Sample | undefined;
+  #previousClipFrame: number | undefined;
+  /** The last picture of the source, and its frame. */
+  #source: { readonly sample: Sample; readonly index: number } | undefined;
+  readonly #repeats: Uint8Array;
+  readonly #black: Uint8Array;
+  #stillCount = 0;
+  #frameCount = 0;
+  #heldCount = 0;
+
+  constructor(framesPerSecond: number, frameCount: number) {
+    this.#framesPerSecond = framesPerSecond;
+    this.#repeats = new Uint8Array(frameCount);
+    this.#black = new Uint8Array(frameCount);
+  }
+
+  add({ index, picture, points, source }: AssessedFrame): void {
+    const previous = this.#previous;
+    this.#frameCount = index + 1;
+    if (previous) {
+      const isStill = isSame(picture, previous, 'grid');
+      if (isStill) this.#stillCount += 1;
+      const isHeld = source !== undefined && source.clipFrame === this.#previousClipFrame;
+      if (isHeld) this.#heldCount += 1;
+      this.#repeats[index] = isStill && !isHeld && isSame(picture, previous, 'mouth') ? 1 : 0;
+    }
+    this.#previous = takeSample(picture, points);
+    this.#black[index] = isBlack(this.#previous) ? 1 : 0;
+    this.#previousClipFrame = source?.clipFrame;
+    if (source?.picture) this.#addSource(index, source.picture);
+  }
+
+  /** Frames between two equal pictures of the source repeat the source. */
+  #addSource(index: number, picture: Picture): void {
+    if (this.#source && isSame(picture, this.#source.sample, 'grid'))
+      this.#repeats.fill(0, this.#source.index, index + 1);
+    this.#source = { sample: takeSample(picture, undefined), index };
+  }
+
+  finish(): StillFrames {
+    const frames = this.#frameCount;
+    const shortest = Math.max(3, Math.round((shortestFreezeMs * this.#framesPerSecond) / 1000));
+    const frozen = findRuns(this.#repeats.subarray(0, frames), shortest);
+    const black = findRuns(this.#black.subarray(0, frames), 1);
+    const reason = this.#obstacle();
+    return {
+      frozenShare: reason === null ? countFrames(frozen) / frames : null,
+      frozenReason: reason,
+      frozenRanges: reason === null ? this.#toRanges(frozen) : [],
+      blackShare: frames === 0 ? null : countFrames(black) / frames,
+      blackRanges: this.#toRanges(black),
+    };
+  }
+
+  #obstacle(): string | null {
+    const changes = this.#frameCount - 1;
+    if (changes < 1) return 'The video has one frame.';
+    if (this.#heldCount >= changes * mostly) return 'The clip is a still.';
+    if (this.#stillCount >= changes * mostly)
+      return 'Only the mouth moves in this video; a repeated frame cannot be told from a pause.';
+    return null;
+  }
+
+  #toRanges(runs: readonly Run[]): QualityRange[] {
+    const toMs = (frame: number): number => Math.round((frame * 1000) / this.#framesPerSecond);
+    return runs.map(({ start, end }) => ({ startMs: toMs(start), endMs: toMs(end) }));
+  }
+}
+
+/** Some pixels of a picture: indexes into its luma, and their values. */
+interface Pixels {
+  readonly indexes: Int32Array;
+  readonly values: Uint8Array;
+}
+
+interface Sample {
+  readonly grid: Pixels;
+  readonly mouth: Pixels;
+}
+
+function isSame({ data }: Picture, previous: Sample, part: keyof Sample): boolean {
+  const { indexes, values } = previous[part];
+  let changed = 0;
+  for (let sample = 0; sample < indexes.length; sample += 1)
+    if (Math.abs(at(data, indexes[sample] ?? 0) - at(values, sample)) > sameLevels) changed += 1;
+  return changed <= indexes.length * sameShare[part];
+}
+
+function isBlack({ grid: { values } }: Sample): boolean {
+  let bright = 0;
+  for (const value of values) if (value > blackLuma) bright += 1;
+  return bright <= values.length * (1 - blackShare);
+}
+
+function takeSample(picture: Picture, points: Float32Array | undefined): Sample {
+  const { width, height } = picture;
+  const step = Math.max(1, Math.sqrt((width * height) / gridSamples));
+  const whole = { left: 0, top: 0, columns: Math.floor(width / step), rows: Math.floor(height / step) };
+  return {
+    grid: takePixels(picture, { ...whole, stepX: step, stepY: step }),
+    mouth: points ? takePixels(picture, mouthGrid(points)) : noPixels,
+  };
+}
+
+const noPixels: Pixels = { indexes: new Int32Array(0), values: new Uint8Array(0) };
+
+interface Grid {
+  readonly left: number;
+  readonly top: number;
+  readonly columns: number;
+  readonly rows: number;
+  readonly stepX: number;
+  readonly stepY: number;
+}
+
+function mouthGrid(points: Float32Array): Grid {
+  let [left, right, top, bottom] = [Infinity, -Infinity, Infinity, -Infinity];
+  for (const point of outerLips) {
+    left = Math.min(left, at(points, point * 3));
+    right = Math.max(right, at(points, point * 3));
+    top = Math.min(top, at(points, point * 3 + 1));
+    bottom = Math.max(bottom, at(points, point * 3 + 1));
+  }
+  const [columns, rows] = [mouthSamples, mouthSamples];
+  return { left, top, columns, rows, stepX: (right - left) / columns, stepY: (bottom - top) / rows };
+}
+
+function takePixels({ width, height, data }: Picture, { left, top, columns, rows, stepX, stepY }: Grid): Pixels {
+  const indexes = new Int32Array(columns * rows);
+  const values = new Uint8Array(columns * rows);
+  for (let row = 0; row < rows; row += 1) {
+    const y = Math.min(height - 1, Math.max(0, Math.floor(top + (row + 0.5) * stepY)));
+    for (let column = 0; column < columns; column += 1) {
+      const x = Math.min(width - 1, Math.max(0, Math.floor(left + (column + 0.5) * stepX)));
+      const sample = row * columns + column;
+      indexes[sample] = y * width + x;
+      values[sample] = at(data, y * width + x);
+    }
+  }
+  return { indexes, values };
+}
+
+interface Run {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Runs of at least `shortest` set flags. */
+function findRuns(flags: Uint8Array, shortest: number): Run[] {
+  const runs: Run[] = [];
+  let start = 0;
+  for (let index = 0; index <= flags.length; index += 1) {
+    if (flags[index]) continue;
+    if (index - start >= shortest) runs.push({ start, end: index });
+    start = index + 1;
+  }
+  return runs;
+}
+
+function countFrames(runs: readonly Run[]): number {
+  return runs.reduce((sum, { start, end }) => sum + end - start, 0);
+}
