@@ -96,6 +96,8 @@ async function killAndRestart(
       env: {
         ...process.env,
         ...standinEnvironment(standin),
+        // The takes have the old lips: they would be rejected.
+        LIPSYNC_QUALITY: 'off',
         HEYGEN_POLL_INTERVAL_MS: '100',
         LIPSYNC_DATA_DIR: join(folder, 'data'),
       },

@@ -86,6 +86,8 @@ async function proveQueueTakeover(bench: Bench): Promise<boolean> {
   const port = await freeLoopbackPort();
   const environment = {
     ...standinEnvironment(standin),
+    // The takes have the old lips: they would be rejected.
+    LIPSYNC_QUALITY: 'off',
     REDIS_URL: redis.url,
     LIPSYNC_DATA_DIR: join(bench.folder, 'data'),
     LIPSYNC_OUTPUT_DIR: join(bench.folder, 'outputs'),
@@ -268,6 +270,8 @@ async function proveLocalTakeover({ folder, oldProjectDir, short }: Bench): Prom
         env: {
           ...process.env,
           ...standinEnvironment(standin),
+          // The takes have the old lips: they would be rejected.
+          LIPSYNC_QUALITY: 'off',
           HEYGEN_POLL_INTERVAL_MS: '100',
           LIPSYNC_DATA_DIR: dataDir,
         },

@@ -79,7 +79,7 @@ export class LipsyncPipeline {
         plan = fasterPlan;
         start = await this.#admitBeforePreparing(plan, inputs, chainContext);
       }
-      if (start.type === 'silent') return inputs.passThrough();
+      if (start.type === 'silent') return this.#gate.rate(await inputs.passThrough(), { input, inputs, context });
       if (start.type !== 'ready') return start;
     }
     return this.#makeTake({ input, inputs, context }, { ...chainContext, plan });

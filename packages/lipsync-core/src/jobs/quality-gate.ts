@@ -47,7 +47,7 @@ export class QualityGate {
     const facts = attempts.at(-1)?.take ?? (await describeTake(made, run.inputs));
     const { assessor } = this.#options;
     if (!assessor) return toResult(made, { facts, quality: undefined });
-    const assessed = await this.#assess(assessor, made, run);
+    const assessed = await this.#assess(assessor, take.path, run);
     const rated = {
       facts: { ...facts, warnings: [...facts.warnings, ...assessed.warnings] },
       quality: assessed.quality,
@@ -74,15 +74,23 @@ export class QualityGate {
     return undefined;
   }
 
+  /** Adds the quality to an output that no provider made, and that nothing can replace. Throws the reason of a cancel. */
+  async rate(result: PipelineResult, run: GateRun): Promise<PipelineResult> {
+    const { assessor } = this.#options;
+    if (!assessor) return result;
+    const { quality, warnings } = await this.#assess(assessor, result.takePath, run);
+    return { ...result, quality, warnings: [...result.warnings, ...warnings] };
+  }
+
   async #assess(
     assessor: Pick<QualityAssessor, 'run'>,
-    { take }: MadeOutcome,
+    videoPath: string,
     { input, inputs, context }: GateRun,
   ): Promise<{ readonly quality: Quality; readonly warnings: readonly Warning[] }> {
     const { clipPath, clipDigest, clip, timeline, speechPath, mouthCurvePath } = await inputs.takeRequest(0);
     const assessment = await assessor.run(
       {
-        videoPath: take.path,
+        videoPath,
         source: { clipPath, clipDigest, clip, timeline },
         speech: { path: speechPath, mouthCurvePath },
         trackCacheFolder: this.#options.trackCacheFolder,
