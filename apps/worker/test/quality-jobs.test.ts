@@ -115,7 +115,7 @@ describe('Quality jobs on a real worker', () => {
     const record = await waitFor(await submit({ video }));
     expect(record).toMatchObject({ status: 'completed', error: null, runs: 1, result: { durationMs: 2_000 } });
     expect(record?.result?.quality.audioQuality).toBeGreaterThan(0);
-    expect(await workFiles()).toEqual([]);
+    await expect.poll(workFiles).toEqual([]);
     expect(await readdir(join(folder, 'outputs')).catch(() => [])).not.toContain(record?.id);
   });
 
@@ -126,7 +126,7 @@ describe('Quality jobs on a real worker', () => {
     await once(worker, 'exit');
     worker = await startWorker();
     expect(await waitFor(id)).toMatchObject({ status: 'completed', runs: 2, crashes: 1, error: null });
-    expect(await workFiles()).toEqual([]);
+    await expect.poll(workFiles).toEqual([]);
   });
 
   it('A video at a URL is fetched in its own lane first, and the URL is kept without its query.', slow, async () => {
