@@ -16,6 +16,7 @@ import { proveMemory, proveWav2LipMemory } from './soak/memory.ts';
 import { provePacked } from './soak/packed.ts';
 import { proveQualityOfClips } from './soak/quality-clips.ts';
 import { proveQualityGate } from './soak/quality-gate.ts';
+import { proveQualityFaults } from './soak/quality-faults.ts';
 import { proveSlowUrls } from './soak/slow-urls.ts';
 import { proveSyncOffsets } from './soak/sync-offsets.ts';
 import { proveTakeover } from './soak/takeover.ts';
@@ -36,6 +37,7 @@ const proofs: Readonly<Record<string, () => Promise<boolean>>> = {
   packed: provePacked,
   'quality-gate': proveQualityGate,
   'quality-clips': proveQualityOfClips,
+  'quality-faults': proveQualityFaults,
   'slow-urls': proveSlowUrls,
   'sync-offsets': proveSyncOffsets,
   takeover: proveTakeover,

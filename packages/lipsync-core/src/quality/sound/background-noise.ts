@@ -5,7 +5,7 @@ import type { VideoSpeech } from '../lips/video-speech.ts';
 /** Steps of 10 ms beside speech that are neither: the decay of a room, breath. */
 const marginSteps = 15;
 /** Pauses of at least this many steps show the background. */
-const minPauseSteps = 30;
+const minPauseSteps = 10;
 /** Pauses that were muted show nothing about the background of the speech, … */
 const mutedDb = -90;
 /** … whose own quietest moments are this far below it even in clean recordings. */
@@ -44,13 +44,13 @@ function findPauses({ levelDb, active }: VideoSpeech): Float32Array {
   return levelDb.filter((_, step) => nearSpeech[step] === 0);
 }
 
-/** Sum over the bands of their power in the quietest moments of speech. */
-function quietNoise({ bandsDb, active }: VideoSpeech): number {
+/** Sum over the bands of their power in the quietest moments of speech. Holes in the sound do not count. */
+function quietNoise({ levelDb, bandsDb, active }: VideoSpeech): number {
+  const sounding = (step: number): boolean => active[step] === 1 && (levelDb[step] ?? mutedDb) > mutedDb;
   let power = 0;
   for (let band = 0; band < bandCount; band += 1) {
-    const levels = Float32Array.from(active, (_, step) => bandsDb[step * bandCount + band] ?? mutedDb).filter(
-      (level, step) => active[step] === 1 && level > mutedDb - 20,
-    );
+    const bandDb = Float32Array.from(active, (_, step) => bandsDb[step * bandCount + band] ?? mutedDb);
+    const levels = bandDb.filter((_, step) => sounding(step));
     power += 10 ** (((quantile(levels, quietShare) ?? mutedDb) + quietBiasDb) / 10);
   }
   return power;
