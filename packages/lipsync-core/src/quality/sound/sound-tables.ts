@@ -208,7 +208,7 @@ export const soundLabels = {
   },
   bandLimited: {
     code: 'band_limited',
-    threshold: 4500,
+    threshold: 5000,
     unit: 'Hz',
     fatal: false,
     meaning: 'The sound ends below this frequency.',
