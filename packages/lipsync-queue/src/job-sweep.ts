@@ -46,13 +46,18 @@ export async function sweepJobs(options: SweepOptions): Promise<SweptJobs> {
   return { requeued: await requeueMissing(options), expired };
 }
 
-async function failExpired({ store, entries, clock }: SweepOptions): Promise<number> {
+async function failExpired(options: SweepOptions): Promise<number> {
+  const { store, entries, clock } = options;
   let expired = 0;
   for await (const record of listAllQueued(store)) {
     const { id, runs: run, deadlineAtMs } = record;
     const atMs = clock.nowMs();
-    // A worker records the pending settlement of a remote operation, and deletes a kept take.
-    if (deadlineAtMs === null || deadlineAtMs > atMs || needsWorkerToEnd(record)) continue;
+    if (deadlineAtMs === null || deadlineAtMs > atMs) continue;
+    // A worker records the pending settlement of a remote operation, and delivers or deletes a kept take.
+    if (needsWorkerToEnd(record)) {
+      await endInCloudLane(record, options);
+      continue;
+    }
     const message = 'The deadline passed while the job was queued. Allow more time, or retry when the load is lower.';
     // Ignored if a run started meanwhile: that run enforces the deadline itself.
     const ended = await store.append(id, {
@@ -68,6 +73,16 @@ async function failExpired({ store, entries, clock }: SweepOptions): Promise<num
     await entries.remove(id);
   }
   return expired;
+}
+
+/**
+ * Moves an expired job to the lane whose workers are soon free: it is not rendered any more. A job that is lost between
+ * the steps is requeued as a missing one.
+ */
+async function endInCloudLane(record: JobRecord, { store, entries }: SweepOptions): Promise<void> {
+  if (record.needs !== 'inline' || !(await entries.remove(record.id))) return;
+  const moved = await store.append(record.id, { type: 'transferred', run: record.runs, needs: 'remote' });
+  if (moved.status === 'queued') await entries.add(moved, laneOf(moved));
 }
 
 async function* listAllQueued(store: JobStore): AsyncGenerator<JobRecord> {

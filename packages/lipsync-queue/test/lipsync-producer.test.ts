@@ -176,6 +176,30 @@ describe('sweep', () => {
     expect(await bench.store.get('job_a')).toMatchObject({ status: 'queued', keptTake });
   });
 
+  it('A sweep moves a job with a rejected take that waits to be rendered to the cloud lane at its deadline.', async () => {
+    await bench.producer.submit({ ...testJobRecord('job_a', 1_000, { deadlineMs: 1_000 }), needs: 'inline' });
+    const attempt = {
+      provider: 'heygen',
+      outcome: 'failed',
+      code: 'quality_rejected',
+      message: null,
+      startedAtMs: 1_000,
+      endedAtMs: 1_500,
+      costMicros: 70,
+      operation: null,
+      operationAtMs: null,
+      transientFailures: 0,
+      take: { degraded: false, durationMs: 1_000, warnings: [] },
+    } as const;
+    await bench.store.append('job_a', { type: 'run_started', atMs: 1_500 });
+    await bench.store.append('job_a', { type: 'attempts_changed', run: 1, attempts: [attempt] });
+    await bench.store.append('job_a', { type: 'transferred', run: 1, needs: 'inline' });
+    expect(await bench.producer.sweep()).toEqual({ requeued: 0, expired: 0 });
+    expect(await bench.store.get('job_a')).toMatchObject({ status: 'queued', needs: 'remote' });
+    expect(await (await bench.producer.queue('cloud')).getJobState('job_a')).toBe('prioritized');
+    expect(await stateOf('job_a')).toBe('unknown');
+  });
+
   it('A sweep leaves the deadline of a running job to its run.', async () => {
     await bench.producer.submit(testJobRecord('job_a', 1_000, { deadlineMs: 1_000 }));
     await bench.store.append('job_a', { type: 'run_started', atMs: 2_000 });
