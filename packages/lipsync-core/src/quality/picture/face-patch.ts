@@ -3,7 +3,7 @@ import { planesOf, toChromaSource, type AffineTransform, type Picture, type Pixe
 import { leftEyeCorners, outerLips, rightEyeCorners } from '../../face/landmarks.ts';
 
 /** Cells of a patch that the distance between the eyes spans. */
-const eyeSpan = 48;
+export const eyeSpan = 48;
 /** Side of a patch in cells. It shows the face from above the brows to below the chin. */
 export const patchSide = 120;
 /** Row of the eyes. */

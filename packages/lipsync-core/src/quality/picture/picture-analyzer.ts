@@ -13,7 +13,8 @@ import {
 import { BlockinessMeter } from './blockiness.ts';
 import { DetailReader, type FaceDetail } from './detail.ts';
 import { createPatch, FacePatchSampler, placePatch, redrawnArea, type PatchPlacement } from './face-patch.ts';
-import { JitterMeter } from './jitter.ts';
+
+import { MouthJitterMeter } from './mouth-jitter.ts';
 import { pictureLabels, pictureParts } from './picture-tables.ts';
 import { SourceDifferenceMeter } from './source-difference.ts';
 import { StillFrameMeter } from './still-frames.ts';
@@ -42,7 +43,7 @@ class PictureAnalyzer implements Analyzer {
   readonly #setup: AnalyzerSetup;
   readonly #sampleInterval: number;
   readonly #stillFrames: StillFrameMeter;
-  readonly #jitter = new JitterMeter();
+  readonly #jitter = new MouthJitterMeter();
   readonly #blockiness = { take: new BlockinessMeter(), source: new BlockinessMeter() };
   readonly #detailReader = new DetailReader();
   readonly #detail = { take: new DetailSum(), source: new DetailSum() };
@@ -57,9 +58,9 @@ class PictureAnalyzer implements Analyzer {
   }
 
   add(frame: AssessedFrame): void {
-    const { index, picture, points, source } = frame;
+    const { index, picture, points, source, isMeasured } = frame;
     this.#stillFrames.add(frame);
-    this.#jitter.add(points, this.#hasSourceSize ? source?.points : undefined);
+    if (isMeasured) this.#jitter.add(points);
     if (index % this.#sampleInterval !== 0) return;
     const sample = index / this.#sampleInterval;
     const hasBlockiness = sample % blockinessInterval === 0;
@@ -69,8 +70,9 @@ class PictureAnalyzer implements Analyzer {
     const usable = this.#hasSourceSize ? source?.picture : undefined;
     const face = usable ? source?.points : points;
     const placement = face && placePatch(face);
-    if (placement) this.#detail.take.add(this.#detailReader.read(planesOf(picture).luma, placement));
-    if (usable) this.#compare(picture, usable, source?.visibility === 1 ? placement : undefined);
+    if (placement && (usable || !this.#hasSourceSize))
+      this.#detail.take.add(this.#detailReader.read(planesOf(picture).luma, placement));
+    if (usable) this.#compare(picture, usable, placement);
   }
 
   #compare(take: Picture, source: Picture, placement: PatchPlacement | undefined): void {
@@ -97,7 +99,6 @@ class PictureAnalyzer implements Analyzer {
   finish(): Findings {
     const still = this.#stillFrames.finish();
     const difference = this.#difference.finish();
-    const jitter = this.#jitter.finish();
     const detail = compareDetail(this.#detail.take, this.#detail.source);
     const sourceReason = this.#sourceReason;
     const faceReason = sourceReason ?? reasons.noFace;
@@ -114,8 +115,8 @@ class PictureAnalyzer implements Analyzer {
     parts.add(pictureParts.mouthFlicker, difference.mouthFlicker, faceReason);
     parts.add(pictureParts.colorShift, difference.colorShift, sourceReason);
     parts.add(pictureParts.mouthColorShift, difference.mouthColorShift, faceReason);
-    parts.add(pictureParts.headJitter, jitter.head, faceReason);
-    parts.add(pictureParts.mouthJitter, jitter.mouth, reasons.noFace);
+    parts.add(pictureParts.headJitter, difference.headJitter, faceReason);
+    parts.add(pictureParts.mouthJitter, this.#jitter.finish(), reasons.noFace);
     const blockiness = this.#blockiness.source.finish();
     return {
       parts: parts.all,

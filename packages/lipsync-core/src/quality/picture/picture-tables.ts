@@ -101,8 +101,8 @@ export const pictureParts = {
     ...counts,
     name: 'head_jitter',
     unit: '% of eye distance',
-    meaning: 'Random motion of the head from frame to frame against the head of the source clip.',
-    score: falling(0.6, 1.5),
+    meaning: 'Random motion of the upper face against that of the source clip from picture to picture.',
+    score: falling(0.3, 1.5),
   },
   mouthJitter: {
     ...counts,
@@ -186,7 +186,7 @@ export const pictureLabels = {
   },
   headJitters: {
     code: 'head_jitters',
-    threshold: 1.5,
+    threshold: 1,
     unit: '% of eye distance',
     fatal: false,
     meaning: '`head_jitter` is above the threshold.',

@@ -11,6 +11,9 @@ const edgeCount = 2 * edgesPerDirection;
 const channels = ['luma', 'cb', 'cr'] as const;
 /** The edge that decides, strongest first. The border of a redrawn area has more, a chance edge fewer. */
 const rank = 12;
+/** Rows of the eyes and the forehead, which providers leave, and the rank there. Blocks of an encoder give edges there too. */
+const upperRows = 34;
+const upperRank = 4;
 /** An edge of the source that lies within these lines may have moved with the jaw. */
 const movedLines = [-6, -4, -2, 0, 2, 4, 6] as const;
 /** Share of the contrast of such an edge that a step must exceed. */
@@ -18,7 +21,7 @@ const movedShare = 0.2;
 
 /**
  * Measures the step at the border of a redrawn area: the difference between take and source begins within two cells,
- * equally along a straight line, where the source has no edge. Soft borders give little, and so do a jaw and details that
+ * equally along a straight line, where the source has no edge, and higher than in the upper face. Soft borders give little, and so do a jaw and details that
  * moved.
  */
 export class SeamMeter {
@@ -47,9 +50,14 @@ export class SeamMeter {
       for (let edge = 0; edge < edgeCount; edge += 1)
         this.#squares[edge] = at(this.#squares, edge) + at(this.#heights, edge) ** 2;
     }
-    for (let edge = 0; edge < edgeCount; edge += 1) if (isWithin(edge, lips)) this.#squares[edge] = 0;
-    this.#squares.sort();
-    this.#seams.push(Math.sqrt(at(this.#squares, edgeCount - 1 - rank)));
+    const [lower, upper] = [this.#rankedHeight(isLowerFace(lips), rank), this.#rankedHeight(isUpperFace, upperRank)];
+    this.#seams.push(Math.max(0, lower - upper));
+  }
+
+  /** Height of the edge with a rank among those that pass. */
+  #rankedHeight(passes: (edge: number) => boolean, place: number): number {
+    const squares = this.#squares.filter((_, edge) => passes(edge)).sort();
+    return Math.sqrt(at(squares, squares.length - 1 - place));
   }
 
   /** Median height of the seam in levels of luma and chroma. */
@@ -125,10 +133,21 @@ interface Direction {
 const across: Direction = { over: 1, along: patchSide, firstEdge: 0 };
 const down: Direction = { over: patchSide, along: 1, firstEdge: edgesPerDirection };
 
-function isWithin(edge: number, { left, top, right, bottom }: Readonly<PixelArea>): boolean {
+/** Center of an edge in cells. */
+function centerOf(edge: number): { readonly x: number; readonly y: number } {
   const within = edge % edgesPerDirection;
   const line = Math.floor(within / runsPerLine);
   const middle = (within % runsPerLine) * runStep + runCells / 2;
-  const [x, y] = edge < edgesPerDirection ? [line, middle] : [middle, line];
-  return x > left && x < right && y > top && y < bottom;
+  return edge < edgesPerDirection ? { x: line, y: middle } : { x: middle, y: line };
+}
+
+function isUpperFace(edge: number): boolean {
+  return centerOf(edge).y < upperRows;
+}
+
+function isLowerFace({ left, top, right, bottom }: Readonly<PixelArea>): (edge: number) => boolean {
+  return (edge) => {
+    const { x, y } = centerOf(edge);
+    return y >= upperRows && !(x > left && x < right && y > top && y < bottom);
+  };
 }

@@ -2,6 +2,7 @@ import { at } from '../../image/math.ts';
 import type { PixelArea, Picture } from '../../image/planes.ts';
 import { ssimOutside } from '../../image/ssim.ts';
 import { levelPerUnit, patchSide, type FacePatch, type PatchPlacement } from './face-patch.ts';
+import { FaceShiftMeter } from './face-shift.ts';
 import { SeamMeter } from './seam.ts';
 
 /** Mean differences of luma, Cb and Cr between a take and its source, in levels. */
@@ -32,6 +33,7 @@ export class SourceDifferenceMeter {
   /** Luma difference around the mouth, relative to the eyes, per sample. */
   readonly #mouthLuma: number[] = [];
   readonly #seam = new SeamMeter();
+  readonly #shift = new FaceShiftMeter();
   #patchCount = 0;
 
   /** Adds two pictures of the same size. `redrawn` is the area that a provider may change, in pixels. */
@@ -50,6 +52,7 @@ export class SourceDifferenceMeter {
   addPatches(take: FacePatch, source: FacePatch, { mouth, eyes }: PatchPlacement): void {
     this.#patchCount += 1;
     this.#seam.add(take, source, mouth);
+    this.#shift.add(take, source, eyes);
     const around = meanDifference(take, source, grow(mouth, ringCells), mouth);
     const upper = meanDifference(take, source, eyes, undefined);
     const relative = sum(around, upper, -1);
@@ -68,6 +71,7 @@ export class SourceDifferenceMeter {
       colorShift: count === 0 ? null : sizeOf(mean(this.#pictureColor, count)),
       mouthColorShift: patches === 0 ? null : sizeOf(mean(this.#mouthColor, patches)),
       mouthFlicker: patches < fewestPatches ? null : meanChange(this.#mouthLuma),
+      headJitter: patches < fewestPatches ? null : this.#shift.finish(),
       seam: patches < fewestPatches ? null : this.#seam.finish(),
     };
   }
