@@ -19,6 +19,7 @@ const late: Quality = {
   },
   parts: {
     sync_strength: { value: 0.781, unit: 'correlation', score: 0.781, reason: null },
+    silence: { value: 0, unit: 'share of the time', score: 1, reason: null },
     loudness: { value: -23.04, unit: 'LUFS', score: 0.3, reason: null },
     bandwidth: { value: null, unit: 'Hz', score: null, reason: 'There is no sound.' },
     clipping: { value: null, unit: 'ratio', score: null, reason: 'There is no sound.' },
@@ -50,14 +51,15 @@ it('The description starts with the verdict, then lists defects with times, part
   const text = describeQuality({ file: 'take\u001b[2J.mp4', quality: late, durationMs: 5_000 });
   expect(text).not.toContain('\u001b');
   expect(text).toContain('take[2J.mp4 · 5.0 s\n');
-  expect(text).toMatch(/Sound and lips +sound 200 ms behind the lips \(between -220 and -180 ms\), strength 0\.78\n/);
+  expect(text).toMatch(/Sound and lips +sound 200 ms late, from 220 ms late to 180 ms late; strength 0\.78\n/);
   expect(text).toContain('sound_late (a take with it is rejected): whole video: 200 ms, limit 140 ms\n');
   expect(text).toContain('0:00.0–0:00.6, 1:01.0–1:01.6');
   expect(text).toContain('and 2 more');
   expect(text).toMatch(/Lip-sync +no grade: it needs SyncNet/);
   expect(text).toMatch(/Defects +sound_late, mouth_frozen: see below\n/);
   expect(text.indexOf('loudness')).toBeLessThan(text.indexOf('sync_strength'));
-  expect(text).toMatch(/bandwidth +There is no sound\.\n +clipping +″\n$/);
+  expect(text).toContain('At least 0.9 of 1\n  silence\n');
+  expect(text).toMatch(/Not measured\n  There is no sound\.\n    bandwidth, clipping\n$/);
 });
 
 it('The description of a video in which nothing was measured names the reason of the offset and no defect.', () => {

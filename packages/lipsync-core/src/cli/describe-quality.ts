@@ -19,17 +19,24 @@ export interface DescribedVideo {
   readonly durationMs: number;
 }
 
-/** Returns a quality as text for a person who has not seen the video: the verdict, defects, parts, what is unknown. */
+/**
+ * Returns a quality as text for a person who has not seen the video: the verdict, defects, the parts that are not fine,
+ * and what is unknown.
+ */
 export function describeQuality({ file, quality, durationMs }: DescribedVideo): string {
   const sections = [
     [`${file.replace(hiddenCharacters, '')} · ${seconds(durationMs)}`],
     indent(toTable(listResults(quality))),
     ...section('Defects', listDefects(quality.labels, durationMs)),
-    ...section('Measured', toTable(listMeasured(quality))),
-    ...section('Not measured', toTable(listUnknown(quality))),
+    ...section('Measured, the worst first', toTable(listMeasured(quality))),
+    ...section(`At least ${fineScore} of 1`, wrap(listFine(quality).join(', '))),
+    ...section('Not measured', listUnknown(quality)),
   ];
   return `${sections.map((lines) => lines.join('\n')).join('\n\n')}\n`;
 }
+
+/** Parts with a score from here on are listed by name only. */
+const fineScore = 0.9;
 
 function section(title: string, lines: readonly string[]): readonly (readonly string[])[] {
   return lines.length === 0 ? [] : [[title, ...indent(lines)]];
@@ -59,17 +66,19 @@ function describeOffset(sync: Quality['sync']): string {
   if (!sync) return 'not measured';
   const { offsetMs, offsetIntervalMs, strength } = sync;
   if (offsetMs === null) return `offset unknown: ${sync.reason ?? 'it was not measured'}`;
+  const interval = offsetIntervalMs ? `, from ${offsetIntervalMs.map(describeMs).join(' to ')}` : '';
+  return `sound ${describeMs(offsetMs)}${interval}${strength === null ? '' : `; strength ${strength.toFixed(2)}`}`;
+}
+
+function describeMs(offsetMs: number): string {
   const offset = Math.round(offsetMs);
-  const named =
-    offset === 0 ? 'together' : `sound ${Math.abs(offset)} ms ${offset > 0 ? 'ahead of' : 'behind'} the lips`;
-  const interval = offsetIntervalMs ? ` (between ${offsetIntervalMs.map(signed).join(' and ')} ms)` : '';
-  return `${named}${interval}${strength === null ? '' : `, strength ${strength.toFixed(2)}`}`;
+  return offset === 0 ? 'in time' : `${Math.abs(offset)} ms ${offset > 0 ? 'early' : 'late'}`;
 }
 
 function listDefects(labels: readonly QualityLabel[], durationMs: number): readonly string[] {
   return labels.flatMap(({ code, message, ranges, value, threshold, fatal }) => {
     const unit = labelDefinitions.get(code)?.unit ?? '';
-    const measured = `${amount(value)} ${unit}, limit ${amount(threshold)} ${unit}`.replaceAll(/ +(?=,|$)/g, '');
+    const measured = `${amountOf(value, unit)}, limit ${amountOf(threshold, unit)}`;
     return [
       `${code}${fatal ? ' (a take with it is rejected)' : ''}: ${describeRanges(ranges, durationMs)}: ${measured}`,
       `  ${message}`,
@@ -87,28 +96,46 @@ function describeRanges(ranges: readonly QualityRange[], durationMs: number): st
   return `${shown.join(', ')}${rest > 0 ? ` and ${rest} more` : ''}`;
 }
 
-/** The worst first; parts without a score last. */
+/** Parts that are not fine, and those without a score at the end. */
 function listMeasured({ parts, source }: Quality): readonly (readonly string[])[] {
   const measured = Object.entries(parts).flatMap(([name, { value, unit, score }]) =>
-    value === null ? [] : [{ name, value, unit, score }],
+    value === null || (score !== null && score >= fineScore) ? [] : [{ name, value, unit, score }],
   );
   return measured
     .toSorted((one, other) => (one.score ?? 2) - (other.score ?? 2))
     .map(({ name, value, unit, score }) => [
       name,
-      `${amount(value)} ${unit}`,
+      amountOf(value, unit),
       score === null ? '' : `${score.toFixed(2)} of 1`,
-      ...(source ? [typeof source[name] === 'number' ? `source ${amount(source[name])}` : ''] : []),
+      ...(source ? [typeof source[name] === 'number' ? `source ${amountOf(source[name], unit)}` : ''] : []),
       partDefinitions.get(name)?.meaning ?? '',
     ]);
 }
 
+function listFine({ parts }: Quality): readonly string[] {
+  return Object.keys(parts).filter((name) => (parts[name]?.score ?? 0) >= fineScore);
+}
+
 /** Parts by reason, because most unknown parts share one. */
-function listUnknown({ parts }: Quality): readonly (readonly string[])[] {
+function listUnknown({ parts }: Quality): readonly string[] {
   const unknown = Object.entries(parts).filter(([, { value }]) => value === null);
-  return [...Map.groupBy(unknown, ([, { reason }]) => reason ?? 'No reason is known.')].flatMap(([reason, entries]) =>
-    entries.map(([name], index) => [name, index === 0 ? reason : '″']),
-  );
+  return [...Map.groupBy(unknown, ([, { reason }]) => reason ?? 'No reason is known.')].flatMap(([reason, entries]) => [
+    reason,
+    ...indent(wrap(entries.map(([name]) => name).join(', '))),
+  ]);
+}
+
+const maxLineLength = 100;
+
+/** Breaks a text into lines at spaces. */
+function wrap(text: string): readonly string[] {
+  const lines: string[] = [];
+  for (const word of text.split(' ').filter((part) => part !== '')) {
+    const last = lines.at(-1);
+    if (last === undefined || last.length + word.length >= maxLineLength) lines.push(word);
+    else lines[lines.length - 1] = `${last} ${word}`;
+  }
+  return lines;
 }
 
 /** Aligns columns; the last one is not padded. */
@@ -129,13 +156,16 @@ function indent(lines: readonly string[]): readonly string[] {
   return lines.map((line) => `  ${line}`);
 }
 
+/** A value with its unit; shares are percentages. */
+function amountOf(value: number, unit: string): string {
+  const [, whole = ''] = /^share(?: of (.*))?$/.exec(unit) ?? [];
+  if (unit.startsWith('share')) return `${amount(100 * value)} %${whole === '' ? '' : ` of ${whole}`}`;
+  return `${amount(value)} ${unit}`.trimEnd();
+}
+
 /** Three significant digits. */
 function amount(value: number): string {
   return Math.abs(value) >= 100 ? String(Math.round(value)) : String(Number(value.toPrecision(3)));
-}
-
-function signed(ms: number): string {
-  return `${ms > 0 ? '+' : ''}${Math.round(ms)}`;
 }
 
 function seconds(ms: number): string {
