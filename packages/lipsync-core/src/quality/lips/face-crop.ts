@@ -127,39 +127,73 @@ interface CropTarget extends RgbPicture {
   readonly factor: number;
 }
 
-function convert(picture: Picture, matrix: ColorMatrix, { rgb, left, top, width, height, factor }: CropTarget): void {
-  const { data } = picture;
-  const chromaWidth = picture.width >> 1;
-  const cbStart = picture.width * picture.height;
-  const crStart = cbStart + chromaWidth * (picture.height >> 1);
+/** Constants of a conversion to RGB. */
+interface Conversion {
+  readonly gain: number;
+  readonly black: number;
+  readonly redPerCr: number;
+  readonly greenPerCb: number;
+  readonly greenPerCr: number;
+  readonly bluePerCb: number;
+}
+
+function convert(picture: Picture, matrix: ColorMatrix, target: CropTarget): void {
   const { blackLuma, lumaScale, redWeight, blueWeight, greenWeight, cbScale, crScale } = matrix;
-  const gain = 1 / (lumaScale * factor * factor);
-  const greenPerBlue = blueWeight / greenWeight / cbScale;
-  const greenPerRed = redWeight / greenWeight / crScale;
-  const middle = factor >> 1;
-  let target = 0;
+  const { rgb, width, height, factor } = target;
+  // Rounds and clamps.
+  const clamped = new Uint8ClampedArray(rgb.buffer);
+  const luma = new Uint16Array(width);
+  const conversion = {
+    gain: 1 / (lumaScale * factor * factor),
+    black: blackLuma / lumaScale,
+    redPerCr: 1 / crScale,
+    greenPerCb: blueWeight / greenWeight / cbScale,
+    greenPerCr: redWeight / greenWeight / crScale,
+    bluePerCb: 1 / cbScale,
+  };
   for (let row = 0; row < height; row += 1) {
-    const y = top + row * factor;
-    const chromaRow = ((y + middle) >> 1) * chromaWidth;
-    for (let column = 0; column < width; column += 1) {
-      const x = left + column * factor;
-      let sum = 0;
-      for (let down = 0; down < factor; down += 1) {
-        const start = (y + down) * picture.width + x;
-        for (let across = 0; across < factor; across += 1) sum += data[start + across] ?? 0;
-      }
-      const level = sum * gain - blackLuma / lumaScale;
-      const chroma = chromaRow + ((x + middle) >> 1);
-      const blue = (data[cbStart + chroma] ?? 128) - 128;
-      const red = (data[crStart + chroma] ?? 128) - 128;
-      rgb[target] = toLevel(level + red / crScale);
-      rgb[target + 1] = toLevel(level - blue * greenPerBlue - red * greenPerRed);
-      rgb[target + 2] = toLevel(level + blue / cbScale);
-      target += 3;
+    sumLuma(picture, target, row, luma);
+    convertRow(picture, target, row, { clamped, luma, conversion });
+  }
+}
+
+/** Adds up the luma of the pixels that each pixel of a row of the crop covers. */
+function sumLuma({ data, width: stride }: Picture, target: CropTarget, row: number, luma: Uint16Array): void {
+  const { left, top, factor } = target;
+  luma.fill(0);
+  for (let down = 0; down < factor; down += 1) {
+    let from = (top + row * factor + down) * stride + left;
+    for (let column = 0; column < luma.length; column += 1) {
+      let sum = luma[column] ?? 0;
+      for (let across = 0; across < factor; across += 1) sum += data[from + across] ?? 0;
+      luma[column] = sum;
+      from += factor;
     }
   }
 }
 
-function toLevel(value: number): number {
-  return value < 0 ? 0 : value > 255 ? 255 : value + 0.5;
+function convertRow(
+  picture: Picture,
+  { left, top, width, factor }: CropTarget,
+  row: number,
+  buffers: { readonly clamped: Uint8ClampedArray; readonly luma: Uint16Array; readonly conversion: Conversion },
+): void {
+  const { data } = picture;
+  const { clamped, luma } = buffers;
+  const { gain, black, redPerCr, greenPerCb, greenPerCr, bluePerCb } = buffers.conversion;
+  const middle = factor >> 1;
+  const chromaWidth = picture.width >> 1;
+  const cb = picture.width * picture.height + ((top + row * factor + middle) >> 1) * chromaWidth;
+  const cr = cb + chromaWidth * (picture.height >> 1);
+  let target = row * width * 3;
+  for (let column = 0; column < width; column += 1) {
+    const x = (left + column * factor + middle) >> 1;
+    const level = (luma[column] ?? 0) * gain - black;
+    const blue = (data[cb + x] ?? 128) - 128;
+    const red = (data[cr + x] ?? 128) - 128;
+    clamped[target] = level + red * redPerCr;
+    clamped[target + 1] = level - blue * greenPerCb - red * greenPerCr;
+    clamped[target + 2] = level + blue * bluePerCb;
+    target += 3;
+  }
 }

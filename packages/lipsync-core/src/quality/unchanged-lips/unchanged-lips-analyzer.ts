@@ -10,7 +10,8 @@ import type {
   LabelDefinition,
 } from '../analyzer.ts';
 import { toLabel } from '../lips/lip-labels.ts';
-import { correlationOf, deviationOf } from '../lips/lip-series.ts';
+import { correlationOf, deviationOf, soundAtFrames } from '../lips/lip-series.ts';
+import type { VideoSpeech } from '../lips/video-speech.ts';
 import { compareLips } from './compare-lips.ts';
 
 const lipsUnchanged = {
@@ -36,7 +37,7 @@ export const unchangedLipsAnalyzer: AnalyzerDefinition = {
 /** Lips are followed in windows of this length. */
 const windowS = 2;
 /** New lips correlate with the old ones by less than this in every window, and deviate by more than the second value. */
-const clearlyNew = { correlation: 0.7, deviation: 0.02 };
+const clearlyNew = { correlation: 0.6, deviation: 0.02 };
 /** Share of the frames in which lips must have been measured. */
 const neededShare = 0.8;
 
@@ -62,8 +63,8 @@ class UnchangedLipsAnalyzer implements Analyzer {
   }
 
   /** Compares the pictures, unless the landmarks already show other lips: that decodes both files once more. */
-  async finish(): Promise<Findings> {
-    if (this.#areClearlyNew()) return {};
+  async finish(speech: VideoSpeech): Promise<Findings> {
+    if (this.#areClearlyNew(speech)) return {};
     const { input, limits } = this.#setup;
     const { clipPath, clip, timeline } = this.#source;
     const { path: speechPath, mouthCurvePath } = this.#speech;
@@ -74,11 +75,15 @@ class UnchangedLipsAnalyzer implements Analyzer {
     return { labels: [toLabel(lipsUnchanged, { message, ranges, value: share })] };
   }
 
-  #areClearlyNew(): boolean {
+  #areClearlyNew(speech: VideoSpeech): boolean {
     const measured = this.#opening.reduce((sum, value) => sum + (Number.isNaN(value) ? 0 : 1), 0);
     if (measured < (neededShare * this.#opening.length) / this.#setup.faces.every) return false;
-    const length = Math.round(windowS * this.#setup.framesPerSecond);
+    const { frameCount, framesPerSecond } = this.#setup;
+    const { talking } = soundAtFrames(speech, frameCount, framesPerSecond);
+    const length = Math.round(windowS * framesPerSecond);
     for (let start = 0; start + length / 2 <= this.#opening.length; start += length) {
+      const spoken = talking.subarray(start, start + length).reduce((sum, flag) => sum + flag, 0);
+      if (spoken < length / 3) continue;
       const window = this.#opening.subarray(start, start + length);
       const known = window.filter((value) => !Number.isNaN(value));
       const correlation = correlationOf(window, this.#sourceOpening.subarray(start, start + length));
