@@ -1,4 +1,4 @@
-import { openFramesAhead, seamFrameAt, type Frame, type Picture } from '../../media/index.ts';
+import { openFrames, seamFrameAt, type Frame, type Picture } from '../../media/index.ts';
 import type { FaceReader, FaceReaderSetup } from '../lips/face-reader.ts';
 
 /** Pictures of the source clip per second. */
@@ -56,6 +56,6 @@ export class SourcePictures {
     if (!source) return undefined;
     const { clipPath: path, clip: facts, timeline } = source;
     const range = { start: timeline.windowStart, end: timeline.windowStart + timeline.windowLength };
-    return openFramesAhead({ path, facts, range, every: this.#every, signal });
+    return openFrames({ path, facts, range, every: this.#every, signal });
   }
 }
