@@ -38,11 +38,14 @@ function overview(rows: readonly Row[]): string {
   );
 }
 
+/** The parts that were measured in a take, and the names of the others. */
 function partTable(rows: readonly Row[]): string {
-  const names = [...new Set(rows.flatMap(({ summary }) => Object.keys(summary.parts)))];
+  const all = [...new Set(rows.flatMap(({ summary }) => Object.keys(summary.parts)))];
+  const names = all.filter((part) => rows.some(({ summary }) => (summary.parts[part]?.takes ?? 0) > 0));
+  const others = all.filter((part) => !names.includes(part));
   const unitOf = (part: string): string =>
     rows.find(({ summary }) => summary.parts[part])?.summary.parts[part]?.unit ?? '';
-  return table(
+  const measured = table(
     ['part, median', 'unit', ...rows.map(({ name }) => name)],
     names.map((part) => [
       part,
@@ -54,6 +57,7 @@ function partTable(rows: readonly Row[]): string {
       }),
     ]),
   );
+  return others.length === 0 ? measured : `${measured}\n\nNot measured in any take: ${others.join(', ')}.`;
 }
 
 function failureLines(providers: BoardJson['providers']): string[] {

@@ -134,7 +134,12 @@ describe('The scoreboard', () => {
     const { service, isClosed } = scripted({
       takes: [0, 0],
       qualities: [
-        quality({ syncScore: 0.8, parts: { drift: part(10) }, labels: [label, label], grade: 'good' }),
+        quality({
+          syncScore: 0.8,
+          parts: { drift: part(10), echo: part(null) },
+          labels: [label, label],
+          grade: 'good',
+        }),
         quality({ syncScore: 0.6, parts: { drift: part(null) }, models: { syncnet: 'ab' } }),
       ],
     });
@@ -155,7 +160,7 @@ describe('The scoreboard', () => {
     expect(text).toContain(
       '| preview (degraded) | 2 | good 1, unknown 1 | 0.70 | 0.90 | 0.80 | seam_visible 1 | 0.20 |',
     );
-    expect(text).toContain('| drift | ms | 10.000 (1) |');
+    expect(text).toContain('| drift | ms | 10.000 (1) |\n\nNot measured in any take: echo.');
   });
 
   it('A provider that is not configured, and a paid one without an amount, are listed with the reason and not run.', async () => {
