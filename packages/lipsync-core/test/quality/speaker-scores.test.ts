@@ -37,7 +37,7 @@ describe.skipIf(clips === undefined || models === undefined)(
         digest: quality.models['lr-asd'],
       };
     }
-    const end = ['-t', '4', '-c:v', 'libx264', '-preset', 'veryfast', '-crf', '16', '-pix_fmt', 'yuv420p'];
+    const end = ['-t', '2.4', '-c:v', 'libx264', '-preset', 'veryfast', '-crf', '16', '-pix_fmt', 'yuv420p'];
 
     it('A speaking face scores above a frozen one under the same speech, which is labeled.', async () => {
       const own = await assess('-i', speaking, ...end, 'own.mp4');

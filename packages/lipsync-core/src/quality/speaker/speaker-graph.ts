@@ -3,16 +3,19 @@ import type { GraphConstant, GraphNode, OnnxGraph } from '../../inference/onnx-w
 import { mfccCount } from '../../audio/mfcc.ts';
 import {
   audioBlocks,
+  blockSidePx,
   detectorGate,
   embeddingSize,
   fusionGate,
   hiddenSize,
+  isOverTime,
   mouthClassifier,
   normEpsilon,
   normTensors,
   recurrentPrefixes,
   speakerClassifier,
   speakerCropPx,
+  timelineName,
   visualBlocks,
   type SpeakerBlock,
   type SpeakerClassifier,
@@ -20,13 +23,13 @@ import {
   type SpeakerLayer,
 } from './speaker-network.ts';
 
-/** Gray values 0–255: windows, frames, rows, columns. */
+/** Gray values 0–255: one window, frames, rows, columns. */
 export const facesInputName = 'faces';
-/** Windows, four rows per frame, coefficients. */
+/** One window, four rows per frame, coefficients. */
 export const mfccInputName = 'mfcc';
-/** Windows, frames: the logit of "speaks". Higher is more certain; the mean grows with the length of a window. */
+/** One window, frames: the logit of "speaks". Higher is more certain; the mean grows with the length of a window. */
 export const scoresOutputName = 'scores';
-/** Windows, frames: the logit of "this mouth moves as in speech", from the picture alone. */
+/** One window, frames: the logit of "this mouth moves as in speech", from the picture alone. */
 export const mouthScoresOutputName = 'mouth_scores';
 
 /** Names of results within the graph that tests and the verification read. */
@@ -74,7 +77,7 @@ class GraphBuilder {
 }
 
 /**
- * Builds the network as an ONNX graph with dynamic numbers of windows and frames, with folded batch normalization. Each
+ * Builds the network as an ONNX graph for one window of any number of frames, with folded batch normalization. Each
  * layer's output tensor has the layer's name. Throws the errors of the source.
  */
 export async function speakerGraph(source: TensorSource): Promise<OnnxGraph> {
@@ -90,55 +93,79 @@ export async function speakerGraph(source: TensorSource): Promise<OnnxGraph> {
   return {
     name: 'lr-asd',
     inputs: [
-      { name: facesInputName, dims: ['windows', 'frames', speakerCropPx, speakerCropPx] },
-      { name: mfccInputName, dims: ['windows', 'rows', mfccCount] },
+      { name: facesInputName, dims: [1, 'frames', speakerCropPx, speakerCropPx] },
+      { name: mfccInputName, dims: [1, 'rows', mfccCount] },
     ],
-    outputs: [scoresOutputName, mouthScoresOutputName].map((name) => ({ name, dims: ['windows', 'frames'] })),
+    outputs: [scoresOutputName, mouthScoresOutputName].map((name) => ({ name, dims: [1, 'frames'] })),
     nodes: builder.nodes,
     constants: builder.constants,
   };
 }
 
-/** Gray crops to (windows, frames, 128). */
+/** Gray crops to (1, frames, 128). Layers within a picture have the frames as their batch axis. */
 async function addVisualEncoder(builder: GraphBuilder): Promise<string> {
   const scale = builder.floats('faces/scale', Float32Array.of(grayScale), [1]);
   const shift = builder.floats('faces/shift', Float32Array.of(grayShift), [1]);
   const scaled = builder.node('Mul', [facesInputName, scale], 'faces/scaled');
   const shifted = builder.node('Add', [scaled, shift], 'faces/shifted');
-  const axes = builder.integers('faces/axes', [1]);
-  const image = builder.node('Unsqueeze', [shifted, axes], speakerTensors.normalizedFaces);
-  const pooling = { kernel_shape: [1, 3, 3], strides: [1, 2, 2], pads: [0, 1, 1, 0, 1, 1] };
-  const last = await addBlocks(builder, visualBlocks, { input: image, pooling });
-  const strongest = builder.node('ReduceMax', [last], 'visual/strongest', { axes: [3, 4], keepdims: 0 });
+  let last = builder.node('Transpose', [shifted], speakerTensors.normalizedFaces, swapFirstAxes);
+  for (const [index, block] of visualBlocks.entries()) {
+    const side = blockSidePx(index);
+    for (const layer of block.layers.filter((each) => !isOverTime(each))) last = await addLayer(builder, layer, last);
+    last = addTimeline(builder, block, { input: last, side });
+    for (const layer of block.layers.filter(isOverTime)) last = await addLayer(builder, layer, last);
+    if (block.pooled !== null) last = addPictures(builder, block, { input: last, side, output: block.pooled });
+  }
+  const strongest = builder.node('ReduceMax', [last], 'visual/strongest', { axes: [3], keepdims: 0 });
   return builder.node('Transpose', [strongest], speakerTensors.visualEmbedding, { perm: [0, 2, 1] });
 }
 
-/** MFCC to (windows, frames, 128). */
+const swapFirstAxes = { perm: [1, 0, 2, 3] };
+
+/** (frames, channels, rows, columns) to (1, channels, frames, pixels). */
+function addTimeline(
+  builder: GraphBuilder,
+  block: SpeakerBlock,
+  { input, side }: { readonly input: string; readonly side: number },
+): string {
+  const channels = channelsOf(block);
+  const swapped = builder.node('Transpose', [input], `${block.name}/swapped`, swapFirstAxes);
+  const shape = builder.integers(`${block.name}/timeline_shape`, [1, channels, -1, side ** 2]);
+  return builder.node('Reshape', [swapped, shape], timelineName(block));
+}
+
+/** Back to pictures, which are pooled. */
+function addPictures(
+  builder: GraphBuilder,
+  block: SpeakerBlock,
+  { input, side, output }: { readonly input: string; readonly side: number; readonly output: string },
+): string {
+  const shape = builder.integers(`${block.name}/picture_shape`, [channelsOf(block), -1, side, side]);
+  const reshaped = builder.node('Reshape', [input, shape], `${block.name}/reshaped`);
+  const pictures = builder.node('Transpose', [reshaped], `${block.name}/pictures`, swapFirstAxes);
+  return builder.node('MaxPool', [pictures], output, { kernel_shape: [3, 3], strides: [2, 2], pads: [1, 1, 1, 1] });
+}
+
+function channelsOf({ layers }: SpeakerBlock): number {
+  return layers.at(-1)?.outputChannels ?? 0;
+}
+
+/** MFCC to (1, frames, 128). */
 async function addAudioEncoder(builder: GraphBuilder): Promise<string> {
   const transposed = builder.node('Transpose', [mfccInputName], 'mfcc/transposed', { perm: [0, 2, 1] });
   const axes = builder.integers('mfcc/axes', [1]);
-  const image = builder.node('Unsqueeze', [transposed, axes], speakerTensors.audioInput);
+  let last = builder.node('Unsqueeze', [transposed, axes], speakerTensors.audioInput);
   const pooling = { kernel_shape: [1, 3], strides: [1, 2], pads: [0, 1, 0, 1] };
-  const last = await addBlocks(builder, audioBlocks, { input: image, pooling });
+  for (const { layers, pooled } of audioBlocks) {
+    for (const layer of layers) last = await addLayer(builder, layer, last);
+    if (pooled !== null) last = builder.node('MaxPool', [last], pooled, pooling);
+  }
   const mean = builder.node('ReduceMean', [last], 'audio/mean', { axes: [2], keepdims: 0 });
   return builder.node('Transpose', [mean], speakerTensors.audioEmbedding, { perm: [0, 2, 1] });
 }
 
-async function addBlocks(
-  builder: GraphBuilder,
-  blocks: readonly SpeakerBlock[],
-  { input, pooling }: { readonly input: string; readonly pooling: NonNullable<GraphNode['attributes']> },
-): Promise<string> {
-  let last = input;
-  for (const { layers, pooled } of blocks) {
-    for (const layer of layers) last = await addLayer(builder, layer, last);
-    if (pooled !== null) last = builder.node('MaxPool', [last], pooled, pooling);
-  }
-  return last;
-}
-
 async function addLayer(builder: GraphBuilder, layer: SpeakerLayer, input: string): Promise<string> {
-  const { name, kernel, strides, inputChannels, outputChannels } = layer;
+  const { name, kernel, stride, inputChannels, outputChannels } = layer;
   const { factors, shifts } = await readNorm(builder, layer.norm);
   const folded = scaleRows(await builder.read(layer.weight), factors);
   const weight = builder.floats(`${name}/weight`, folded, [outputChannels, inputChannels, ...kernel]);
@@ -146,7 +173,7 @@ async function addLayer(builder: GraphBuilder, layer: SpeakerLayer, input: strin
   const padding = kernel.map((size) => (size - 1) / 2);
   builder.node('Conv', [input, weight, bias], `${name}/sum`, {
     kernel_shape: kernel,
-    strides,
+    strides: [stride, stride],
     pads: [...padding, ...padding],
   });
   return builder.node('Relu', [`${name}/sum`], name);

@@ -12,7 +12,7 @@ export const speakerKind: NetworkKind = Object.freeze<NetworkKind>({
   source: 'https://github.com/Junhua-Liao/LR-ASD',
   licence: 'MIT (Junhua Liao and others)',
   markerTensor: 'model.visualEncoder.block1.s_1.weight',
-  importerVersion: 1,
+  importerVersion: 2,
   hasForms: false,
   trialModule: resolveEntry('./try-model', import.meta.url),
   async build(tensors, source) {

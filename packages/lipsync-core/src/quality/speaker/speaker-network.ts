@@ -17,9 +17,15 @@ export interface SpeakerLayer {
   readonly norm: string;
   readonly inputChannels: number;
   readonly outputChannels: number;
-  /** Time, rows and columns of pictures; coefficients and time of sound. */
-  readonly kernel: readonly number[];
-  readonly strides: readonly number[];
+  /**
+   * Rows and columns of each picture; or time and 1, over pictures whose pixels are one axis; or coefficients and time of
+   * sound. The authors' kernels of pictures have three axes, of which at least one is 1: a runtime takes half as long
+   * again for them.
+   */
+  readonly kernel: readonly [number, number];
+  readonly stride: number;
+  /** The kernel as the checkpoint stores it. */
+  readonly storedKernel: readonly number[];
 }
 
 /** A channel gate: the input times the sigmoid of a normalized linear map of itself. */
@@ -31,26 +37,36 @@ export interface SpeakerGate {
 }
 
 export interface SpeakerBlock {
+  readonly name: string;
   readonly layers: readonly SpeakerLayer[];
   /** Name of the pooled output; null for the last block. */
   readonly pooled: string | null;
 }
 
-type Step = readonly [name: string, norm: string, kernel: readonly number[], outputChannels: number];
+type Step = readonly [name: string, norm: string, storedKernel: readonly number[], outputChannels: number];
 
-function createBlocks(prefix: string, stepsOf: (channels: number) => readonly Step[], firstStrides: readonly number[]) {
+function createBlocks(prefix: string, stepsOf: (channels: number) => readonly Step[], firstStride: number) {
   let inputChannels = 1;
   return [32, 64, 128].map((channels, index): SpeakerBlock => {
     const block = `${prefix}.block${index + 1}`;
-    const layers = stepsOf(channels).map(([name, norm, kernel, outputChannels], step): SpeakerLayer => {
-      const isFirst = index === 0 && step === 0;
-      const strides = isFirst ? firstStrides : kernel.map(() => 1);
-      const layer = { kernel, strides, inputChannels, outputChannels, name: `${block}.${name}` };
+    const layers = stepsOf(channels).map(([name, norm, storedKernel, outputChannels], step): SpeakerLayer => {
+      const stride = index === 0 && step === 0 ? firstStride : 1;
+      const shape = { stride, storedKernel, kernel: flatKernel(storedKernel), inputChannels, outputChannels };
       inputChannels = outputChannels;
-      return { ...layer, weight: `${block}.${name}.weight`, norm: `${block}.${norm}` };
+      return { ...shape, name: `${block}.${name}`, weight: `${block}.${name}.weight`, norm: `${block}.${norm}` };
     });
-    return { layers, pooled: index === 2 ? null : `${block}/pooled` };
+    return { name: block, layers, pooled: index === 2 ? null : `${block}/pooled` };
   });
+}
+
+function flatKernel([first = 1, second = 1, third]: readonly number[]): readonly [number, number] {
+  if (third === undefined) return [first, second];
+  return first === 1 ? [second, third] : [first, 1];
+}
+
+/** Whether a layer of pictures sees one pixel over time. */
+export function isOverTime({ storedKernel }: SpeakerLayer): boolean {
+  return storedKernel.length === 3 && (storedKernel[0] ?? 1) > 1;
 }
 
 export const visualBlocks = createBlocks(
@@ -61,7 +77,7 @@ export const visualBlocks = createBlocks(
     ['t_1', 't_norm_1', [5, 1, 1], channels],
     ['t_2', 't_norm_2', [3, 1, 1], channels],
   ],
-  [1, 2, 2],
+  2,
 );
 
 export const audioBlocks = createBlocks(
@@ -72,8 +88,18 @@ export const audioBlocks = createBlocks(
     ['t_1', 't_norm_1', [1, 5], channels],
     ['t_2', 't_norm_2', [1, 3], channels],
   ],
-  [1, 1],
+  1,
 );
+
+/** Side of the pictures in a block of the visual encoder: half after its first layer, and after each pooling. */
+export function blockSidePx(index: number): number {
+  return speakerCropPx / 2 ** (index + 1);
+}
+
+/** Name of the input of a block's layers over time. */
+export function timelineName({ name }: SpeakerBlock): string {
+  return `${name}/timeline`;
+}
 
 /** Values of an embedding per frame; two are joined. */
 export const embeddingSize = 128;
@@ -117,8 +143,8 @@ export function speakerTensorShapes(): readonly { readonly name: string; readonl
     normTensors.map((name) => ({ name: `${prefix}.${name}`, dims: [channels] }));
   const gates = 3 * hiddenSize;
   return [
-    ...speakerLayers.flatMap(({ weight, norm: prefix, kernel, inputChannels, outputChannels }) => [
-      { name: weight, dims: [outputChannels, inputChannels, ...kernel] },
+    ...speakerLayers.flatMap(({ weight, norm: prefix, storedKernel, inputChannels, outputChannels }) => [
+      { name: weight, dims: [outputChannels, inputChannels, ...storedKernel] },
       ...norm(prefix, outputChannels),
     ]),
     ...speakerGates.flatMap(({ weight, norm: prefix, channels }) => [

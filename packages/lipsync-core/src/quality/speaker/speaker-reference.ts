@@ -5,7 +5,7 @@ import { hiddenSize, normEpsilon, type SpeakerGate, type SpeakerLayer } from './
 
 interface Values {
   readonly data: Float32Array;
-  /** The first axis has one window. */
+  /** The first axis has the frames of pictures, or one window. */
   readonly dims: readonly number[];
 }
 
@@ -25,14 +25,14 @@ export async function layerValue(
   const norm = await readNorm(source, layer.norm);
   const taps = listTaps(layer.kernel);
   return (index, outputDims) => {
-    const [, channel = 0, ...place] = toPlace(index, outputDims);
+    const [first = 0, channel = 0, ...place] = toPlace(index, outputDims);
     let sum = 0;
     let magnitude = 0;
     for (let inputChannel = 0; inputChannel < layer.inputChannels; inputChannel += 1) {
       const block = (channel * layer.inputChannels + inputChannel) * taps.length;
       for (const [tapIndex, tap] of taps.entries()) {
-        const at = place.map((position, axis) => position * (layer.strides[axis] ?? 1) + (tap[axis] ?? 0));
-        const term = (weight[block + tapIndex] ?? 0) * valueAt(input, inputChannel, at);
+        const at = place.map((position, axis) => position * layer.stride + (tap[axis] ?? 0));
+        const term = (weight[block + tapIndex] ?? 0) * valueAt(input, [first, inputChannel], at);
         sum += term;
         magnitude += Math.abs(term);
       }
@@ -170,9 +170,13 @@ function toPlace(index: number, dims: readonly number[]): number[] {
 }
 
 /** The value of a channel at a place; 0 outside. */
-function valueAt({ data, dims }: Values, channel: number, place: readonly number[]): number {
-  const sizes = dims.slice(2);
-  let index = channel;
+function valueAt(
+  { data, dims }: Values,
+  [first, channel]: readonly [number, number],
+  place: readonly number[],
+): number {
+  const [, channels = 0, ...sizes] = dims;
+  let index = first * channels + channel;
   for (const [axis, size] of sizes.entries()) {
     const position = place[axis] ?? 0;
     if (position < 0 || position >= size) return 0;

@@ -8,11 +8,13 @@ import {
   audioBlocks,
   detectorGate,
   fusionGate,
+  isOverTime,
   mouthClassifier,
   recurrentPrefixes,
   speakerClassifier,
   speakerGates,
   speakerLayers,
+  timelineName,
   visualBlocks,
   type SpeakerBlock,
 } from './speaker-network.ts';
@@ -73,12 +75,14 @@ function layerInputs(): ReadonlyMap<string, string> {
   const inputs = new Map<string, string>();
   const follow = (blocks: readonly SpeakerBlock[], first: string): void => {
     let last = first;
-    for (const { layers, pooled } of blocks) {
-      for (const { name } of layers) {
-        inputs.set(name, last);
-        last = name;
+    for (const block of blocks) {
+      for (const [index, layer] of block.layers.entries()) {
+        const previous = block.layers[index - 1];
+        const startsTimeline = previous !== undefined && isOverTime(layer) && !isOverTime(previous);
+        inputs.set(layer.name, startsTimeline ? timelineName(block) : last);
+        last = layer.name;
       }
-      last = pooled ?? last;
+      last = block.pooled ?? last;
     }
   };
   follow(visualBlocks, speakerTensors.normalizedFaces);
