@@ -1,13 +1,14 @@
 /**
- * `npm run bench [-- preview|wav2lip|gpu]`: measures the local providers end to end and by stage on a lengthened
- * sample. `gpu` runs only when named. `npm run bench -- compare REV` compares with another revision,
- * `npm run bench -- quality` jobs without and with a measured quality.
+ * `npm run bench [-- preview|wav2lip|syncnet|gpu]`: measures the local providers end to end and by stage on a lengthened
+ * sample. `syncnet` (scoring against its networks alone) and `gpu` run only when named. `npm run bench -- compare REV`
+ * compares with another revision, `npm run bench -- quality` jobs without and with a measured quality.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { BenchOptions } from './bench/bench-job.ts';
 import { benchGpu } from './bench/bench-gpu.ts';
+import { benchSyncNet, syncNetToMarkdown } from './bench/bench-syncnet.ts';
 import { benchPreview } from './bench/bench-preview.ts';
 import { gpuToMarkdown, toMarkdown } from './bench/bench-report.ts';
 import { writeResults } from './bench/bench-results.ts';
@@ -20,8 +21,12 @@ const benches: Readonly<
 > = {
   preview: async (options) => reportOf(await benchPreview(options), toMarkdown),
   wav2lip: async (options) => reportOf(await benchWav2Lip(options), toMarkdown),
+  syncnet: async (options) => reportOf(await benchSyncNet(options), syncNetToMarkdown),
   gpu: async (options) => reportOf(await benchGpu(options), gpuToMarkdown),
 };
+
+/** These run only when they are named. */
+const named: ReadonlySet<string> = new Set(['gpu', 'syncnet']);
 
 const [selected, ...rest] = process.argv.slice(2);
 const names = [...Object.keys(benches), 'compare REV', 'quality'];
@@ -37,7 +42,7 @@ function refuse(reason: string): void {
 
 async function measure(selected: string | undefined): Promise<void> {
   for (const [name, bench] of Object.entries(benches)) {
-    if (selected === undefined ? name === 'gpu' : selected !== name) continue;
+    if (selected === undefined ? named.has(name) : selected !== name) continue;
     const folder = await mkdtemp(join(tmpdir(), 'lipsync-bench-'));
     try {
       const { result, markdown } = await bench({ folder, clipSeconds, signal: AbortSignal.timeout(15 * 60_000) });

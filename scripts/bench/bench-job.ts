@@ -30,6 +30,15 @@ export interface BenchOptions {
   readonly signal: AbortSignal;
 }
 
+export function describeMachine(): Machine {
+  return {
+    cpu: cpus()[0]?.model ?? 'unknown',
+    cores: cpus().length,
+    memoryGib: Math.round(totalmem() / 1024 ** 3),
+    node: process.versions.node,
+  };
+}
+
 /** Prepares inputs and a render pool, which the caller closes. */
 export async function prepareBenchJob({ folder, clipSeconds, signal }: BenchOptions): Promise<BenchJob> {
   const { clipPath, speechPath } = await lengthenSample(folder, clipSeconds, signal);
@@ -40,12 +49,7 @@ export async function prepareBenchJob({ folder, clipSeconds, signal }: BenchOpti
   const mouthCurvePath = join(folder, 'mouth-curve');
   const pool = new RenderProcessPool({ keepWarm: 1, idleMs: 60_000, silenceLimitMs: 120_000 });
   return {
-    machine: {
-      cpu: cpus()[0]?.model ?? 'unknown',
-      cores: cpus().length,
-      memoryGib: Math.round(totalmem() / 1024 ** 3),
-      node: process.versions.node,
-    },
+    machine: describeMachine(),
     clip: `${clip.width}×${clip.height}, ${clip.frameRate.numerator}/${clip.frameRate.denominator} fps, ${timeline.frameCount} frames`,
     outputSeconds: timeline.durationMs / 1000,
     pool,

@@ -6,7 +6,7 @@ const timeLimitMs = 300_000;
 
 const recipes = {
   /** What the reference pipeline of SyncNet converts its inputs to, with sound of the MPEG-1 family. */
-  mpeg4: ['-c:v', 'mpeg4', '-q:v', '2', '-c:a', 'mp2', '-b:a', '192k'],
+  mpeg4: ['-c:v', 'mpeg4', '-q:v', '2', '-c:a', 'mp2', '-ar', '48000', '-ac', '2', '-b:a', '192k'],
   /** What a platform makes of an upload. */
   h264: ['-c:v', 'libx264', '-preset', 'veryfast', '-crf', '28', '-c:a', 'aac', '-b:a', '96k'],
 } as const;

@@ -1,4 +1,5 @@
 import type { QualityPart } from '../../contract/quality.ts';
+import { abortError, toLipsyncError } from '../../errors/index.ts';
 import { resolveModel } from '../../inference/models/resolve-model.ts';
 import { framesPerSecond, type ClipFacts } from '../../media/index.ts';
 import {
@@ -83,14 +84,21 @@ class SyncNetAnalyzer implements Analyzer {
     }
   }
 
+  /** The spread of encodings, or why it was not measured: it never costs the other figures. */
   async #measureBand(
     video: SyncVideo,
     { stretch, measured }: { readonly stretch: Stretch | undefined; readonly measured: SyncDistances },
     options: MeasureOptions,
-  ): Promise<CodecBand | undefined> {
-    const { input, limits } = this.#setup;
-    if (!stretch || video.facts.hdr) return undefined;
-    return measureCodecBand(video, { stretch, measured }, { ...options, workFolder: input.workFolder, limits });
+  ): Promise<CodecBand | string> {
+    const { input, limits, signal } = this.#setup;
+    if (!stretch || video.facts.hdr) return 'The video is HDR, which is not encoded again.';
+    try {
+      const { workFolder } = input;
+      return await measureCodecBand(video, { stretch, measured }, { ...options, workFolder, limits });
+    } catch (error) {
+      if (signal.aborted) throw abortError(signal);
+      return `The video could not be encoded again. ${toLipsyncError(error).message}`;
+    }
   }
 
   /** Scores of the source clip with its own sound; undefined without one. */
@@ -158,7 +166,8 @@ function toParts(values: Values, reason: string): Record<string, QualityPart> {
 }
 
 interface Context {
-  readonly band: CodecBand | undefined;
+  /** Or why there is none. */
+  readonly band: CodecBand | string;
   readonly source: SyncScores | undefined;
   readonly model: SyncNetModel;
 }
@@ -175,11 +184,11 @@ function describe(measured: SyncDistances, { band, source, model }: Context): Fi
     [syncNetParts.offset, scores.offsetFrames],
     [syncNetParts.scoreLow, interval.score[0]],
     [syncNetParts.scoreHigh, interval.score[1]],
-    [syncNetParts.codecSpreadC, band?.lseC ?? null],
-    [syncNetParts.codecSpreadD, band?.lseD ?? null],
+    [syncNetParts.codecSpreadC, typeof band === 'string' ? null : band.lseC],
+    [syncNetParts.codecSpreadD, typeof band === 'string' ? null : band.lseD],
   ];
   return {
-    parts: toParts(values, 'The video is HDR, which is not encoded again.'),
+    parts: toParts(values, typeof band === 'string' ? band : ''),
     source: {
       [syncNetParts.lseD.name]: source ? rounded(source.lseD) : null,
       [syncNetParts.lseC.name]: source ? rounded(source.lseC) : null,
