@@ -1,12 +1,14 @@
-import { openFrames, seamFrameAt, type Frame, type Picture } from '../../media/index.ts';
+import { framesPerSecond, openFrames, seamFrameAt, type Frame, type Picture } from '../../media/index.ts';
 import type { FaceReader, FaceReaderSetup } from '../lips/face-reader.ts';
 
 /** Pictures of the source clip per second. */
 const picturesPerSecond = 5;
+/** Decoding the whole source of a long take would cost as much as decoding the take. */
+const comparedS = 20;
 
 /**
  * Decodes about five pictures per second of the source clip beside the video, while the video shows the clip for
- * the first time.
+ * the first time, up to 20 s.
  */
 export class SourcePictures {
   readonly #setup: FaceReaderSetup;
@@ -54,8 +56,9 @@ export class SourcePictures {
     const { input, signal } = this.#setup;
     const { source } = input;
     if (!source) return undefined;
-    const { clipPath: path, clip: facts, timeline } = source;
-    const range = { start: timeline.windowStart, end: timeline.windowStart + timeline.windowLength };
-    return openFrames({ path, facts, range, every: this.#every, signal });
+    const { clipPath: path, clip, timeline } = source;
+    const length = Math.min(timeline.windowLength, Math.round(comparedS * framesPerSecond(clip.frameRate)));
+    const range = { start: timeline.windowStart, end: timeline.windowStart + length };
+    return openFrames({ path, facts: clip, range, every: this.#every, signal });
   }
 }
