@@ -2,13 +2,14 @@
  * `npm run scoreboard -- CLIPS…`: renders every clip with every speech by every configured provider and rates the takes:
  * parts, labels, seconds per second and dollars per minute, as tables or, with --json, as one line of JSON.
  */
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { configFromEnvironment, type CoreConfig } from '../packages/lipsync-core/src/config.ts';
 import { toLipsyncError } from '../packages/lipsync-core/src/errors/index.ts';
 import { getLipsyncService } from '../packages/lipsync-core/src/index.ts';
 import { listInstalled } from '../packages/lipsync-core/src/service/installation.ts';
+import { reportTakes } from './scoreboard/report-takes.ts';
 import { rateProviders, type BoardProvider } from './scoreboard/rate-providers.ts';
 import { boardTables } from './scoreboard/scoreboard-tables.ts';
 import { toBoardJson } from './scoreboard/scoreboard.ts';
@@ -50,6 +51,11 @@ async function run(given: ScoreboardArguments): Promise<number> {
       onProgress: (line) => void process.stderr.write(`${line}\n`),
     });
     const board = toBoardJson(rated);
+    if (given.reportPath !== null)
+      await writeFile(
+        given.reportPath,
+        await reportTakes(rated, { ...config, dataDir: join(work, 'report') }, controller.signal),
+      );
     process.stdout.write(`${given.json ? JSON.stringify(board) : boardTables(board)}\n`);
     const takes = rated.flatMap((provider) => provider.takes);
     return takes.length === 0 || takes.some(({ error }) => error !== null) ? 1 : 0;

@@ -14,6 +14,8 @@ export interface ScoreboardArguments {
   readonly maxCostUsd: number | null;
   /** Where the takes stay; null to delete them. */
   readonly keepFolder: string | null;
+  /** Path of the HTML page; null for none. */
+  readonly reportPath: string | null;
   readonly json: boolean;
 }
 
@@ -37,6 +39,7 @@ export async function parseScoreboardArguments(args: readonly string[]): Promise
     providers: values.provider ?? null,
     maxCostUsd: parseCost(values['max-cost-usd']),
     keepFolder: values.keep ?? null,
+    reportPath: parseReportPath(values.report),
     json: values.json ?? false,
   };
 }
@@ -51,12 +54,19 @@ function parse(args: readonly string[]) {
         provider: { type: 'string', multiple: true },
         'max-cost-usd': { type: 'string' },
         keep: { type: 'string' },
+        report: { type: 'string' },
         json: { type: 'boolean' },
       },
     });
   } catch (error) {
     throw new ArgumentError(error instanceof Error ? error.message : String(error), { cause: error });
   }
+}
+
+/** The ending keeps a clip from being replaced. */
+function parseReportPath(path: string | undefined): string | null {
+  if (path !== undefined && !/\.html?$/i.test(path)) throw new ArgumentError('--report must end in .html');
+  return path ?? null;
 }
 
 function parseCost(text: string | undefined): number | null {

@@ -7,6 +7,7 @@ import type { ProviderDefinition } from '../providers/definition.ts';
 import { createLocalHost, type LocalHost } from '../service/get-lipsync-service.ts';
 import { qualityInputSchema, type QualityInput } from '../service/local-quality.ts';
 import { describeQuality } from './describe-quality.ts';
+import { ReportFile } from './report-file.ts';
 import { createProgressDisplay, interruptSignal, writeLine, type Terminal } from './terminal.ts';
 import { invalidFlags } from './usage-error.ts';
 
@@ -14,6 +15,7 @@ interface QualityFlags {
   readonly audio?: string;
   readonly source?: string;
   readonly qualityWindows?: string;
+  readonly report?: string;
   readonly json?: boolean;
 }
 
@@ -38,11 +40,14 @@ export function addQualityCommand(
       '--quality-windows <windows>',
       'what SyncNet scores: spread (10 s, spread over the video) or all (everything) (default: spread)',
     )
+    .option('--report <page.html>', 'also write one self-contained HTML page with charts and pictures')
     .option('--json', 'print one line of JSON per video on stdout')
     .addHelpText('after', help)
     .action(async (videos: readonly string[], flags: QualityFlags) => {
       const inputs = videos.map((video) => toInput(video, flags));
-      const failures = await measureAll(inputs, { definitions, terminal, json: flags.json ?? false });
+      const report = flags.report === undefined ? undefined : await ReportFile.open(flags.report);
+      const failures = await measureAll(inputs, { definitions, terminal, json: flags.json ?? false, report });
+      await report?.write();
       setExitCode(failures > 0 ? 1 : 0);
     });
 }
@@ -68,19 +73,25 @@ interface MeasureTools {
   readonly definitions: readonly ProviderDefinition[];
   readonly terminal: Terminal;
   readonly json: boolean;
+  readonly report: ReportFile | undefined;
 }
 
 /** Measures one video after the other and prints each result at once. Returns the number of failures. */
 async function measureAll(
   inputs: readonly QualityInput[],
-  { definitions, terminal, json }: MeasureTools,
+  { definitions, terminal, json, report }: MeasureTools,
 ): Promise<number> {
   const host = createLocalHost(configFromEnvironment(undefined, definitions));
   const interrupt = interruptSignal();
   let failures = 0;
   try {
     for (const input of inputs) {
-      const outcome = await measure(host, input, { terminal, signal: interrupt.signal });
+      const outcome = await measure(host, input, {
+        terminal,
+        signal: interrupt.signal,
+        withPictures: report !== undefined,
+      });
+      if (outcome.type === 'measured') report?.add(input.videoPath, outcome.assessment);
       if (outcome.type === 'failed') failures += 1;
       print(input.videoPath, outcome, { terminal, json });
       if (interrupt.signal.aborted) break;
@@ -99,12 +110,21 @@ type Outcome =
 async function measure(
   host: LocalHost,
   input: QualityInput,
-  { terminal, signal }: { readonly terminal: Terminal; readonly signal: AbortSignal },
+  {
+    terminal,
+    signal,
+    withPictures,
+  }: { readonly terminal: Terminal; readonly signal: AbortSignal; readonly withPictures: boolean },
 ): Promise<Outcome> {
   const display = createProgressDisplay(terminal.stderr);
   try {
     const assessment = await host.untilClosed(
-      (stop) => host.localQuality.measure(input, { signal: stop, onProgress: (update) => display.show(update) }),
+      (stop) =>
+        host.localQuality.measure(input, {
+          signal: stop,
+          withPictures,
+          onProgress: (update) => display.show(update),
+        }),
       signal,
     );
     return { type: 'measured', assessment };

@@ -23,6 +23,8 @@ export interface QualityPipelineInput {
   readonly files: InputFiles & { readonly video: InputFile };
   readonly options: Pick<QualityOptions, 'qualityWindows'>;
   readonly workspace: Workspace;
+  /** Whether the trace gets pictures, for a report. */
+  readonly withPictures?: boolean;
 }
 
 export interface QualityPipelineContext {
@@ -65,6 +67,7 @@ export class QualityPipeline {
       trackCacheFolder,
       workFolder: workspace.path,
       allWindows: options.qualityWindows === 'all',
+      withPictures: input.withPictures,
     };
     const measured = await retryMediaStep(signal, () => assessor.measure(assessment, context));
     return { ...measured, durationMs: video.durationMs };

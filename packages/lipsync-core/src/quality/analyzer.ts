@@ -38,6 +38,8 @@ export interface AssessmentInput {
   readonly workFolder: string;
   /** Whether SyncNet scores every window; by default at most 10 s, spread over the video. */
   readonly allWindows?: boolean | undefined;
+  /** Whether the trace gets pictures, for a report. */
+  readonly withPictures?: boolean | undefined;
 }
 
 /** One row of a table of parts: what `docs/quality.md` lists. */
@@ -77,6 +79,19 @@ export interface QualityTrace {
   readonly distanceCurve: readonly { readonly lagFrames: number; readonly distance: number }[] | null;
   /** Confidence of SyncNet per frame at 25 fps, null in frames that were not scored; null without SyncNet. */
   readonly syncConfidence: readonly (number | null)[] | null;
+  /** Pictures in the order of time, at most two per second; empty unless the input asks for them. */
+  readonly pictures: readonly TracePicture[];
+}
+
+/** Crops of a frame as PNG in base64. */
+export interface TracePicture {
+  readonly timeMs: number;
+  /** The face, or the whole picture without one. */
+  readonly face: string;
+  /** Null without a face. */
+  readonly mouth: string | null;
+  /** The mouth of the source clip in the frame that is shown; null without one. */
+  readonly sourceMouth: string | null;
 }
 
 /** What one analyzer contributes to an assessment. Everything is optional; later analyzers override earlier ones. */

@@ -32,6 +32,8 @@ export interface LocalQualityOptions {
 
 export interface LocalQualityContext {
   readonly signal: AbortSignal;
+  /** Whether the trace gets pictures, for a report. */
+  readonly withPictures?: boolean;
   onProgress?(update: ProgressUpdate): void;
 }
 
@@ -69,7 +71,7 @@ export class LocalQuality {
         ...(sourcePath !== undefined && { source: await open('source', sourcePath) }),
       };
       return await pipeline.run(
-        { files, options, workspace },
+        { files, options, workspace, ...(context.withPictures && { withPictures: true }) },
         { signal: context.signal, onProgress: (progress) => report(toProgressUpdate(progress)) },
       );
     } catch (error) {

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { copyFile, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -55,11 +55,26 @@ describe('quality', () => {
     expect(await readdir(join(folder, 'data', 'work'))).toEqual([]);
   });
 
-  it('quality compares with a source clip and a given speech.', async () => {
-    const speech = join(samples, 'speech.wav');
-    const { exitCode, stdout } = await runCli('quality', video, '--source', video, '--audio', speech, '--json');
+  it('quality compares with a source clip and a given speech, and writes a report page with the mouths of both.', async () => {
+    const report = join(folder, 'report.html');
+    const made = ['--source', video, '--audio', join(samples, 'speech.wav')];
+    const { exitCode, stdout } = await runCli('quality', video, ...made, '--report', report, '--json');
     expect(exitCode).toBe(0);
     expect(qualityViewSchema.parse(linesOf(stdout)[0]?.['quality']).source).not.toBeNull();
+    const page = await readFile(report, 'utf8');
+    expect(page).toContain('alt="Mouth at 0:00.0"');
+    expect(page).toContain('alt="Source at 0:00.0"');
+    expect(page).not.toMatch(/<script|https?:/);
+    expect((await readdir(folder)).filter((name) => name.includes('.part'))).toEqual([]);
+  });
+
+  it.each([
+    ['video.mp4', 'must end in .html'],
+    [join('missing', 'report.html'), 'names a folder that does not exist'],
+  ])('quality --report %s is refused before a video is measured.', async (name, reason) => {
+    const { exitCode, stdout, stderr } = await runCli('quality', video, '--report', join(folder, name));
+    expect([exitCode, stdout]).toEqual([2, '']);
+    expect(stderr).toContain(`--report ${reason}`);
   });
 
   it('quality measures the other files after one that is missing, and names it.', async () => {

@@ -185,6 +185,7 @@ const emptyTrace = {
   offsetCurve: [],
   distanceCurve: null,
   syncConfidence: null,
+  pictures: [],
 };
 
 /** A store that accepts some changes and then fails every call, as for a process that is killed. */

@@ -2,6 +2,7 @@ import type { AnalyzerDefinition } from '../analyzer.ts';
 import { faceAnalyzer } from '../lips/face-labels.ts';
 import { lipAnalyzer } from '../lips/lip-analyzer.ts';
 import { pictureAnalyzer } from '../picture/picture-analyzer.ts';
+import { pictureCollector } from '../report/picture-collector.ts';
 import { speakerAnalyzer } from '../speaker/speaker-analyzer.ts';
 import { soundAnalyzer } from '../sound/sound-analyzer.ts';
 import { syncNetAnalyzer } from '../syncnet/syncnet-analyzer.ts';
@@ -16,4 +17,5 @@ export const analyzers: readonly AnalyzerDefinition[] = [
   speakerAnalyzer,
   soundAnalyzer,
   syncNetAnalyzer,
+  pictureCollector,
 ];

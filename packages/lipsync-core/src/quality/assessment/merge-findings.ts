@@ -25,6 +25,7 @@ const emptyTrace: QualityTrace = {
   offsetCurve: [],
   distanceCurve: null,
   syncConfidence: null,
+  pictures: [],
 };
 
 /** Joins the findings of all analyzers. Every part of every analyzer appears; what was not measured is null. */

@@ -1,0 +1,46 @@
+import { stat, writeFile } from 'node:fs/promises';
+import { basename, dirname, resolve } from 'node:path';
+import { toStorageError } from '../errors/index.ts';
+import type { VideoAssessment } from '../jobs/quality-pipeline.ts';
+import { renderReport, type ReportedVideo } from '../quality/report/report-page.ts';
+import { partPathFor, renameDurably } from '../storage/durable-files.ts';
+import { invalidFlags } from './usage-error.ts';
+
+/** The page of `quality --report`. Written once, after all videos are measured. */
+export class ReportFile {
+  readonly #path: string;
+  readonly #videos: ReportedVideo[] = [];
+
+  private constructor(path: string) {
+    this.#path = path;
+  }
+
+  /**
+   * Throws a `UsageError` for a name without the ending .html, which keeps a video from being replaced, and for a folder
+   * that does not exist.
+   */
+  static async open(given: string): Promise<ReportFile> {
+    const refuse = (message: string): Error => invalidFlags([{ flag: '--report', message }]);
+    if (!/\.html?$/i.test(given)) throw refuse('must end in .html');
+    const path = resolve(given);
+    const folder = await stat(dirname(path)).catch(() => null);
+    if (!folder?.isDirectory()) throw refuse(`names a folder that does not exist: ${dirname(path)}`);
+    return new ReportFile(path);
+  }
+
+  add(video: string, { quality, trace, durationMs }: VideoAssessment): void {
+    this.#videos.push({ name: basename(video), quality, trace, durationMs });
+  }
+
+  /** Writes nothing when no video could be measured. Throws a `StorageError`. */
+  async write(): Promise<void> {
+    if (this.#videos.length === 0) return;
+    const partPath = partPathFor(this.#path);
+    try {
+      await writeFile(partPath, renderReport(this.#videos), { mode: 0o600 });
+      await renameDurably(partPath, this.#path);
+    } catch (error) {
+      throw toStorageError(error, { path: dirname(this.#path), alternative: 'write the report to another folder' });
+    }
+  }
+}

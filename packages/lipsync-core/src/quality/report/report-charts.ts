@@ -1,0 +1,217 @@
+import type { QualityLabel, SyncQuality } from '../../contract/quality.ts';
+import type { QualityTrace } from '../analyzer.ts';
+import { html, nothing, type Markup } from './html.ts';
+
+/** Charts as inline SVG. Coordinates are rounded to tenths of a unit. */
+
+const width = 1000;
+const gutter = 170;
+const plotWidth = width - gutter;
+const rowHeight = 70;
+const laneHeight = 24;
+/** Points of a curve; more would not be visible. */
+const maxPoints = 800;
+
+export interface TimelineData {
+  readonly trace: QualityTrace;
+  readonly labels: readonly QualityLabel[];
+  readonly durationMs: number;
+}
+
+/** Sound, lips, confidence and defects over the time of the video. */
+export function drawTimeline({ trace, labels, durationMs }: TimelineData): Markup {
+  const rows: { readonly name: string; readonly height: number; readonly draw: (top: number) => Markup }[] = [
+    { name: 'Sound', height: rowHeight, draw: (top) => drawSound(trace, top) },
+    { name: 'Mouth opening', height: rowHeight, draw: (top) => drawLips(trace, top) },
+    ...(trace.syncConfidence
+      ? [{ name: 'SyncNet confidence', height: rowHeight, draw: (top: number) => drawConfidence(trace, top) }]
+      : []),
+    ...labels.map((label) => ({
+      name: label.code,
+      height: laneHeight,
+      draw: (top: number) => drawLane(label, durationMs, top),
+    })),
+  ];
+  let top = 0;
+  const drawn = rows.map(({ name, height, draw }) => {
+    const row = html`<text class="row" x="0" y="${top + height / 2 + 4}">${name}</text>${draw(top)}`;
+    top += height + 6;
+    return row;
+  });
+  return html`<svg
+    viewBox="0 0 ${width} ${top + 22}"
+    role="img"
+    aria-label="Timeline of sound, mouth opening and defects"
+  >
+    ${drawn}${drawTimes(durationMs, top)}
+  </svg>`;
+}
+
+function drawSound({ speechLevelDb, voiced }: QualityTrace, top: number): Markup {
+  const middle = top + rowHeight / 2;
+  const heights = resample(speechLevelDb, Math.max).map(
+    (level) => (Math.max(0, (level ?? -60) + 60) / 60) * (rowHeight / 2),
+  );
+  const upper = heights.map((height, index) => point(xOf(index, heights.length), middle - height));
+  const lower = heights.map((height, index) => point(xOf(index, heights.length), middle + height)).reverse();
+  const speech = resample(voiced.map(Number), Math.max);
+  return html`${bars(speech, top, rowHeight)}<polygon class="sound" points="${[...upper, ...lower].join(' ')}" />`;
+}
+
+/** Bars behind the parts that are speech. */
+function bars(flags: readonly (number | null)[], top: number, height: number): Markup {
+  const step = plotWidth / flags.length;
+  const rectangles = flags.flatMap((flag, index) =>
+    flag === 1
+      ? [
+          html`<rect
+            class="voiced"
+            x="${tenths(xOf(index, flags.length))}"
+            y="${top}"
+            width="${tenths(step + 0.2)}"
+            height="${height}"
+          />`,
+        ]
+      : [],
+  );
+  return html`${rectangles}`;
+}
+
+function drawLips({ lipOpening, sourceLipOpening }: QualityTrace, top: number): Markup {
+  const own = resample(lipOpening, meanOf);
+  const source = sourceLipOpening ? resample(sourceLipOpening, meanOf) : [];
+  const highest = Math.max(0.02, ...[...own, ...source].map((value) => value ?? 0));
+  return html`${curve(source, { top, highest }, 'source')}${curve(own, { top, highest }, 'lips')}`;
+}
+
+function drawConfidence({ syncConfidence }: QualityTrace, top: number): Markup {
+  const values = resample(syncConfidence ?? [], meanOf);
+  return curve(values, { top, highest: Math.max(1, ...values.map((value) => value ?? 0)) }, 'confidence');
+}
+
+interface CurveScale {
+  readonly top: number;
+  readonly highest: number;
+}
+
+/** A line that breaks where nothing was measured. */
+function curve(values: readonly (number | null)[], { top, highest }: CurveScale, style: string): Markup {
+  let isDrawing = false;
+  const path = values.map((value, index) => {
+    const command =
+      value === null
+        ? ''
+        : `${isDrawing ? 'L' : 'M'}${point(xOf(index, values.length), top + rowHeight * (1 - Math.max(0, value) / highest))}`;
+    isDrawing = value !== null;
+    return command;
+  });
+  return html`<path class="${style}" d="${path.join('')}" />`;
+}
+
+function drawLane({ ranges, fatal, code }: QualityLabel, durationMs: number, top: number): Markup {
+  const x = (ms: number): number => gutter + (Math.min(ms, durationMs) / durationMs) * plotWidth;
+  return html`<line
+      class="lane"
+      x1="${gutter}"
+      x2="${width}"
+      y1="${top + laneHeight / 2}"
+      y2="${top + laneHeight / 2}"
+    />${ranges.map(({ startMs, endMs }) => html`<rect class="${fatal ? 'fatal' : 'defect'}" x="${tenths(x(startMs))}" y="${top + 4}" width="${tenths(Math.max(3, x(endMs) - x(startMs)))}" height="${laneHeight - 8}"><title>${code} ${clock(startMs)}–${clock(endMs)}</title></rect>`)}`;
+}
+
+function drawTimes(durationMs: number, top: number): Markup {
+  const stepMs =
+    [1, 2, 5, 10, 30, 60, 120, 300, 600, 1800]
+      .map((seconds) => seconds * 1000)
+      .find((step) => durationMs / step <= 12) ?? 3_600_000;
+  const times = Array.from({ length: Math.floor(durationMs / stepMs) + 1 }, (_, index) => index * stepMs);
+  return html`${times.map((ms) => html`<line class="grid" x1="${tenths(gutter + (ms / durationMs) * plotWidth)}" x2="${tenths(gutter + (ms / durationMs) * plotWidth)}" y1="0" y2="${top}" /><text class="time" x="${tenths(gutter + (ms / durationMs) * plotWidth)}" y="${top + 14}">${clock(ms)}</text>`)}`;
+}
+
+/** A curve over lags with its best value. */
+interface LagCurve {
+  readonly title: string;
+  readonly points: readonly { readonly lagFrames: number; readonly value: number }[];
+  /** Whether the lowest value is the best one. */
+  readonly isLowestBest: boolean;
+}
+
+/** The distance curve of SyncNet, else the correlation of lips and sound; nothing without either. */
+export function drawOffsetCurve({ distanceCurve, offsetCurve }: QualityTrace, sync: SyncQuality | null): Markup {
+  const data: LagCurve = distanceCurve
+    ? {
+        title: 'SyncNet distance by offset (lower is better)',
+        points: distanceCurve.map(({ lagFrames, distance }) => ({ lagFrames, value: distance })),
+        isLowestBest: true,
+      }
+    : {
+        title: 'Correlation of lips and sound by offset (higher is better)',
+        points: offsetCurve.map(({ lagFrames, correlation }) => ({ lagFrames, value: correlation })),
+        isLowestBest: false,
+      };
+  return data.points.length < 2 ? nothing : drawLagCurve(data, sync?.offsetMs ?? null);
+}
+
+function drawLagCurve({ title, points, isLowestBest }: LagCurve, offsetMs: number | null): Markup {
+  const [wide, high] = [460, 150];
+  const values = points.map(({ value }) => value);
+  const [low, top] = [Math.min(...values), Math.max(...values)];
+  const range = top - low || 1;
+  const x = (lag: number): number => 20 + ((lag + 15) / 30) * (wide - 40);
+  const y = (value: number): number => 20 + (1 - (value - low) / range) * (high - 50);
+  const best = points.find(({ value }) => value === (isLowestBest ? low : top));
+  const line = points.map(
+    ({ lagFrames, value }, index) => `${index === 0 ? 'M' : 'L'}${point(x(lagFrames), y(value))}`,
+  );
+  const marker =
+    best && html`<circle class="best" cx="${tenths(x(best.lagFrames))}" cy="${tenths(y(best.value))}" r="5" />`;
+  const ticks = [-15, -10, -5, 0, 5, 10, 15].map(
+    (lag) => html`<text class="time" x="${tenths(x(lag))}" y="${high - 8}">${lag}</text>`,
+  );
+  return html`<figure>
+    <figcaption>
+      ${title}. Frames of 40 ms; 0 is in sync; to the right the sound comes too
+      early${offsetMs === null ? '. The peak is not reliable' : ''}.
+    </figcaption>
+    <svg viewBox="0 0 ${wide} ${high}" role="img" aria-label="${title}">
+      <line class="zero" x1="${tenths(x(0))}" x2="${tenths(x(0))}" y1="8" y2="${high - 22}" />
+      <path class="lips" d="${line.join('')}" />
+      ${marker ?? nothing}${ticks}
+    </svg>
+  </figure>`;
+}
+
+/** Reduces a series to the points of a chart; null where nothing was measured. */
+function resample(values: readonly (number | null)[], reduce: (...values: number[]) => number): (number | null)[] {
+  const count = Math.min(maxPoints, values.length);
+  return Array.from({ length: count }, (_, index) => {
+    const part = values.slice(
+      Math.floor((index * values.length) / count),
+      Math.floor(((index + 1) * values.length) / count),
+    );
+    const known = part.filter((value) => value !== null);
+    return known.length === 0 ? null : reduce(...known);
+  });
+}
+
+function meanOf(...values: number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+function xOf(index: number, count: number): number {
+  return gutter + (index / Math.max(1, count)) * plotWidth;
+}
+
+function point(x: number, y: number): string {
+  return `${tenths(x)},${tenths(y)} `;
+}
+
+function tenths(value: number): number {
+  return Math.round(value * 10) / 10;
+}
+
+/** Minutes and seconds, as players show them. */
+export function clock(ms: number): string {
+  const tenthSeconds = Math.round(ms / 100);
+  return `${Math.floor(tenthSeconds / 600)}:${((tenthSeconds % 600) / 10).toFixed(1).padStart(4, '0')}`;
+}
