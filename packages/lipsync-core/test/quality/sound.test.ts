@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { voiceModelPath } from '../../src/audio/index.ts';
 import { loadSession } from '../../src/inference/onnx-session.ts';
 import { scoreDnsmos } from '../../src/quality/sound/dnsmos.ts';
 import { temporaryFolder } from '../media/make-media.ts';
@@ -39,7 +40,7 @@ describe('The sound of a video', { timeout: 120_000 }, () => {
     'Each level of the fault %s lowers the score of its own part.',
     async (_name, { part, levels, make }) => {
       const scoreOf = async (sound: Sound): Promise<number> =>
-        (await measure(sound, { speechPath })).parts[part]?.score ?? NaN;
+        (await measure(sound, part === 'speech_skips' ? { speechPath } : {})).parts[part]?.score ?? NaN;
       const scores = [await scoreOf(speech)];
       for (const level of levels) scores.push(await scoreOf(make(speech, level)));
       for (const [index, score] of scores.entries()) {
@@ -83,6 +84,26 @@ describe('The sound of a video', { timeout: 120_000 }, () => {
     const stereo = new Float32Array(2 * speech.samples.length);
     speech.samples.forEach((sample, i) => stereo.set([sample, damaged[i] ?? 0], 2 * i));
     expect(codesOf(await measure({ ...speech, channels: 2, samples: stereo }))).toContain('audio_clipped');
+  });
+
+  it('Channels that cancel each other are a defect of their own, not another speech.', async () => {
+    const stereo = new Float32Array(2 * speech.samples.length);
+    speech.samples.forEach((sample, i) => stereo.set([sample, -sample], 2 * i));
+    const measured = await measure({ ...speech, channels: 2, samples: stereo }, { speechPath });
+    expect(codesOf(measured)).toEqual(['channels_cancel']);
+    expect(measured.parts['speech_correlation']).toMatchObject({
+      value: null,
+      reason: 'The channels of the sound cancel each other.',
+    });
+  });
+
+  it('A model that is not DNSMOS leaves the other parts measured.', async () => {
+    const { parts } = await measureFile(speechPath, { dnsmosPath: voiceModelPath() });
+    expect(parts['dnsmos_overall']).toMatchObject({
+      value: null,
+      reason: expect.stringContaining('DNSMOS_MODEL_PATH'),
+    });
+    expect(parts['loudness']?.score).toBe(1);
   });
 
   it('Parts that need speech are null with the reason for sound without speech.', async () => {

@@ -1,3 +1,4 @@
+import { toLipsyncError } from '../../errors/index.ts';
 import { loadSession, type OnnxSession } from '../../inference/onnx-session.ts';
 import { readMonoSound } from '../../media/index.ts';
 import { hashFile } from '../../storage/file-hash.ts';
@@ -60,14 +61,20 @@ class SoundAnalyzer implements Analyzer {
     const { input, models, resources, signal } = this.#setup;
     if (models.dnsmosPath === undefined) return { scores: 'DNSMOS_MODEL_PATH is not set.', models: {} };
     if (obstacle !== null) return { scores: obstacle, models: {} };
-    const { session, sha256 } = await resources.get(dnsmosLoader(models.dnsmosPath));
     const seconds = levelDb.length / stepsPerSecond;
-    const scores = await scoreDnsmos(readMonoSound(input.videoPath, signal), {
-      session,
-      sampleCount: Math.round(seconds * 16_000),
-      maxWindows: input.allWindows ? Infinity : Math.min(maxWindows, Math.round(seconds / secondsPerWindow)),
-    });
-    return { scores: scores ?? 'The video has no sound.', models: { dnsmos: sha256 } };
+    try {
+      const { session, sha256 } = await resources.get(dnsmosLoader(models.dnsmosPath));
+      const scores = await scoreDnsmos(readMonoSound(input.videoPath, signal), {
+        session,
+        sampleCount: Math.round(seconds * 16_000),
+        maxWindows: input.allWindows ? Infinity : Math.min(maxWindows, Math.round(seconds / secondsPerWindow)),
+      });
+      return { scores: scores ?? 'The video has no sound.', models: { dnsmos: sha256 } };
+    } catch (error) {
+      if (signal.aborted) throw error;
+      // Other parts do not depend on the model.
+      return { scores: `The measurement failed. ${toLipsyncError(error).message}`, models: {} };
+    }
   }
 }
 
@@ -117,7 +124,7 @@ function round(value: number): number {
 }
 
 function nativeValues(sound: SoundMeasures) {
-  const { clipping, levels, bandwidthHz, loudnessLufs, blockMs } = sound;
+  const { clipping, levels, bandwidthHz, monoDb, loudnessLufs, blockMs } = sound;
   const gapSteps = levels.gaps.reduce((sum, { start, end }) => sum + end - start, 0);
   const silentMs = findSilences(sound).reduce((sum, { start, end }) => sum + end - start, 0);
   return {
@@ -125,22 +132,20 @@ function nativeValues(sound: SoundMeasures) {
     loudness: orReason(loudnessLufs, 'The sound is silent, or shorter than 0.4 s.'),
     silence: { value: Math.min(1, silentMs / Math.max(1, levels.blockCount * blockMs)) },
     bandwidth: orReason(bandwidthHz, 'The sound is silent.'),
+    mono: orReason(monoDb, 'The sound is silent.'),
     gaps: { value: gapSteps / Math.max(1, levels.stepCount) },
   };
 }
 
-function agreementValues({ agreement }: SoundMeasures) {
-  const none = 'The video was assessed without the speech that it was made from.';
-  const silent = agreement ? 'The given speech is silent.' : none;
-  const foreign = agreement?.correlation === null || !agreement ? silent : 'The sound is not the given speech.';
+function agreementValues({ agreement, agreementReason }: SoundMeasures) {
+  const silent = agreementReason ?? 'The given speech is silent.';
+  const foreign = agreement && agreement.correlation !== null ? 'The sound is not the given speech.' : silent;
+  const short = agreement && agreement.delayMs !== null ? 'The video has less than two seconds of speech.' : foreign;
   return {
-    delay: orReason(agreement?.delayMs ?? null, foreign),
-    correlation: orReason(agreement?.correlation ?? null, silent),
-    skips: orReason(
-      agreement?.skipsMsPerSecond ?? null,
-      agreement?.delayMs === null || !agreement ? foreign : 'The video has less than two seconds of speech.',
-    ),
-    missing: orReason(agreement?.missingShare ?? null, foreign),
+    delay: orReason(agreement?.delayMs, foreign),
+    correlation: orReason(agreement?.correlation, silent),
+    skips: orReason(agreement?.skipsMsPerSecond, short),
+    missing: orReason(agreement?.missingShare, foreign),
   };
 }
 
@@ -150,6 +155,6 @@ function dnsmosValues(scores: DnsmosScores | string) {
   return { signal: value('signal'), background: value('background'), overall: value('overall') };
 }
 
-function orReason(value: number | null, reason: string): Measured {
-  return value === null ? { reason } : { value };
+function orReason(value: number | null | undefined, reason: string): Measured {
+  return value === null || value === undefined ? { reason } : { value };
 }

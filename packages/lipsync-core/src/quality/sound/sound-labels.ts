@@ -63,9 +63,15 @@ function lowCandidates(parts: Parts): Candidate[] {
   const noise = valueOf(parts, soundParts.noise);
   const loudness = valueOf(parts, soundParts.loudness);
   const bandwidth = valueOf(parts, soundParts.bandwidth);
+  const mono = valueOf(parts, soundParts.mono);
   return [
     { definition: soundLabels.noisy, value: noise, message: `The speech is only ${noise} dB above the background.` },
     { definition: soundLabels.quiet, value: loudness, message: `The loudness is only ${loudness} LUFS.` },
+    {
+      definition: soundLabels.cancel,
+      value: mono,
+      message: `The channels cancel each other: on one loudspeaker the sound is ${Math.abs(mono ?? 0)} dB weaker.`,
+    },
     {
       definition: soundLabels.bandLimited,
       value: bandwidth,

@@ -10,7 +10,9 @@ import {
 import { BandwidthMeter } from './bandwidth-meter.ts';
 import { ClippingMeter, type Clipping } from './clipping-meter.ts';
 import { LevelMeter, type SoundLevels } from './level-meter.ts';
+import { MonoMeter } from './mono-meter.ts';
 import { SoundBlocks, type IndexRange } from './sound-blocks.ts';
+import { soundLabels } from './sound-tables.ts';
 import { SpeechAgreement, type Agreement } from './speech-agreement.ts';
 
 /** What needs neither speech nor a model. */
@@ -19,6 +21,8 @@ export interface NativeSound {
   readonly clipping: Clipping;
   readonly levels: SoundLevels;
   readonly bandwidthHz: number | null;
+  /** Level of the mono mix relative to the channels; null for silence. */
+  readonly monoDb: number | null;
   readonly stepMs: number;
   readonly blockMs: number;
 }
@@ -27,8 +31,10 @@ export interface SoundMeasures extends NativeSound {
   /** Start of the sound relative to the picture. */
   readonly delayMs: number;
   readonly loudnessLufs: number | null;
-  /** Null without a given speech. */
+  /** Null without a given speech, or with `agreementReason`. */
   readonly agreement: Agreement | null;
+  /** Why there is no agreement; null otherwise. */
+  readonly agreementReason: string | null;
 }
 
 /**
@@ -50,7 +56,14 @@ export async function measureSound(
       ? null
       : compareSpeech(readMonoSound(path, signal), readMonoSound(speechPath, signal), delayMs),
   ]);
-  return { ...native, delayMs, loudnessLufs, agreement };
+  const agreementReason = findAgreementObstacle(native, speechPath);
+  return { ...native, delayMs, loudnessLufs, agreement: agreementReason === null ? agreement : null, agreementReason };
+}
+
+/** Speech and agreement are measured on a mono mix. */
+function findAgreementObstacle({ monoDb }: NativeSound, speechPath: string | undefined): string | null {
+  if (speechPath === undefined) return 'The video was assessed without the speech that it was made from.';
+  return (monoDb ?? 0) < soundLabels.cancel.threshold ? 'The channels of the sound cancel each other.' : null;
 }
 
 /** Measures interleaved samples of `format`. */
@@ -59,7 +72,8 @@ async function measureNative(chunks: AsyncIterable<Float32Array>, format: SoundF
   const clipping = new ClippingMeter();
   const levels = new LevelMeter(blocks.stepSamples);
   const bandwidth = new BandwidthMeter(format.sampleRateHz);
-  const meters = [clipping, levels, bandwidth];
+  const mono = new MonoMeter();
+  const meters = [clipping, levels, bandwidth, mono];
   for await (const chunk of chunks) blocks.push(chunk, (block) => meters.forEach((meter) => meter.addBlock(block)));
   blocks.finish((block) => meters.forEach((meter) => meter.addBlock(block)));
   return {
@@ -67,6 +81,7 @@ async function measureNative(chunks: AsyncIterable<Float32Array>, format: SoundF
     clipping: clipping.finish(),
     levels: levels.finish(),
     bandwidthHz: bandwidth.finish(),
+    monoDb: mono.finish(),
     stepMs: (blocks.stepSamples * 1000) / format.sampleRateHz,
     blockMs: (blocks.blockSamples * 1000) / format.sampleRateHz,
   };

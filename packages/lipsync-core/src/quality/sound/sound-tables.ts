@@ -91,6 +91,17 @@ export const soundParts = {
       Math.log,
     ),
   },
+  mono: {
+    name: 'mono_level',
+    unit: 'dB',
+    countsIn: 'audio_quality',
+    meaning: 'Level of the mono mix relative to the channels: 0 for equal channels. Down to −6 dB scores 1.',
+    score: scale([
+      [-30, 0],
+      [-10, 0.5],
+      [-6, 1],
+    ]),
+  },
   gaps: {
     name: 'sound_gaps',
     unit: 'ratio',
@@ -198,6 +209,13 @@ export const soundLabels = {
     unit: 'ms',
     fatal: false,
     meaning: 'A silence is at least this long, and the given speech is not silent there.',
+  },
+  cancel: {
+    code: 'channels_cancel',
+    threshold: -10,
+    unit: 'dB',
+    fatal: false,
+    meaning: 'The channels cancel each other: their mono mix is weaker than they are by more than this.',
   },
   gap: {
     code: 'audio_gap',
