@@ -11,6 +11,14 @@ export interface DecodeShape {
   readonly end: number;
   /** Decodes the first of so many frames only; 1 by default. */
   readonly every?: number;
+  /** Decodes only these parts of the range: ascending, without overlap, not together with `every`. */
+  readonly parts?: readonly FrameRange[] | undefined;
+}
+
+/** Frames from `start` to `end`, exclusive. */
+export interface FrameRange {
+  readonly start: number;
+  readonly end: number;
 }
 
 /** Filters that the conversion of HDR clips to standard range requires. */
@@ -48,7 +56,7 @@ export function decodeFilter(facts: ClipFacts, shape: DecodeShape): string {
   ].join(',');
 }
 
-function timing(facts: ClipFacts, { start, end, every = 1 }: DecodeShape): readonly string[] {
+function timing(facts: ClipFacts, { start, end, every = 1, parts }: DecodeShape): readonly string[] {
   if (facts.kind === 'still') return [];
   const { numerator, denominator } = facts.frameRate;
   return [
@@ -56,6 +64,9 @@ function timing(facts: ClipFacts, { start, end, every = 1 }: DecodeShape): reado
     `fps=${numerator}/${denominator}:round=near`,
     `trim=start_frame=${start}:end_frame=${end}`,
     ...(every === 1 ? [] : [`select='not(mod(n,${every}))'`]),
+    ...(parts
+      ? [`select='${parts.map((part) => `between(n,${part.start - start},${part.end - 1 - start})`).join('+')}'`]
+      : []),
   ];
 }
 

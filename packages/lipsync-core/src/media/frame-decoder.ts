@@ -71,15 +71,18 @@ export class FrameDecoder {
   #filling: Uint8Array | undefined;
   #filled = 0;
   #finished = false;
-  /** Added to the idle limit while ffmpeg skips the frames before the range. */
+  /** Added to the idle limit while ffmpeg skips the frames before the range, or before each of its parts. */
   #skipTimeMs: number;
+  readonly #skipsOnce: boolean;
   #wake: () => void = () => undefined;
 
   private constructor(options: DecoderOptions, pipe: OutputPipe) {
     this.#pool = options.pool;
     this.#statistics = options.statistics;
     this.#frameBytes = frameBytesOf(options.shape);
-    this.#skipTimeMs = getSkipTimeMs(options.facts, options.shape.start);
+    const { start, end, parts } = options.shape;
+    this.#skipsOnce = parts === undefined;
+    this.#skipTimeMs = getSkipTimeMs(options.facts, parts ? end : start);
     this.#pipe = pipe;
     pipe.onBytes((bytes) => this.#accept(bytes));
     pipe.onEnd(() => {
@@ -126,7 +129,7 @@ export class FrameDecoder {
       }
       await this.#process.within(this.#changed(), this.#skipTimeMs);
     }
-    this.#skipTimeMs = 0;
+    if (this.#skipsOnce) this.#skipTimeMs = 0;
     return true;
   }
 
@@ -176,6 +179,11 @@ export function frameBytesOf({
   return pixelFormat === 'rgb24' ? width * height * 3 : (width * height * 3) / 2;
 }
 
+function countFrames({ start, end, every = 1, parts }: DecodeShape): number {
+  if (!parts) return Math.ceil((end - start) / every);
+  return parts.reduce((sum, part) => sum + part.end - part.start, 0);
+}
+
 function decodeArguments({ path, facts, shape }: DecoderOptions): readonly string[] {
   return [
     ...(facts.kind === 'still' ? ['-noautorotate'] : []),
@@ -188,7 +196,7 @@ function decodeArguments({ path, facts, shape }: DecoderOptions): readonly strin
     '-vf',
     decodeFilter(facts, shape),
     '-frames:v',
-    String(Math.ceil((shape.end - shape.start) / (shape.every ?? 1))),
+    String(countFrames(shape)),
     '-fps_mode',
     'passthrough',
     '-pix_fmt',

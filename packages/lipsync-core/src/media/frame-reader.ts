@@ -1,4 +1,4 @@
-import type { PixelFormat } from './decode-filter.ts';
+import type { FrameRange, PixelFormat } from './decode-filter.ts';
 import { FramePool, frameBytesOf, type DecoderOptions, type FrameStatistics } from './frame-decoder.ts';
 import { ForwardSource, SpillSource, spillCapacity, type FrameSource } from './frame-sources.ts';
 import type { ClipFacts } from './media-types.ts';
@@ -25,6 +25,8 @@ export interface RangeOptions extends CommonOptions {
   readonly range: { readonly start: number; readonly end: number };
   /** Yields the first of so many frames only; 1 by default. */
   readonly every?: number;
+  /** Yields only these parts of the range, ascending and without overlap; ffmpeg drops the frames between them. */
+  readonly parts?: readonly FrameRange[];
 }
 
 export interface TimelineFrameOptions extends CommonOptions {
@@ -108,8 +110,8 @@ async function* deliver(
   const { facts } = options;
   const { width = facts.width, height = facts.height, pixelFormat = 'yuv420p', keepFrames = 1 } = options;
   const order = getOrder(options);
-  const every = 'range' in options ? (options.every ?? 1) : 1;
-  const shape = { width, height, pixelFormat, start: order.start, end: order.end, every };
+  const { every = 1, parts } = 'range' in options ? options : {};
+  const shape = { width, height, pixelFormat, start: order.start, end: order.end, every, parts };
   const pool = new FramePool(frameBytesOf(shape), statistics);
   const { path, signal } = options;
   const source = chooseSource(options, { path, facts, shape, pool, statistics, signal });
@@ -136,8 +138,13 @@ async function* deliver(
 
 function getOrder(options: RangeOptions | TimelineFrameOptions): FrameOrder {
   if ('range' in options) {
-    const { range, every = 1 } = options;
+    const { range, every = 1, parts } = options;
     const { start, end } = range;
+    if (parts) {
+      const frames = parts.flatMap((part) => Array.from({ length: part.end - part.start }, (_, i) => part.start + i));
+      const frameAt = (index: number): number => frames[index] ?? end - 1;
+      return { frameCount: frames.length, start, end, repeats: false, at: frameAt, seamAt: () => undefined };
+    }
     const at = (index: number): number => start + index * every;
     return { frameCount: Math.ceil((end - start) / every), start, end, repeats: false, at, seamAt: () => undefined };
   }

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { open, rm, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { LipsyncError } from '../errors/index.ts';
+import type { DecodeShape } from './decode-filter.ts';
 import { FrameDecoder, frameBytesOf, type DecoderOptions } from './frame-decoder.ts';
 
 /** Delivers frames by clip frame index. */
@@ -32,7 +33,7 @@ export class ForwardSource implements FrameSource {
     while (this.#position < clipFrame && (await decoder.hasNext())) {
       if (this.#current) pool.release(this.#current);
       this.#current = await decoder.next();
-      this.#position += shape.every ?? 1;
+      this.#position = frameAfter(shape, this.#position);
     }
     if (!this.#current)
       throw new LipsyncError(
@@ -56,11 +57,17 @@ export class ForwardSource implements FrameSource {
   async #decoderFor(clipFrame: number): Promise<FrameDecoder> {
     if (this.#decoder && clipFrame >= this.#position) return this.#decoder;
     await this.close();
-    const { start, every = 1 } = this.#options.shape;
-    this.#position = start - every;
+    const { start, every = 1, parts } = this.#options.shape;
+    this.#position = parts ? start - 1 : start - every;
     this.#decoder = await FrameDecoder.open(this.#options);
     return this.#decoder;
   }
+}
+
+/** The frame that the decoder delivers after another one. */
+function frameAfter({ every = 1, parts }: DecodeShape, frame: number): number {
+  const part = parts?.find(({ end }) => end > frame + 1);
+  return part ? Math.max(part.start, frame + 1) : frame + every;
 }
 
 export interface SpillOptions extends DecoderOptions {

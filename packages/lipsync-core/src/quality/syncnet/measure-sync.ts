@@ -113,6 +113,17 @@ async function embedChunk(
   return { lips, sounds, firstSound };
 }
 
+/** The frames of all windows, as ranges without overlap. */
+function framesOf(stretches: readonly Stretch[]): { readonly start: number; readonly end: number }[] {
+  const ranges: { start: number; end: number }[] = [];
+  for (const { start, end } of stretches) {
+    const last = ranges.at(-1);
+    if (last && start <= last.end) last.end = Math.max(last.end, end + windowFrames - 1);
+    else ranges.push({ start, end: end + windowFrames - 1 });
+  }
+  return ranges;
+}
+
 /** Crops the frames of stretches in one pass over the video. */
 class CropReader {
   readonly #stretches: readonly Stretch[];
@@ -120,19 +131,17 @@ class CropReader {
   readonly #cropper: FaceCropper;
   /** As many crops as the windows of a batch need, by frame modulo their number. */
   readonly #crops = Array.from({ length: batchWindows + windowFrames }, () => new Float32Array(croppedLength));
-  readonly #start: number;
   /** The last frame that was read. */
   #position: number;
 
   constructor({ path, facts }: SyncVideo, stretches: readonly Stretch[], signal: AbortSignal) {
     this.#stretches = stretches;
     this.#cropper = new FaceCropper(facts.color);
-    this.#start = Math.min(...stretches.map(({ start }) => start));
-    const end = Math.max(...stretches.map((stretch) => stretch.end)) + windowFrames - 1;
-    const range = { start: this.#start, end };
+    const parts = framesOf(stretches);
+    const range = { start: parts[0]?.start ?? 0, end: parts.at(-1)?.end ?? 0 };
     const constantRate = { ...facts, frameRate: { numerator: syncFramesPerSecond, denominator: 1 } };
-    this.#frames = openFrames({ path, facts: constantRate, range, signal })[Symbol.asyncIterator]();
-    this.#position = this.#start - 1;
+    this.#frames = openFrames({ path, facts: constantRate, range, parts, signal })[Symbol.asyncIterator]();
+    this.#position = range.start - 1;
   }
 
   /** The crops of the window that starts with a frame, valid for a batch. Call with ascending frames. */
@@ -148,8 +157,7 @@ class CropReader {
   async #readNext(wanted: number): Promise<void> {
     const { value, done }: IteratorResult<Frame> = await this.#frames.next();
     if (done) throw new RangeError(`The video ends before frame ${wanted}.`);
-    this.#position += 1;
-    if (this.#position < wanted) return;
+    this.#position = value.clipFrame;
     const box = this.#boxAt(this.#position);
     if (box) this.#cropper.crop(value, box, this.#cropAt(this.#position));
   }
