@@ -83,7 +83,7 @@ export const commands = Object.freeze({
   },
   scoreboard: {
     purpose: 'renders clips by every configured provider and rates the takes: quality, speed, cost',
-    usage: 'CLIPS… [--speech FILE] [--provider ID] [--max-cost-usd N] [--keep FOLDER] [--json]',
+    usage: 'CLIPS… [--speech FILE] [--provider ID] [--max-cost-usd N] [--keep FOLDER] [--report PAGE.html] [--json]',
     entry: 'scripts/scoreboard.ts',
     redis: 'never',
     media: true,

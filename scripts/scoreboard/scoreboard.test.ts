@@ -1,9 +1,10 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Attempt, CostEstimate, GenerateLipsyncResult, Quality } from '../../packages/lipsync-core/src/index.ts';
 import { LipsyncError } from '../../packages/lipsync-core/src/errors/index.ts';
+import { commands } from '../bootstrap/commands.mjs';
 import { rateProviders, type BoardProvider, type BoardService } from './rate-providers.ts';
 import { ArgumentError, parseScoreboardArguments } from './scoreboard-arguments.ts';
 import { boardTables } from './scoreboard-tables.ts';
@@ -17,6 +18,17 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
 describe('Arguments of the scoreboard', () => {
+  it('The list of commands and docs/quality.md name every flag that is read.', async () => {
+    const source = await readFile(join(import.meta.dirname, 'scoreboard-arguments.ts'), 'utf8');
+    const flags = [...source.matchAll(/^ +'?([a-z-]+)'?: \{ type: '/gm)].map(([, name]) => `--${name}`);
+    expect(flags).toContain('--report');
+    const page = await readFile(join(import.meta.dirname, '..', '..', 'docs', 'quality.md'), 'utf8');
+    for (const flag of flags) {
+      expect(commands.scoreboard?.usage).toContain(`[${flag}`);
+      expect(page).toContain(flag);
+    }
+  });
+
   it('A folder contributes its clips and, without --speech, its recordings.', async () => {
     expect(await parseScoreboardArguments([folder])).toMatchObject({
       clips: [join(folder, 'a.mp4'), join(folder, 'b.avi')],
