@@ -36,15 +36,20 @@ export async function createFaceDetector(): Promise<FaceDetector> {
 }
 
 /** A model with a square RGB input. Input arrays are pooled, because each has half a megabyte. */
-interface RegionModel {
+export interface RegionModel {
   readonly session: OnnxSession;
   readonly size: number;
   readonly freeInputs: Float32Array[];
 }
 
-async function loadRegionModel(name: 'blazeface' | 'facemesh', size: number): Promise<RegionModel> {
+/** Loads a model of the package @vladmandic/human. `outputs` names the nodes to compute; by default, all outputs. */
+export async function loadRegionModel(
+  name: 'blazeface' | 'facemesh' | 'faceres',
+  size: number,
+  outputs?: readonly string[],
+): Promise<RegionModel> {
   const [topology, weights] = await readModelFiles(name);
-  const onnx = graphModelToOnnx(readGraphModel(topology.toString('utf8'), weights));
+  const onnx = graphModelToOnnx(readGraphModel(topology.toString('utf8'), weights), outputs);
   return { session: await loadSession(onnx, { threads: 1 }), size, freeInputs: [] };
 }
 
@@ -66,10 +71,10 @@ async function readModelFiles(name: string): Promise<[Buffer, Buffer]> {
 async function detectFaces(model: RegionModel, picture: RgbPicture): Promise<readonly FaceBox[]> {
   const side = Math.max(picture.width, picture.height);
   const region: FaceRegion = { centerX: picture.width / 2, centerY: picture.height / 2, side, roll: 0 };
-  const outputs = await run(model, picture, region, signedScaling);
+  const outputs = await runRegionModel(model, picture, region, signedScaling);
   const boxes = decodeFaceBoxes([
-    { scores: values(outputs, 'Identity'), values: values(outputs, 'Identity_2'), stride: 16, anchorsPerCell: 2 },
-    { scores: values(outputs, 'Identity_1'), values: values(outputs, 'Identity_3'), stride: 32, anchorsPerCell: 6 },
+    { scores: valuesOf(outputs, 'Identity'), values: valuesOf(outputs, 'Identity_2'), stride: 16, anchorsPerCell: 2 },
+    { scores: valuesOf(outputs, 'Identity_1'), values: valuesOf(outputs, 'Identity_3'), stride: 32, anchorsPerCell: 6 },
   ]);
   return boxes.map((box) => toPictureBox(box, region));
 }
@@ -81,9 +86,9 @@ function toPictureBox(box: FaceBox, region: FaceRegion): FaceBox {
 }
 
 async function detectMesh(model: RegionModel, picture: RgbPicture, region: FaceRegion): Promise<FaceMesh | undefined> {
-  const outputs = await run(model, picture, region, unsignedScaling);
-  const [score = 0] = values(outputs, 'Identity_1');
-  const raw = values(outputs, 'Identity_2');
+  const outputs = await runRegionModel(model, picture, region, unsignedScaling);
+  const [score = 0] = valuesOf(outputs, 'Identity_1');
+  const raw = valuesOf(outputs, 'Identity_2');
   // The negation rejects NaN scores too.
   if (!(score >= minimumMeshScore) || !raw.every(Number.isFinite)) return undefined;
   return { points: toPicturePoints(raw, region), score };
@@ -102,7 +107,13 @@ function toPicturePoints(raw: Float32Array, region: FaceRegion): Float32Array {
   return points;
 }
 
-async function run(model: RegionModel, picture: RgbPicture, region: FaceRegion, scaling: ValueScaling) {
+/** Runs a model on a region of a picture. */
+export async function runRegionModel(
+  model: RegionModel,
+  picture: RgbPicture,
+  region: FaceRegion,
+  scaling: ValueScaling,
+) {
   const { session, size, freeInputs } = model;
   const data = freeInputs.pop() ?? new Float32Array(3 * size * size);
   sampleRegion(picture, { region, size, scaling }, data);
@@ -114,7 +125,8 @@ async function run(model: RegionModel, picture: RgbPicture, region: FaceRegion, 
   }
 }
 
-function values(outputs: Readonly<Record<string, OnnxTensor>>, name: string): Float32Array {
+/** Values of an output. Throws `model_invalid` when it is missing. */
+export function valuesOf(outputs: Readonly<Record<string, OnnxTensor>>, name: string): Float32Array {
   const tensor = outputs[name];
   if (tensor?.type !== 'float32')
     throw new LipsyncError(

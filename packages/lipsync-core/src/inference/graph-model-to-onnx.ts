@@ -10,29 +10,37 @@ interface Translation {
 
 /**
  * Converts a TensorFlow.js graph model to ONNX, so that the native runtime can run it. Input images are NCHW instead of
- * NHWC; outputs keep their names and element order. Throws `model_invalid` for operators that the bundled models do not
- * use.
+ * NHWC; outputs keep their names and element order. `outputs` names the nodes to compute; by default, all outputs of the
+ * model. Throws `model_invalid` for operators that the bundled models do not use.
  */
-export function graphModelToOnnx(model: GraphModel): Uint8Array {
+export function graphModelToOnnx(model: GraphModel, outputs?: readonly string[]): Uint8Array {
   const translation: Translation = { model, nodes: [], constants: [] };
   const graph: OnnxGraph = {
     name: 'graph-model',
     inputs: model.nodes.filter(({ operator }) => operator === 'Placeholder').map(toInput),
-    outputs: model.nodes.filter(({ operator }) => operator === 'Identity').map(({ name }) => ({ name })),
+    outputs: (outputs ?? namesOfOutputs(model)).map((name) => ({ name })),
     constants: translation.constants,
     nodes: translation.nodes,
   };
-  for (const node of inTopologicalOrder(model.nodes)) translate(node, translation);
+  const needed = outputs ? model.nodes.filter(({ name }) => outputs.includes(name)) : model.nodes;
+  for (const node of inTopologicalOrder(needed, model.nodes)) translate(node, translation);
   return encodeOnnxModel(graph);
+}
+
+function namesOfOutputs({ nodes }: GraphModel): readonly string[] {
+  return nodes.filter(({ operator }) => operator === 'Identity').map(({ name }) => name);
 }
 
 function toInput({ name, shape: [batch = -1, rows = -1, columns = -1, channels = -1] }: GraphModelNode) {
   return { name, dims: [Math.max(1, batch), channels, rows, columns] };
 }
 
-/** Sorts the nodes so that each one follows its inputs. */
-function inTopologicalOrder(nodes: readonly GraphModelNode[]): readonly GraphModelNode[] {
-  const byName = new Map(nodes.map((node) => [node.name, node]));
+/** Lists nodes and all that they depend on, each one after its inputs. */
+function inTopologicalOrder(
+  nodes: readonly GraphModelNode[],
+  all: readonly GraphModelNode[],
+): readonly GraphModelNode[] {
+  const byName = new Map(all.map((node) => [node.name, node]));
   const ordered = new Set<GraphModelNode>();
   const visit = (node: GraphModelNode): void => {
     if (ordered.has(node)) return;
@@ -53,6 +61,8 @@ function translate(node: GraphModelNode, translation: Translation): void {
     case 'Placeholder':
       return;
     case '_FusedConv2D':
+      return translateConvolution(node, translation);
+    case 'Conv2D':
       return translateConvolution(node, translation);
     case 'DepthwiseConv2dNative':
       return translateDepthwise(node, translation);
@@ -79,6 +89,17 @@ function translate(node: GraphModelNode, translation: Translation): void {
     case 'AddV2':
       translation.nodes.push({ operator: 'Add', inputs: node.inputs, output });
       return;
+    case 'Add':
+    case 'Mul':
+      return translatePerChannel(node.operator, node, translation);
+    case 'Minimum':
+      return translatePerChannel('Min', node, translation);
+    case 'Maximum':
+      return translatePerChannel('Max', node, translation);
+    case 'Mean':
+      // The bundled models average over rows and columns.
+      translation.nodes.push({ operator: 'GlobalAveragePool', inputs: [source], output });
+      return;
     case 'Relu':
     case 'Sigmoid':
     case 'Identity':
@@ -94,19 +115,25 @@ function translateConvolution(node: GraphModelNode, { model, nodes, constants }:
   const [activation] = node.fused.slice(1);
   const sum = activation === undefined ? node.name : `${node.name}/sum`;
   const weights = weightOf(model, kernel);
-  constants.push(
-    transposed(`${node.name}/kernel`, weights, [3, 2, 0, 1]),
-    asConstant(`${node.name}/bias`, weightOf(model, bias)),
-  );
+  constants.push(transposed(`${node.name}/kernel`, weights, [3, 2, 0, 1]));
+  if (bias !== '') constants.push(asConstant(`${node.name}/bias`, weightOf(model, bias)));
   nodes.push({
     operator: 'Conv',
-    inputs: [source, `${node.name}/kernel`, `${node.name}/bias`],
+    inputs: [source, `${node.name}/kernel`, ...(bias === '' ? [] : [`${node.name}/bias`])],
     output: sum,
     attributes: { kernel_shape: weights.dims.slice(0, 2), strides: spatial(node.strides), auto_pad: autoPad(node) },
   });
   if (activation === 'Relu') nodes.push({ operator: 'Relu', inputs: [sum], output: node.name });
   else if (activation === 'Prelu') addParametricRelu(sum, node, node.inputs[3], { model, nodes, constants });
   else if (activation !== undefined) throw invalid(`activation ${activation}`);
+}
+
+/** An operator with one value for all channels, or one per channel. */
+function translatePerChannel(operator: string, { name, inputs }: GraphModelNode, translation: Translation): void {
+  const [source = '', values = ''] = inputs;
+  const { data } = weightOf(translation.model, values);
+  translation.constants.push({ name: `${name}/values`, dims: [data.length, 1, 1], data: Float32Array.from(data) });
+  translation.nodes.push({ operator, inputs: [source, `${name}/values`], output: name });
 }
 
 /** A depthwise kernel is rows × columns × channels × multiplier; only multiplier 1 is supported. */

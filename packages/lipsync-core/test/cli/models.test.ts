@@ -196,6 +196,7 @@ describe('models list', () => {
     expect(states).toEqual([
       ['blazeface', 'bundled', 'ok', 'Apache-2.0'],
       ['facemesh', 'bundled', 'ok', 'Apache-2.0'],
+      ['faceres', 'bundled', 'ok', 'Apache-2.0'],
       ['silero-vad-v5', 'bundled', 'ok', 'MIT'],
       ['mouth-model', 'bundled', 'ok', 'Apache-2.0'],
       ['export', 'imported', 'unrecorded', null],

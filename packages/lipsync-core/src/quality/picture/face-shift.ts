@@ -17,8 +17,8 @@ export class FaceShiftMeter {
   readonly #down: number[] = [];
   readonly #errors = new Float64Array(searchSide * searchSide);
 
-  /** Adds two patches of one placement. */
-  add(take: FacePatch, source: FacePatch, eyes: Readonly<PixelArea>): void {
+  /** Adds two patches of one placement. Returns how far the take lies from the source, in cells. */
+  add(take: FacePatch, source: FacePatch, eyes: Readonly<PixelArea>): number {
     const errors = this.#errors;
     let best = reach * searchSide + reach;
     for (let index = 0; index < errors.length; index += 1) {
@@ -27,8 +27,11 @@ export class FaceShiftMeter {
       if (at(errors, index) < at(errors, best)) best = index;
     }
     const [column, row] = [best % searchSide, Math.floor(best / searchSide)];
-    this.#across.push(column - reach + (column > 0 && column < searchSide - 1 ? vertex(errors, best, 1) : 0));
-    this.#down.push(row - reach + (row > 0 && row < searchSide - 1 ? vertex(errors, best, searchSide) : 0));
+    const across = column - reach + (column > 0 && column < searchSide - 1 ? vertex(errors, best, 1) : 0);
+    const down = row - reach + (row > 0 && row < searchSide - 1 ? vertex(errors, best, searchSide) : 0);
+    this.#across.push(across);
+    this.#down.push(down);
+    return Math.hypot(across, down);
   }
 
   /** Standard deviation of the position, in percent of the distance between the eyes. */

@@ -14,6 +14,7 @@ import { BlockinessMeter } from './blockiness.ts';
 import { DetailReader, type FaceDetail } from './detail.ts';
 import { createPatch, FacePatchSampler, placePatch, redrawnArea, type PatchPlacement } from './face-patch.ts';
 
+import { IdentityMeter } from './identity.ts';
 import { MouthJitterMeter } from './mouth-jitter.ts';
 import { pictureLabels, pictureParts } from './picture-tables.ts';
 import { SourceDifferenceMeter } from './source-difference.ts';
@@ -36,6 +37,7 @@ const reasons = {
   noSource: 'It needs the source clip.',
   otherSize: 'The video has another size than its source clip.',
   noFace: 'No face is large enough and turned to the camera.',
+  displaced: 'The face has another position than in the source clip.',
   tooShort: 'The video is too short.',
 } as const;
 
@@ -50,14 +52,16 @@ class PictureAnalyzer implements Analyzer {
   readonly #sampler = new FacePatchSampler();
   readonly #patches = { take: createPatch(), source: createPatch() };
   readonly #difference = new SourceDifferenceMeter();
+  readonly #identity: IdentityMeter;
 
   constructor(setup: AnalyzerSetup) {
     this.#setup = setup;
+    this.#identity = new IdentityMeter(setup);
     this.#sampleInterval = Math.max(1, Math.round(setup.framesPerSecond / samplesPerSecond));
     this.#stillFrames = new StillFrameMeter(setup.framesPerSecond, setup.frameCount);
   }
 
-  add(frame: AssessedFrame): void {
+  async add(frame: AssessedFrame): Promise<void> {
     const { index, picture, points, source, isMeasured } = frame;
     this.#stillFrames.add(frame);
     if (isMeasured) this.#jitter.add(points);
@@ -73,6 +77,7 @@ class PictureAnalyzer implements Analyzer {
     if (placement && (usable || !this.#hasSourceSize))
       this.#detail.take.add(this.#detailReader.read(planesOf(picture).luma, placement));
     if (usable) this.#compare(picture, usable, placement);
+    if (usable && face && placement) await this.#identity.add(index, picture, usable, face);
   }
 
   #compare(take: Picture, source: Picture, placement: PatchPlacement | undefined): void {
@@ -102,6 +107,7 @@ class PictureAnalyzer implements Analyzer {
     const detail = compareDetail(this.#detail.take, this.#detail.source);
     const sourceReason = this.#sourceReason;
     const faceReason = sourceReason ?? reasons.noFace;
+    const placeReason = difference.headJitter === null ? faceReason : reasons.displaced;
     const parts = new PartList();
     parts.add(pictureParts.faceSharpness, detail.face, faceReason);
     parts.add(pictureParts.mouthSharpness, detail.mouth, faceReason);
@@ -111,12 +117,13 @@ class PictureAnalyzer implements Analyzer {
     parts.add(pictureParts.blackFrames, still.blackShare, reasons.tooShort);
     parts.add(pictureParts.outsideSsim, difference.outsideSsim, sourceReason);
     parts.add(pictureParts.outsidePsnr, difference.outsidePsnr, sourceReason);
-    parts.add(pictureParts.seam, difference.seam, faceReason);
-    parts.add(pictureParts.mouthFlicker, difference.mouthFlicker, faceReason);
+    parts.add(pictureParts.seam, difference.seam, placeReason);
+    parts.add(pictureParts.mouthFlicker, difference.mouthFlicker, placeReason);
     parts.add(pictureParts.colorShift, difference.colorShift, sourceReason);
-    parts.add(pictureParts.mouthColorShift, difference.mouthColorShift, faceReason);
+    parts.add(pictureParts.mouthColorShift, difference.mouthColorShift, placeReason);
     parts.add(pictureParts.headJitter, difference.headJitter, faceReason);
     parts.add(pictureParts.mouthJitter, this.#jitter.finish(), reasons.noFace);
+    parts.add(pictureParts.identity, this.#identity.finish(), faceReason);
     const blockiness = this.#blockiness.source.finish();
     return {
       parts: parts.all,
@@ -161,6 +168,7 @@ class PictureAnalyzer implements Analyzer {
         'The color around the mouth differs from that of the face.',
       ),
       ...above(pictureParts.headJitter, pictureLabels.headJitters, 'The head shakes from frame to frame.'),
+      ...below(pictureParts.identity, pictureLabels.identityChanged, 'The face is not that of the clip.'),
       ...above(pictureParts.mouthJitter, pictureLabels.mouthJitters, 'The mouth shakes against the head.'),
     ];
   }

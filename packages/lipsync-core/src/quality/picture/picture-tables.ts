@@ -111,6 +111,13 @@ export const pictureParts = {
     meaning: 'Random sideways motion of the mouth against the head from frame to frame.',
     score: falling(0.6, 1.5),
   },
+  identity: {
+    ...counts,
+    name: 'identity_similarity',
+    unit: 'cosine',
+    meaning: 'Similarity of the face to that of the source clip by a network for identity, in three pictures.',
+    score: rising(0.85, 0.25),
+  },
 } as const satisfies Record<string, PartDefinition>;
 
 export const pictureLabels = {
@@ -197,5 +204,12 @@ export const pictureLabels = {
     unit: '% of eye distance',
     fatal: false,
     meaning: '`mouth_jitter` is above the threshold.',
+  },
+  identityChanged: {
+    code: 'identity_changed',
+    threshold: 0.57,
+    unit: 'cosine',
+    fatal: false,
+    meaning: '`identity_similarity` is below the threshold: the face is that of another person.',
   },
 } as const satisfies Record<string, LabelDefinition>;

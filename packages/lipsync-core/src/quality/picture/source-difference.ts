@@ -34,6 +34,7 @@ export class SourceDifferenceMeter {
   readonly #mouthLuma: number[] = [];
   readonly #seam = new SeamMeter();
   readonly #shift = new FaceShiftMeter();
+  #shiftCount = 0;
   #patchCount = 0;
 
   /** Adds two pictures of the same size. `redrawn` is the area that a provider may change, in pixels. */
@@ -50,9 +51,10 @@ export class SourceDifferenceMeter {
 
   /** Adds two patches of the same placement. */
   addPatches(take: FacePatch, source: FacePatch, { mouth, eyes }: PatchPlacement): void {
+    this.#shiftCount += 1;
+    if (this.#shift.add(take, source, eyes) > largestShift) return;
     this.#patchCount += 1;
     this.#seam.add(take, source, mouth);
-    this.#shift.add(take, source, eyes);
     const around = meanDifference(take, source, grow(mouth, ringCells), mouth);
     const upper = meanDifference(take, source, eyes, undefined);
     const relative = sum(around, upper, -1);
@@ -71,13 +73,15 @@ export class SourceDifferenceMeter {
       colorShift: count === 0 ? null : sizeOf(mean(this.#pictureColor, count)),
       mouthColorShift: patches === 0 ? null : sizeOf(mean(this.#mouthColor, patches)),
       mouthFlicker: patches < fewestPatches ? null : meanChange(this.#mouthLuma),
-      headJitter: patches < fewestPatches ? null : this.#shift.finish(),
+      headJitter: this.#shiftCount < fewestPatches ? null : this.#shift.finish(),
       seam: patches < fewestPatches ? null : this.#seam.finish(),
     };
   }
 }
 
 const fewestPatches = 4;
+/** Colors are compared in pictures whose faces lie this close, in cells. */
+const largestShift = 0.75;
 /** PSNR of equal pictures. */
 const highestPsnr = 100;
 /** Width of the skin around the mouth that is compared, in cells. */

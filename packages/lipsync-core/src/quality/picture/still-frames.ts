@@ -10,7 +10,7 @@ const mouthSamples = 24;
 /** A sample that differs by more levels has changed. Encoders change a repeated picture by less. */
 const sameLevels = 3;
 /** Share of changed samples up to which two pictures are the same. */
-const sameShare = { grid: 0.002, mouth: 0.02 } as const;
+const sameShare = { grid: 0.002, surroundings: 0.002, mouth: 0.02 } as const;
 /** Luma of a black sample, and the share of them in a black picture. */
 const blackLuma = 34;
 const blackShare = 0.98;
@@ -51,8 +51,8 @@ export class StillFrameMeter {
     const previous = this.#previous;
     this.#frameCount = index + 1;
     if (previous) {
+      if (isSame(picture, previous, 'surroundings')) this.#stillCount += 1;
       const isStill = isSame(picture, previous, 'grid');
-      if (isStill) this.#stillCount += 1;
       const isHeld = source !== undefined && source.clipFrame === this.#previousClipFrame;
       if (isHeld) this.#heldCount += 1;
       this.#repeats[index] = isStill && !isHeld && isSame(picture, previous, 'mouth') ? 1 : 0;
@@ -89,7 +89,7 @@ export class StillFrameMeter {
     const changes = this.#frameCount - 1;
     if (changes < 1) return 'The video has one frame.';
     if (this.#heldCount >= changes * mostly) return 'The clip is a still.';
-    if (this.#stillCount >= changes * mostly)
+    if (!this.#source && this.#stillCount >= changes * mostly)
       return 'Only the mouth moves in this video; a repeated frame cannot be told from a pause.';
     return null;
   }
@@ -108,6 +108,8 @@ interface Pixels {
 
 interface Sample {
   readonly grid: Pixels;
+  /** The grid without the lower face. */
+  readonly surroundings: Pixels;
   readonly mouth: Pixels;
 }
 
@@ -129,10 +131,24 @@ function takeSample(picture: Picture, points: Float32Array | undefined): Sample 
   const { width, height } = picture;
   const step = Math.max(1, Math.sqrt((width * height) / gridSamples));
   const whole = { left: 0, top: 0, columns: Math.floor(width / step), rows: Math.floor(height / step) };
-  return {
-    grid: takePixels(picture, { ...whole, stepX: step, stepY: step }),
-    mouth: points ? takePixels(picture, mouthGrid(points)) : noPixels,
+  const grid = takePixels(picture, { ...whole, stepX: step, stepY: step });
+  if (!points) return { grid, surroundings: grid, mouth: noPixels };
+  const area = mouthGrid(points);
+  return { grid, surroundings: leaveOut(grid, area, width), mouth: takePixels(picture, area) };
+}
+
+/** Leaves out the pixels that lie within a mouth's width of a mouth. */
+function leaveOut(
+  { indexes, values }: Pixels,
+  { left, top, columns, rows, stepX, stepY }: Grid,
+  width: number,
+): Pixels {
+  const reach = columns * stepX;
+  const isOutside = (index: number): boolean => {
+    const [x, y] = [index % width, Math.floor(index / width)];
+    return x < left - reach || x > left + 2 * reach || y < top - reach || y > top + rows * stepY + reach;
   };
+  return { indexes: indexes.filter(isOutside), values: values.filter((_, sample) => isOutside(indexes[sample] ?? 0)) };
 }
 
 const noPixels: Pixels = { indexes: new Int32Array(0), values: new Uint8Array(0) };

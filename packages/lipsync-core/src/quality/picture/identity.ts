@@ -1,0 +1,40 @@
+import { compareIdentities, createFaceIdentifier, type FaceIdentifier } from '../../face/face-identity.ts';
+import { regionOfMesh } from '../../face/face-regions.ts';
+import type { Picture } from '../../image/planes.ts';
+import type { AnalyzerSetup } from '../analyzer.ts';
+import { cropFace } from '../lips/face-crop.ts';
+
+/** Faces that are compared, spread over the video: a network describes each of them. */
+const comparedFaces = 3;
+
+/** Compares who is seen in a take and in its source. Keeps no descriptor. */
+export class IdentityMeter {
+  readonly #setup: AnalyzerSetup;
+  readonly #similarities: number[] = [];
+  #compared = 0;
+
+  constructor(setup: AnalyzerSetup) {
+    this.#setup = setup;
+  }
+
+  /** Compares two pictures of a face when one is due. `points` are its landmarks in the source. */
+  async add(index: number, take: Picture, source: Picture, points: Float32Array): Promise<void> {
+    const due = (this.#compared * this.#setup.frameCount) / comparedFaces;
+    if (this.#compared >= comparedFaces || index < due) return;
+    this.#compared += 1;
+    const identifier = await this.#setup.resources.get(createFaceIdentifier);
+    const ours = await this.#describe(identifier, take, points);
+    this.#similarities.push(compareIdentities(ours, await this.#describe(identifier, source, points)));
+  }
+
+  #describe(identifier: FaceIdentifier, picture: Picture, points: Float32Array): Promise<Float32Array> {
+    const face = cropFace(picture, regionOfMesh(points), this.#setup.facts.color);
+    return identifier.describe(face, face.region);
+  }
+
+  /** Mean cosine; null when no face was compared. */
+  finish(): number | null {
+    const count = this.#similarities.length;
+    return count === 0 ? null : this.#similarities.reduce((sum, value) => sum + value, 0) / count;
+  }
+}
