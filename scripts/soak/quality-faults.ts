@@ -14,6 +14,8 @@ import { loadSound, soundFaults, writeSound } from '../../packages/lipsync-core/
 import { samplePaths } from './scratch-stack.ts';
 
 const seconds = 6;
+/** Names of faults, comma-separated; all by default. */
+const selected = process.env['QUALITY_FAULTS']?.split(',');
 const limits = { maxDurationMs: 600_000, maxDimensionPx: 4096 };
 /** Largest change of the score of a part that a fault of the other kind may cause. */
 const maxSideEffect = 0.05;
@@ -57,7 +59,7 @@ const pictureFaults: Readonly<Record<string, PictureFault>> = {
     part: 'head_jitter',
     unit: 'px',
     levels: [1, 2, 3, 5],
-    filter: (px) => `pad=iw+20:ih+20:10:10,crop=iw-20:ih-20:10+${px}*(2*mod(n,2)-1):10`,
+    filter: (px) => `pad=iw+20:ih+20:10:10,crop=iw-20:ih-20:10+${px}*(2*mod(n\\,2)-1):10`,
   },
 };
 
@@ -168,7 +170,7 @@ function listFaults({ videoPath, speechPath, folder }: Base): readonly Fault[] {
       await ffmpeg('-i', videoPath, '-vf', filter(level), ...encoding, path);
     },
   }));
-  return [...sounds, ...pictures];
+  return [...sounds, ...pictures].filter(({ name }) => selected?.includes(name) ?? true);
 }
 
 async function measureFault(fault: Fault, { folder, assess }: Base, clean: Quality): Promise<boolean> {
