@@ -1,4 +1,4 @@
-import type { Quality, QualityGrade, QualityPart, SyncQuality } from '../../contract/quality.ts';
+import type { Quality, QualityGrade, QualityLabel, QualityPart, SyncQuality } from '../../contract/quality.ts';
 import { toPart, type AnalyzerDefinition, type Findings, type QualityTrace } from '../analyzer.ts';
 
 /** Increase it whenever the same video would give other figures. */
@@ -35,7 +35,7 @@ export function mergeFindings(outcomes: readonly AnalyzerOutcome[], hasSource: b
   const sync: SyncQuality | null = all.some((findings) => findings.sync)
     ? Object.assign({ ...unknownSync }, ...all.map((findings) => findings.sync))
     : null;
-  const labels = all.flatMap((findings) => findings.labels ?? []);
+  const labels = all.flatMap((findings) => findings.labels ?? []).toSorted(byWeight);
   // Lips that do not move say nothing about their sync: the label names the fault.
   const isFrozen = labels.some(({ code }) => code === 'mouth_frozen');
   const syncScore = isFrozen ? null : (all.findLast(({ syncScore: score }) => score !== undefined)?.syncScore ?? null);
@@ -84,6 +84,18 @@ const unknownSync: SyncQuality = {
   windows: 0,
   reason: null,
 };
+
+/** Fatal labels first, then those that exceed their threshold most. */
+function byWeight(one: QualityLabel, other: QualityLabel): number {
+  return Number(other.fatal) - Number(one.fatal) || excessOf(other) - excessOf(one);
+}
+
+/** How many times the threshold is exceeded, in either direction; 1 for labels whose threshold is 0. */
+function excessOf({ value, threshold }: QualityLabel): number {
+  if (threshold === 0) return 1;
+  const ratio = Math.abs(value / threshold);
+  return Math.max(ratio, 1 / Math.max(ratio, Number.EPSILON));
+}
 
 /** Grades by the score of SyncNet alone: without it the grade is unknown. */
 function gradeOf(syncScore: number | null): QualityGrade {

@@ -33,9 +33,9 @@ function render(change: Partial<ReportedVideo> = {}): string {
 }
 
 describe('renderReport', () => {
-  it('The page states each defect with its time in words, fatal ones first.', () => {
+  it('The page states each defect with its time in words, in the order of the quality.', () => {
     const soft = { ...label, code: 'mouth_soft', message: 'The mouth is soft.', fatal: false };
-    const page = render({ quality: qualityOf({ labels: [soft, label] }) });
+    const page = render({ quality: qualityOf({ labels: [label, soft] }) });
     expect(page.indexOf('The sound comes 200 ms after the lips.')).toBeLessThan(page.indexOf('The mouth is soft.'));
     expect(page).toContain('in the whole video');
   });

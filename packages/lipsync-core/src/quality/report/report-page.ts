@@ -43,7 +43,7 @@ export function renderReport(videos: readonly ReportedVideo[]): string {
 }
 
 function renderVideo({ name, durationMs, quality, trace }: ReportedVideo): Markup {
-  const labels = quality.labels.toSorted((one, other) => Number(other.fatal) - Number(one.fatal));
+  const { labels } = quality;
   return html`<article>
     <h1>${cleanName(name)} <small>${clock(durationMs)}</small></h1>
     ${renderVerdict(quality, labels, durationMs)} ${renderScores(quality)}
