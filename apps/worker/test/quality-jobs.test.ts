@@ -27,7 +27,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 const main = join(import.meta.dirname, '..', 'src', 'main.ts');
 const presenter = join(import.meta.dirname, '..', '..', '..', 'samples', 'presenter.mp4');
 const silent: Logger = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
-const slow = { timeout: 120_000 } as const;
+const slow = { timeout: 240_000 } as const;
 
 let redis: TestRedis;
 let folder: string;
@@ -105,7 +105,7 @@ async function waitFor(id: string, isReached = (record: JobRecord) => isTerminal
     if (record && (isReached(record) || isTerminal(record.status))) return requireKind(record, 'quality');
     return undefined;
   };
-  return expect.poll(find, { timeout: 90_000, interval: 20 }).toBeDefined().then(find);
+  return expect.poll(find, { timeout: 200_000, interval: 20 }).toBeDefined().then(find);
 }
 
 const workFiles = (): Promise<string[]> => readdir(join(folder, 'data', 'work')).catch(() => []);

@@ -25,14 +25,15 @@ export interface DescribedVideo {
  */
 export function describeQuality({ file, quality, durationMs }: DescribedVideo): string {
   const sections = [
-    [`${file.replace(hiddenCharacters, '')} · ${seconds(durationMs)}`],
+    [`${file} · ${seconds(durationMs)}`],
     indent(toTable(listResults(quality))),
     ...section('Defects', listDefects(quality.labels, durationMs)),
     ...section('Measured, the worst first', toTable(listMeasured(quality))),
     ...section(`At least ${fineScore} of 1`, wrap(listFine(quality).join(', '))),
     ...section('Not measured', listUnknown(quality)),
   ];
-  return `${sections.map((lines) => lines.join('\n')).join('\n\n')}\n`;
+  const clean = (line: string): string => line.replace(hiddenCharacters, '');
+  return `${sections.map((lines) => lines.map(clean).join('\n')).join('\n\n')}\n`;
 }
 
 /** Parts with a score from here on are listed by name only. */

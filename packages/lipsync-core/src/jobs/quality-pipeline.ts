@@ -55,9 +55,9 @@ export class QualityPipeline {
     const { files, options, workspace } = input;
     const { signal } = context;
     context.onProgress({ stage: 'probing', fraction: 0 });
-    const video = await this.#probe(files.video, signal);
+    const video = await this.#probe('video', files.video, signal);
     if (video.kind === 'still')
-      throw new LipsyncError('clip_unusable', 'The file is a still image. Quality is measured in videos only.');
+      throw new LipsyncError('clip_unusable', 'video: The file is a still image. Quality is measured in videos only.');
     const source = files.source && (await this.#readSource(files.source, video, signal));
     const speech = files.audio && (await this.#readSpeech(files.audio, { video, source, workspace, context }));
     const assessment: AssessmentInput = {
@@ -73,14 +73,20 @@ export class QualityPipeline {
     return { ...measured, durationMs: video.durationMs };
   }
 
-  #probe({ path }: InputFile, signal: AbortSignal): Promise<ClipFacts> {
+  /** Names the input in errors, because both videos are clips to the probe. */
+  async #probe(field: 'video' | 'source', { path }: InputFile, signal: AbortSignal): Promise<ClipFacts> {
     const { limits } = this.#options;
-    return retryMediaStep(signal, () => probeClip(path, { limits, signal }));
+    try {
+      return await retryMediaStep(signal, () => probeClip(path, { limits, signal }));
+    } catch (error) {
+      if (!LipsyncError.isInstance(error) || error.code !== 'clip_unusable') throw error;
+      throw new LipsyncError(error.code, `${field}: ${error.message}`, { cause: error, details: error.details });
+    }
   }
 
   /** The video is expected to show the clip from its start, again and again when the video is longer. */
   async #readSource(file: InputFile, video: ClipFacts, signal: AbortSignal): Promise<AssessmentSource> {
-    const clip = await this.#probe(file, signal);
+    const clip = await this.#probe('source', file, signal);
     const timeline = planTimeline(clip, video.durationMs, { syncMode: 'loop' });
     return { clipPath: file.path, clipDigest: file.digest, clip, timeline };
   }
