@@ -55,6 +55,13 @@ const pictureFaults: Readonly<Record<string, PictureFault>> = {
     levels: [3, 6, 12, 24],
     filter: (level) => `lutyuv=u=val+${level}:v=val-${level}`,
   },
+  'visible box': {
+    part: 'seam',
+    unit: 'opacity',
+    levels: [0.06, 0.12, 0.25, 0.5],
+    // White over the lower face of the presenter.
+    filter: (opacity) => `drawbox=x=250:y=170:w=150:h=110:color=white@${opacity}:t=fill`,
+  },
   jitter: {
     part: 'head_jitter',
     unit: 'px',

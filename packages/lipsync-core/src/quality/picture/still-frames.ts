@@ -17,7 +17,7 @@ const blackShare = 0.98;
 /** Shorter repetitions are those of a clip with a lower frame rate. */
 const shortestFreezeMs = 240;
 /** Share of frames without motion from which a video counts as a still. */
-const mostly = 0.9;
+const mostly = 0.5;
 
 export interface StillFrames {
   /** Null with the reason when repeated frames cannot be told from a still subject. */
