@@ -37,7 +37,7 @@ const pictureFaults: Readonly<Record<string, PictureFault>> = {
   },
   blocks: {
     part: 'blockiness',
-    unit: 'px',
+    unit: 'share',
     levels: [0.25, 0.5, 0.75, 1],
     // A picture of mean values per 8 × 8 block, mixed into the picture.
     filter: (share) =>
@@ -46,7 +46,7 @@ const pictureFaults: Readonly<Record<string, PictureFault>> = {
   'frozen frames': {
     part: 'frozen_frames',
     unit: 'frames of 50',
-    levels: [10, 20, 30, 45],
+    levels: [5, 10, 20, 30],
     filter: (count) => `select='lt(mod(n,50),${50 - count})',fps=25`,
   },
   'color shift': {
