@@ -1,6 +1,7 @@
-import { hiddenCharacters, type Quality, type QualityLabel, type QualityRange } from '../contract/index.ts';
+import { hiddenCharacters, type Quality, type QualityLabel } from '../contract/index.ts';
 import type { LabelDefinition, PartDefinition } from '../quality/analyzer.ts';
 import { analyzers } from '../quality/assessment/analyzers.ts';
+import { describeAmount, describeMissingGrade, describeOffset, describeRanges } from '../quality/describe.ts';
 
 const partDefinitions = byKey<PartDefinition>(
   analyzers.flatMap(({ parts }) => parts.map((part) => [part.name, part] as const)),
@@ -49,7 +50,9 @@ function listResults(quality: Quality): readonly (readonly string[])[] {
   return [
     [
       'Lip-sync',
-      syncScore === null ? describeMissingGrade(quality) : `${grade.replace('_', ' ')}, ${score(syncScore)}`,
+      syncScore === null
+        ? `no grade: ${describeMissingGrade(quality.models, sync)}`
+        : `${grade.replace('_', ' ')}, ${score(syncScore)}`,
     ],
     ['Sound and lips', describeOffset(sync)],
     ['Picture', score(videoQuality)],
@@ -58,43 +61,18 @@ function listResults(quality: Quality): readonly (readonly string[])[] {
   ];
 }
 
-function describeMissingGrade({ models, sync }: Quality): string {
-  const hasScorer = Object.keys(models).some((name) => name.startsWith('syncnet'));
-  return `no grade: ${hasScorer ? (sync?.reason ?? 'it was not measured') : 'it needs SyncNet (SYNCNET_MODEL_PATH)'}`;
-}
-
-function describeOffset(sync: Quality['sync']): string {
-  if (!sync) return 'not measured';
-  const { offsetMs, offsetIntervalMs, strength } = sync;
-  if (offsetMs === null) return `offset unknown: ${sync.reason ?? 'it was not measured'}`;
-  const interval = offsetIntervalMs ? `, from ${offsetIntervalMs.map(describeMs).join(' to ')}` : '';
-  return `sound ${describeMs(offsetMs)}${interval}${strength === null ? '' : `; strength ${strength.toFixed(2)}`}`;
-}
-
-function describeMs(offsetMs: number): string {
-  const offset = Math.round(offsetMs);
-  return offset === 0 ? 'in time' : `${Math.abs(offset)} ms ${offset > 0 ? 'early' : 'late'}`;
-}
+/** Ranges that a line has room for. */
+const maxRanges = 6;
 
 function listDefects(labels: readonly QualityLabel[], durationMs: number): readonly string[] {
   return labels.flatMap(({ code, message, ranges, value, threshold, fatal }) => {
     const unit = labelDefinitions.get(code)?.unit ?? '';
-    const measured = `${amountOf(value, unit)}, limit ${amountOf(threshold, unit)}`;
+    const measured = `${describeAmount(value, unit)}, limit ${describeAmount(threshold, unit)}`;
     return [
-      `${code}${fatal ? ' (a take with it is rejected)' : ''}: ${describeRanges(ranges, durationMs)}: ${measured}`,
+      `${code}${fatal ? ' (a take with it is rejected)' : ''}: ${describeRanges(ranges, durationMs, maxRanges)}: ${measured}`,
       `  ${message}`,
     ];
   });
-}
-
-const maxRanges = 6;
-
-function describeRanges(ranges: readonly QualityRange[], durationMs: number): string {
-  const first = ranges[0];
-  if (!first || (ranges.length === 1 && first.startMs <= 0 && first.endMs >= durationMs - 1)) return 'whole video';
-  const shown = ranges.slice(0, maxRanges).map(({ startMs, endMs }) => `${clock(startMs)}–${clock(endMs)}`);
-  const rest = ranges.length - shown.length;
-  return `${shown.join(', ')}${rest > 0 ? ` and ${rest} more` : ''}`;
 }
 
 /** Parts that are not fine, and those without a score at the end. */
@@ -106,9 +84,9 @@ function listMeasured({ parts, source }: Quality): readonly (readonly string[])[
     .toSorted((one, other) => (one.score ?? 2) - (other.score ?? 2))
     .map(({ name, value, unit, score }) => [
       name,
-      amountOf(value, unit),
+      describeAmount(value, unit),
       score === null ? '' : `${score.toFixed(2)} of 1`,
-      ...(source ? [typeof source[name] === 'number' ? `source ${amountOf(source[name], unit)}` : ''] : []),
+      ...(source ? [typeof source[name] === 'number' ? `source ${describeAmount(source[name], unit)}` : ''] : []),
       partDefinitions.get(name)?.meaning ?? '',
     ]);
 }
@@ -157,24 +135,6 @@ function indent(lines: readonly string[]): readonly string[] {
   return lines.map((line) => `  ${line}`);
 }
 
-/** A value with its unit; shares are percentages. */
-function amountOf(value: number, unit: string): string {
-  const [, whole = ''] = /^share(?: of (.*))?$/.exec(unit) ?? [];
-  if (unit.startsWith('share')) return `${amount(100 * value)} %${whole === '' ? '' : ` of ${whole}`}`;
-  return `${amount(value)} ${unit}`.trimEnd();
-}
-
-/** Three significant digits. */
-function amount(value: number): string {
-  return Math.abs(value) >= 100 ? String(Math.round(value)) : String(Number(value.toPrecision(3)));
-}
-
 function seconds(ms: number): string {
   return `${(ms / 1000).toFixed(1)} s`;
-}
-
-/** Minutes and seconds, as players show them. */
-function clock(ms: number): string {
-  const tenths = Math.round(ms / 100);
-  return `${Math.floor(tenths / 600)}:${((tenths % 600) / 10).toFixed(1).padStart(4, '0')}`;
 }

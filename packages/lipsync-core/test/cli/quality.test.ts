@@ -72,8 +72,8 @@ describe('quality', slow, () => {
     expect(stdout).toContain('Sound and lips');
     expect(stdout).not.toContain('No source clip was given.');
     const page = await readFile(report, 'utf8');
-    expect(page).toContain('alt="Mouth at 0:00.0"');
-    expect(page).toContain('alt="Source at 0:00.0"');
+    expect(page).toContain('alt="Mouth at 0.0 s"');
+    expect(page).toContain('alt="Source at 0.0 s"');
     expect(page).not.toMatch(/<script|https?:/);
     expect((await readdir(folder)).filter((name) => name.includes('.part'))).toEqual([]);
   });

@@ -1,5 +1,6 @@
 import type { QualityLabel, SyncQuality } from '../../contract/quality.ts';
 import type { QualityTrace } from '../analyzer.ts';
+import { describeRange, describeTime } from '../describe.ts';
 import { html, nothing, type Markup } from './html.ts';
 
 /** Charts as inline SVG. Coordinates are rounded to tenths of a unit. */
@@ -43,7 +44,7 @@ export function drawTimeline({ trace, labels, durationMs }: TimelineData): Marku
     role="img"
     aria-label="Timeline of sound, mouth opening and defects"
   >
-    ${drawn}${drawTimes(durationMs, top)}
+    ${drawTimes(durationMs, top)}${drawn}
   </svg>`;
 }
 
@@ -58,29 +59,31 @@ function drawSound({ speechLevelDb, voiced }: QualityTrace, top: number): Markup
   return html`${bars(speech, top, rowHeight)}<polygon class="sound" points="${[...upper, ...lower].join(' ')}" />`;
 }
 
-/** Bars behind the parts that are speech. */
+/** Bars behind the runs that are speech. */
 function bars(flags: readonly (number | null)[], top: number, height: number): Markup {
-  const step = plotWidth / flags.length;
-  const rectangles = flags.flatMap((flag, index) =>
-    flag === 1
-      ? [
-          html`<rect
-            class="voiced"
-            x="${tenths(xOf(index, flags.length))}"
-            y="${top}"
-            width="${tenths(step + 0.2)}"
-            height="${height}"
-          />`,
-        ]
-      : [],
-  );
+  const starts = flags.flatMap((flag, index) => (flag === 1 && flags[index - 1] !== 1 ? [index] : []));
+  const rectangles = starts.map((start) => {
+    const length = flags.slice(start).findIndex((flag) => flag !== 1);
+    const end = length < 0 ? flags.length : start + length;
+    const [left, right] = [xOf(start, flags.length), xOf(end, flags.length)];
+    return html`<rect
+      class="voiced"
+      x="${tenths(left)}"
+      y="${top}"
+      width="${tenths(right - left)}"
+      height="${height}"
+    />`;
+  });
   return html`${rectangles}`;
 }
+
+/** Opening up to which a mouth counts as nearly closed, in eye distances: a still mouth stays low in its chart. */
+const lowestScale = 0.15;
 
 function drawLips({ lipOpening, sourceLipOpening }: QualityTrace, top: number): Markup {
   const own = resample(lipOpening, meanOf);
   const source = sourceLipOpening ? resample(sourceLipOpening, meanOf) : [];
-  const highest = Math.max(0.02, ...[...own, ...source].map((value) => value ?? 0));
+  const highest = Math.max(lowestScale, ...[...own, ...source].map((value) => value ?? 0));
   return html`${curve(source, { top, highest }, 'source')}${curve(own, { top, highest }, 'lips')}`;
 }
 
@@ -116,7 +119,7 @@ function drawLane({ ranges, fatal, code }: QualityLabel, durationMs: number, top
       x2="${width}"
       y1="${top + laneHeight / 2}"
       y2="${top + laneHeight / 2}"
-    />${ranges.map(({ startMs, endMs }) => html`<rect class="${fatal ? 'fatal' : 'defect'}" x="${tenths(x(startMs))}" y="${top + 4}" width="${tenths(Math.max(3, x(endMs) - x(startMs)))}" height="${laneHeight - 8}"><title>${code} ${clock(startMs)}–${clock(endMs)}</title></rect>`)}`;
+    />${ranges.map(({ startMs, endMs }) => html`<rect class="${fatal ? 'fatal' : 'defect'}" x="${tenths(x(startMs))}" y="${top + 4}" width="${tenths(Math.max(3, x(endMs) - x(startMs)))}" height="${laneHeight - 8}"><title>${code} ${describeRange({ startMs, endMs }, durationMs)}</title></rect>`)}`;
 }
 
 function drawTimes(durationMs: number, top: number): Markup {
@@ -125,7 +128,7 @@ function drawTimes(durationMs: number, top: number): Markup {
       .map((seconds) => seconds * 1000)
       .find((step) => durationMs / step <= 12) ?? 3_600_000;
   const times = Array.from({ length: Math.floor(durationMs / stepMs) + 1 }, (_, index) => index * stepMs);
-  return html`${times.map((ms) => html`<line class="grid" x1="${tenths(gutter + (ms / durationMs) * plotWidth)}" x2="${tenths(gutter + (ms / durationMs) * plotWidth)}" y1="0" y2="${top}" /><text class="time" x="${tenths(gutter + (ms / durationMs) * plotWidth)}" y="${top + 14}">${clock(ms)}</text>`)}`;
+  return html`${times.map((ms) => html`<line class="grid" x1="${tenths(gutter + (ms / durationMs) * plotWidth)}" x2="${tenths(gutter + (ms / durationMs) * plotWidth)}" y1="0" y2="${top}" /><text class="time" x="${tenths(gutter + (ms / durationMs) * plotWidth)}" y="${top + 14}">${describeTime(ms, durationMs)}</text>`)}`;
 }
 
 /** A curve over lags with its best value. */
@@ -152,31 +155,36 @@ export function drawOffsetCurve({ distanceCurve, offsetCurve }: QualityTrace, sy
   return data.points.length < 2 ? nothing : drawLagCurve(data, sync?.offsetMs ?? null);
 }
 
+/** Milliseconds of a frame at 25 frames per second, in which lags are counted. */
+const lagMs = 40;
+
 function drawLagCurve({ title, points, isLowestBest }: LagCurve, offsetMs: number | null): Markup {
-  const [wide, high] = [460, 150];
+  const [wide, high] = [460, 170];
   const values = points.map(({ value }) => value);
   const [low, top] = [Math.min(...values), Math.max(...values)];
   const range = top - low || 1;
-  const x = (lag: number): number => 20 + ((lag + 15) / 30) * (wide - 40);
-  const y = (value: number): number => 20 + (1 - (value - low) / range) * (high - 50);
+  const widest = Math.max(...points.map(({ lagFrames }) => Math.abs(lagFrames)));
+  const x = (lag: number): number => 20 + ((lag + widest) / (2 * widest)) * (wide - 40);
+  const y = (value: number): number => 20 + (1 - (value - low) / range) * (high - 70);
   const best = points.find(({ value }) => value === (isLowestBest ? low : top));
   const line = points.map(
     ({ lagFrames, value }, index) => `${index === 0 ? 'M' : 'L'}${point(x(lagFrames), y(value))}`,
   );
   const marker =
-    best && html`<circle class="best" cx="${tenths(x(best.lagFrames))}" cy="${tenths(y(best.value))}" r="5" />`;
-  const ticks = [-15, -10, -5, 0, 5, 10, 15].map(
-    (lag) => html`<text class="time" x="${tenths(x(lag))}" y="${high - 8}">${lag}</text>`,
+    best && offsetMs !== null
+      ? html`<circle class="best" cx="${tenths(x(best.lagFrames))}" cy="${tenths(y(best.value))}" r="5" />`
+      : nothing;
+  const ticks = [-400, -200, 0, 200, 400].map(
+    (ms) => html`<text class="time" x="${tenths(x(ms / lagMs))}" y="${high - 26}">${ms} ms</text>`,
   );
   return html`<figure>
-    <figcaption>
-      ${title}. Frames of 40 ms; 0 is in sync; to the right the sound comes too
-      early${offsetMs === null ? '. The peak is not reliable' : ''}.
-    </figcaption>
+    <figcaption>${title}. At 0 they fit together.</figcaption>
     <svg viewBox="0 0 ${wide} ${high}" role="img" aria-label="${title}">
-      <line class="zero" x1="${tenths(x(0))}" x2="${tenths(x(0))}" y1="8" y2="${high - 22}" />
+      <line class="zero" x1="${tenths(x(0))}" x2="${tenths(x(0))}" y1="8" y2="${high - 40}" />
       <path class="lips" d="${line.join('')}" />
-      ${marker ?? nothing}${ticks}
+      ${marker}${ticks}
+      <text x="20" y="${high - 6}">← sound late</text>
+      <text class="end" x="${wide - 20}" y="${high - 6}">sound early →</text>
     </svg>
   </figure>`;
 }
@@ -208,10 +216,4 @@ function point(x: number, y: number): string {
 
 function tenths(value: number): number {
   return Math.round(value * 10) / 10;
-}
-
-/** Minutes and seconds, as players show them. */
-export function clock(ms: number): string {
-  const tenthSeconds = Math.round(ms / 100);
-  return `${Math.floor(tenthSeconds / 600)}:${((tenthSeconds % 600) / 10).toFixed(1).padStart(4, '0')}`;
 }

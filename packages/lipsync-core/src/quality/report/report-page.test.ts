@@ -37,11 +37,13 @@ describe('renderReport', () => {
     const soft = { ...label, code: 'mouth_soft', message: 'The mouth is soft.', fatal: false };
     const page = render({ quality: qualityOf({ labels: [label, soft] }) });
     expect(page.indexOf('The sound comes 200 ms after the lips.')).toBeLessThan(page.indexOf('The mouth is soft.'));
-    expect(page).toContain('in the whole video');
+    expect(page).toContain('whole video');
   });
 
   it('The page of a video without defects states that none was found, and why there is no grade.', () => {
-    expect(render()).toContain('No defect was found. The lip-sync is not graded: that needs SyncNet.');
+    expect(render()).toContain(
+      'No defect was found. The lip-sync is not graded: it needs SyncNet (SYNCNET_MODEL_PATH).',
+    );
   });
 
   it.each(['<script>alert(1)</script>', '"><img src=x onerror=alert(1)>', "'&</title>"])(

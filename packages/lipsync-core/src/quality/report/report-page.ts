@@ -1,7 +1,8 @@
-import { hiddenCharacters, type Quality, type QualityLabel } from '../../contract/index.ts';
+import { hiddenCharacters, type Quality, type QualityLabel, type QualityRange } from '../../contract/index.ts';
 import type { QualityTrace, TracePicture } from '../analyzer.ts';
+import { describeAmount, describeMissingGrade, describeMs, describeRanges, describeTime } from '../describe.ts';
 import { html, nothing, type Markup } from './html.ts';
-import { clock, drawOffsetCurve, drawTimeline } from './report-charts.ts';
+import { drawOffsetCurve, drawTimeline } from './report-charts.ts';
 import { reportStyle } from './report-style.ts';
 
 /** A measured video, as its report names it. */
@@ -13,7 +14,7 @@ export interface ReportedVideo {
 }
 
 const mouthCount = 14;
-const worstCount = 6;
+const defectCount = 6;
 
 /**
  * Returns a self-contained HTML page about videos: what is wrong first, then timeline, mouths, worst seconds and every
@@ -45,7 +46,7 @@ export function renderReport(videos: readonly ReportedVideo[]): string {
 function renderVideo({ name, durationMs, quality, trace }: ReportedVideo): Markup {
   const { labels } = quality;
   return html`<article>
-    <h1>${cleanName(name)} <small>${clock(durationMs)}</small></h1>
+    <h1>${cleanName(name)} <small>${describeTime(durationMs, durationMs)}</small></h1>
     ${renderVerdict(quality, labels, durationMs)} ${renderScores(quality)}
     <section>
       <h2>Timeline</h2>
@@ -55,57 +56,52 @@ function renderVideo({ name, durationMs, quality, trace }: ReportedVideo): Marku
         video.${trace.sourceLipOpening ? ' Gray line: mouth of the source clip.' : ''}
       </p>
     </section>
-    ${renderMouths(trace)}
-    <div class="columns">${renderOffset(trace, quality)}${renderWorst(trace, labels)}</div>
+    ${renderMouths(trace, durationMs)}
+    <div class="columns">${renderOffset(trace, quality)}${renderDefects(trace, labels, durationMs)}</div>
     ${renderParts(quality)}
     <footer>
+      Measured by
       ${quality.methodVersion}${Object.entries(quality.models).map(([model, digest]) => html` · ${model} <code>${digest.slice(0, 12)}</code>`)}
     </footer>
   </article>`;
 }
 
 /** What is wrong, in sentences. */
-function renderVerdict({ grade }: Quality, labels: readonly QualityLabel[], durationMs: number): Markup {
+function renderVerdict({ models, sync, grade }: Quality, labels: readonly QualityLabel[], durationMs: number): Markup {
+  const fatal = labels.filter((label) => label.fatal).length;
+  const noGrade = `The lip-sync is not graded: ${describeMissingGrade(models, sync)}.`;
   if (labels.length === 0)
-    return html`<p class="verdict good">
-      No defect was found.${grade === 'unknown' ? ' The lip-sync is not graded: that needs SyncNet.' : ''}
-    </p>`;
+    return html`<p class="verdict good">No defect was found. ${grade === 'unknown' ? noGrade : ''}</p>`;
   const items = labels.map(
     (label) =>
       html`<li class="${label.fatal ? 'fatal' : 'defect'}">
-        <strong>${label.message}</strong> <span>${describeRanges(label, durationMs)}</span>
-        <code>${label.code}</code>${label.fatal ? html` <em>rejected</em>` : nothing}
+        <strong>${label.message}</strong> ${describeRanges(label.ranges, durationMs, 4)} <code>${label.code}</code>
       </li>`,
   );
-  return html`<ul class="verdict">
-    ${items}
-  </ul>`;
+  const status =
+    fatal > 0
+      ? html`<p class="status fatal">Rejected: a take with a red defect is not accepted.</p>`
+      : html`<p class="status">Accepted, with defects.</p>`;
+  return html`${status}
+    <ul class="verdict">
+      ${items}
+    </ul>`;
 }
 
-function describeRanges({ ranges }: QualityLabel, durationMs: number): string {
-  const [first] = ranges;
-  if (!first || (ranges.length === 1 && first.startMs <= 0 && first.endMs >= durationMs - 100))
-    return 'in the whole video';
-  const shown = ranges.slice(0, 4).map(({ startMs, endMs }) => `${clock(startMs)}–${clock(endMs)}`);
-  return `at ${shown.join(', ')}${ranges.length > 4 ? ` and ${ranges.length - 4} more` : ''}`;
-}
-
-function renderScores({ syncScore, grade, videoQuality, audioQuality, sync }: Quality): Markup {
-  const score = (value: number | null): string => (value === null ? 'unknown' : value.toFixed(2));
-  const noteOf = (value: number | null): string => (value === null ? 'not measured' : 'of 1: its worst part');
+function renderScores({ syncScore, grade, videoQuality, audioQuality, sync, models }: Quality): Markup {
+  const ofOne = (value: number | null): readonly [string, string] =>
+    value === null ? ['unknown', 'not measured'] : [value.toFixed(2), 'out of 1, the lowest of its parts'];
   const offset = sync?.offsetMs ?? null;
   const interval = sync?.offsetIntervalMs;
   const cells: readonly (readonly [string, string, string])[] = [
-    ['Lip-sync', score(syncScore), syncScore === null ? 'no grade' : grade.replace('_', ' ')],
-    ['Picture', score(videoQuality), noteOf(videoQuality)],
-    ['Sound', score(audioQuality), noteOf(audioQuality)],
-    [
-      'Offset',
-      offset === null ? 'unknown' : `${offset > 0 ? '+' : ''}${Math.round(offset)} ms`,
-      offset === null
-        ? (sync?.reason ?? 'not measured')
-        : `${interval ? `${interval.map(Math.round).join(' to ')} ms, ` : ''}positive: sound early`,
-    ],
+    syncScore === null
+      ? ['Lip-sync', 'no grade', describeMissingGrade(models, sync)]
+      : ['Lip-sync', syncScore.toFixed(2), grade.replace('_', ' ')],
+    ['Picture', ...ofOne(videoQuality)],
+    ['Sound', ...ofOne(audioQuality)],
+    offset === null
+      ? ['Sound against lips', 'unknown', sync?.reason ?? 'not measured']
+      : ['Sound against lips', describeMs(offset), interval ? `from ${interval.map(describeMs).join(' to ')}` : ''],
   ];
   return html`<dl class="scores">
     ${cells.map(
@@ -128,48 +124,66 @@ function renderOffset(trace: QualityTrace, { sync }: Quality): Markup {
   </section>`;
 }
 
-function renderMouths({ pictures }: QualityTrace): Markup {
+function renderMouths({ pictures }: QualityTrace, durationMs: number): Markup {
   const seen = pictures.filter(({ mouth }) => mouth !== null);
   if (seen.length === 0) return nothing;
-  const step = Math.max(1, seen.length / mouthCount);
-  const chosen = seen.filter((_, index) => Math.floor(index / step) !== Math.floor((index - 1) / step));
+  const chosen = Array.from(
+    { length: Math.min(mouthCount, seen.length) },
+    (_, index) => seen[Math.floor((index * seen.length) / Math.min(mouthCount, seen.length))],
+  ).filter((picture) => picture !== undefined);
   const hasSource = chosen.some(({ sourceMouth }) => sourceMouth !== null);
-  const cell = ({ timeMs, mouth, sourceMouth }: TracePicture): Markup =>
-    html`<figure>
-      ${image(mouth, `Mouth at ${clock(timeMs)}`)}${hasSource ? image(sourceMouth, `Source at ${clock(timeMs)}`) : nothing}
-      <figcaption>${clock(timeMs)}</figcaption>
+  const cell = ({ timeMs, mouth, sourceMouth }: TracePicture): Markup => {
+    const time = describeTime(timeMs, durationMs);
+    const source = hasSource ? image(sourceMouth, `Source at ${time}`) : nothing;
+    return html`<figure>
+      ${image(mouth, `Mouth at ${time}`)}${source}
+      <figcaption>${time}</figcaption>
     </figure>`;
+  };
+  const key = html`<p class="key">
+    Upper row: this video. Lower row: the same frame of the source clip, where it was compared.
+  </p>`;
   return html`<section>
-    <h2>Mouth${hasSource ? ', above the same frame of the source clip' : ''}</h2>
+    <h2>Mouth</h2>
     <div class="strip">${chosen.map(cell)}</div>
+    ${hasSource ? key : nothing}
   </section>`;
 }
 
-/** A picture from the longest range of each defect. */
-function renderWorst({ pictures }: QualityTrace, labels: readonly QualityLabel[]): Markup {
-  if (pictures.length === 0) return nothing;
-  const items = labels.slice(0, worstCount).flatMap(({ code, ranges }) => {
-    const longest = ranges.toSorted((one, other) => other.endMs - other.startMs - (one.endMs - one.startMs))[0];
-    if (!longest) return [];
-    const middleMs = (longest.startMs + longest.endMs) / 2;
-    const [nearest] = pictures.toSorted(
-      (one, other) => Math.abs(one.timeMs - middleMs) - Math.abs(other.timeMs - middleMs),
-    );
-    return nearest
-      ? [
-          html`<figure>
-            ${image(nearest.face, `Face at ${clock(nearest.timeMs)}`)}
-            <figcaption>${code}, ${clock(nearest.timeMs)}</figcaption>
-          </figure>`,
-        ]
-      : [];
+/** Defects of the sound cannot be seen in a picture. */
+const soundCodes = /^(sound|audio|speech|band)_/;
+
+/** A picture from the longest range of each visible defect. */
+function renderDefects({ pictures }: QualityTrace, labels: readonly QualityLabel[], durationMs: number): Markup {
+  const visible = labels.filter(({ code }) => !soundCodes.test(code)).slice(0, defectCount);
+  const items = visible.flatMap(({ code, ranges }) => {
+    const picture = findPicture(pictures, ranges);
+    if (!picture) return [];
+    const time = describeTime(picture.timeMs, durationMs);
+    return [
+      html`<figure>
+        ${image(picture.face, `Face at ${time}`)}
+        <figcaption>${code}, ${time}</figcaption>
+      </figure>`,
+    ];
   });
-  return items.length === 0
-    ? nothing
-    : html`<section>
-        <h2>Worst seconds</h2>
-        <div class="strip faces">${items}</div>
-      </section>`;
+  if (items.length === 0) return nothing;
+  return html`<section>
+    <h2>Worst moments</h2>
+    <div class="strip faces">${items}</div>
+  </section>`;
+}
+
+/** The picture nearest to the middle of the longest range, if one is within a range. */
+function findPicture(pictures: readonly TracePicture[], ranges: readonly QualityRange[]): TracePicture | undefined {
+  const [longest] = ranges.toSorted((one, other) => other.endMs - other.startMs - (one.endMs - one.startMs));
+  if (!longest) return undefined;
+  const middleMs = (longest.startMs + longest.endMs) / 2;
+  const inside = pictures.filter(({ timeMs }) =>
+    ranges.some(({ startMs, endMs }) => timeMs >= startMs && timeMs < endMs),
+  );
+  const distanceOf = ({ timeMs }: TracePicture): number => Math.abs(timeMs - middleMs);
+  return inside.toSorted((one, other) => distanceOf(one) - distanceOf(other))[0];
 }
 
 function image(base64: string | null, description: string): Markup {
@@ -183,8 +197,8 @@ function renderParts({ parts, source }: Quality): Markup {
     ([, one], [, other]) =>
       (one.score ?? 2) - (other.score ?? 2) || Number(one.value === null) - Number(other.value === null),
   );
-  const amount = (value: number | null | undefined): string =>
-    typeof value === 'number' ? String(Number(value.toPrecision(3))) : '';
+  const amount = (value: number | null | undefined, unit: string): string =>
+    typeof value === 'number' ? describeAmount(value, unit) : '';
   return html`<section>
     <h2>Every figure</h2>
     <table>
@@ -202,9 +216,9 @@ function renderParts({ parts, source }: Quality): Markup {
           ([name, { value, unit, score, reason }]) =>
             html`<tr>
               <td>${name}</td>
-              <td>${value === null ? '–' : `${amount(value)} ${unit}`}</td>
+              <td>${value === null ? '–' : amount(value, unit)}</td>
               <td>${score === null ? '' : score.toFixed(2)}</td>
-              ${source ? html`<td>${amount(source[name])}</td>` : nothing}
+              ${source ? html`<td>${amount(source[name], unit)}</td>` : nothing}
               <td>${reason ?? ''}</td>
             </tr>`,
         )}

@@ -5,6 +5,8 @@ h1 { font-size: 20px; margin: 0 0 12px; overflow-wrap: anywhere; }
 h1 small { color: #666; font-weight: normal; }
 h2 { font-size: 15px; margin: 24px 0 8px; }
 article + article { border-top: 3px solid #ddd; margin-top: 48px; padding-top: 24px; }
+p.status { font-size: 22px; font-weight: 600; margin: 0 0 8px; }
+p.status.fatal { color: #c62828; }
 .verdict { list-style: none; margin: 0; padding: 0; }
 .verdict li, p.verdict { border-left: 8px solid #e0a100; background: #fff7e0; padding: 10px 14px; margin: 0 0 6px; }
 .verdict li.fatal { border-color: #c62828; background: #fdecea; }
@@ -19,6 +21,7 @@ p.verdict.good { border-color: #2e7d32; background: #edf7ee; font-size: 18px; }
 .scores dd.note { font-size: 12px; font-weight: normal; color: #666; }
 svg { width: 100%; height: auto; display: block; }
 svg text { font: 12px system-ui, sans-serif; fill: #333; }
+svg text.end { text-anchor: end; }
 svg text.time { fill: #777; text-anchor: middle; }
 .sound { fill: #5b7fa6; }
 .voiced { fill: #dbe9f8; }
@@ -32,7 +35,7 @@ svg text.time { fill: #777; text-anchor: middle; }
 .best { fill: #c62828; }
 rect.fatal { fill: #c62828; }
 rect.defect { fill: #e0a100; }
-.key, figcaption { color: #666; font-size: 12px; }
+.key, figcaption { color: #555; font-size: 13px; }
 .columns { display: grid; grid-template-columns: 1fr 1fr; gap: 24px; }
 .strip { display: flex; flex-wrap: wrap; gap: 6px; }
 figure { margin: 0; }

@@ -107,7 +107,7 @@ function highCandidates(parts: Parts, sound: SoundMeasures): Candidate[] {
       definition: soundLabels.gap,
       value: Math.round(gaps.reduce((sum, range) => sum + lengthOf(range), 0)),
       ranges: gaps,
-      message: `The sound has abrupt holes: ${gaps.length}.`,
+      message: `The sound has ${gaps.length === 1 ? 'an abrupt hole' : `${gaps.length} abrupt holes`}.`,
     },
     {
       definition: soundLabels.shifted,
@@ -123,7 +123,7 @@ function highCandidates(parts: Parts, sound: SoundMeasures): Candidate[] {
       definition: soundLabels.missing,
       value: longest(missing),
       ranges: missing,
-      message: `The given speech is missing for ${Math.round(longest(missing))} ms.`,
+      message: 'Parts of the given speech are missing in the sound.',
     },
   ];
 }
@@ -139,7 +139,7 @@ function foreignCandidates(parts: Parts, { agreement }: SoundMeasures): Candidat
       definition: soundLabels.differs,
       value: correlation,
       ranges: foreignRanges,
-      message: `In ${foreignRanges.length} of ${windowCount} windows the sound is not the given speech.`,
+      message: 'The sound is not the given speech.',
     },
   ];
 }
