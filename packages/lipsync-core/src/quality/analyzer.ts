@@ -177,6 +177,15 @@ export interface AnalyzerDefinition {
   create(setup: AnalyzerSetup): Analyzer | undefined | Promise<Analyzer | undefined>;
 }
 
+/** Lips are not judged at lower rates: a syllable takes about 0.2 s. */
+const slowestFramesPerSecond = 10;
+
+/** Why the motion of lips cannot be judged at a rate; null when it can. */
+export function findRateObstacle(framesPerSecond: number): string | null {
+  if (framesPerSecond >= slowestFramesPerSecond) return null;
+  return `The video has fewer than ${slowestFramesPerSecond} frames per second.`;
+}
+
 /** Makes a part of its definition. A null value needs a reason. */
 export function toPart(definition: PartDefinition, value: number | null, reason: string | null = null): QualityPart {
   const { unit } = definition;

@@ -18,7 +18,7 @@ import { previewTask } from '../providers/preview/preview-task.ts';
 import type { Analyzer, AssessmentInput, Findings } from '../quality/analyzer.ts';
 import { FaceReader } from '../quality/lips/face-reader.ts';
 import { lipAnalyzer } from '../quality/lips/lip-analyzer.ts';
-import { measureVideoSpeech, type VideoSpeech } from '../quality/lips/video-speech.ts';
+import { measureVideoSpeech, soundOfNone, type VideoSpeech } from '../quality/lips/video-speech.ts';
 import { unchangedLipsAnalyzer } from '../quality/unchanged-lips/unchanged-lips-analyzer.ts';
 
 const execute = promisify(execFile);
@@ -41,6 +41,9 @@ export interface Control {
   readonly labels: readonly string[];
 }
 
+/** A chord that is struck twice a second, instead of the sound. */
+const chords = "aeval='0.2*(sin(2*PI*220*t)+sin(2*PI*277*t)+sin(2*PI*330*t))*exp(-3*mod(t,0.5))'";
+
 /** Shifts of the sound in frames at 25 fps; positive values delay it. */
 const soundShifts = [-10, -5, 5, 10] as const;
 
@@ -61,6 +64,8 @@ export async function measureControls(inputs: ControlInputs): Promise<readonly C
     preview.judge('other speech', await maker.sound(inputs.otherSpeechPath)),
     preview.judge('reversed sound', await maker.sound(inputs.speechPath, 'areverse')),
     preview.judge('silence', await maker.sound(inputs.speechPath, 'volume=0')),
+    preview.judge('chords', await maker.sound(inputs.speechPath, chords)),
+    preview.judge('no sound', soundOfNone),
     (await maker.lips(await maker.draw('flapping', flap))).judge('mouth flaps with loudness', own),
     (await maker.lips(await maker.draw('frozen', freeze))).judge('frozen mouth', own),
     (await maker.lips(await maker.passThrough())).judge('untouched clip', own),

@@ -70,6 +70,22 @@ describe('Takes with known faults', () => {
     expect(labelsOf('lips of a still')).toContain('mouth_frozen');
   });
 
+  it.each(['chords', 'no sound'])('A take with %s is not said to move its lips in pauses of speech.', (name) => {
+    const { findings, labels } = controls.get(name) ?? {};
+    expect(labels).not.toContain('mouth_moves_in_silence');
+    expect(labels).not.toContain('mouth_open_in_pause');
+    const reason = name === 'chords' ? 'The sound contains no voice.' : 'The video has no sound.';
+    expect(findings?.parts?.['silent_motion']).toMatchObject({ value: null, reason });
+    expect(findings?.parts?.['pause_opening']).toMatchObject({ value: null, reason });
+  });
+
+  it('A mouth that moves over a silent sound is labeled without a mention of speech.', () => {
+    const labels = controls.get('silence')?.findings.labels ?? [];
+    expect(labels.map(({ code, message }) => [code, message])).toEqual([
+      ['mouth_moves_in_silence', 'The lips move although the sound is silent.'],
+    ]);
+  });
+
   it('No take reaches a score without a sync network, a mouth that flaps with loudness least of all.', () => {
     for (const { findings } of controls.values()) expect(findings.syncScore).toBeUndefined();
     for (const { countsIn } of Object.values(lipParts)) expect(countsIn).toBe('none');

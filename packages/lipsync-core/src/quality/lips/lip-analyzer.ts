@@ -12,6 +12,7 @@ import {
 import { offsetLabels, rangesWhere, toLabel, toTimes } from './lip-labels.ts';
 import {
   bilabialClosure,
+  frozenSpeech,
   frozenWindows,
   lipDynamics,
   lipLeak,
@@ -23,7 +24,7 @@ import {
 } from './lip-measures.ts';
 import { soundAtFrames, type FrameSound, type LipSeries } from './lip-series.ts';
 import { lipLabels, lipParts } from './lip-tables.ts';
-import { estimateSync } from './lip-sync.ts';
+import { estimateSync, findLipObstacle, findSoundObstacle } from './lip-sync.ts';
 import { curvePoints } from './offset-curve.ts';
 import type { VideoSpeech } from './video-speech.ts';
 
@@ -39,6 +40,8 @@ type LipSetup = Pick<AnalyzerSetup, 'framesPerSecond' | 'frameCount' | 'input' |
 
 /** Gaps between frames of a defect that are closed in its ranges. */
 const longestGapS = 0.2;
+/** Sound below this level is not heard, dBFS. */
+const silentDb = -50;
 
 /** Collects the lip opening of every frame and compares it with the sound. Keeps twelve bytes per frame. */
 class LipAnalyzer implements Analyzer {
@@ -83,7 +86,7 @@ class LipAnalyzer implements Analyzer {
       source: this.#measureSource(sound),
       labels: [
         ...offsetLabels(sync, { late: lipLabels.soundLate, early: lipLabels.soundEarly, durationMs }),
-        ...this.#soundLabels(lips, sound, parts),
+        ...this.#soundLabels(lips, { sound, parts, speech }),
         ...this.#faceLabels(),
       ],
       sync,
@@ -99,15 +102,18 @@ class LipAnalyzer implements Analyzer {
   }
 
   #measureParts(lips: LipSeries, sound: FrameSound, speech: VideoSpeech) {
-    const noVoice = missing(speech.hasSound ? 'The sound contains no voice.' : 'The video has no sound.');
-    const { share } = frozenWindows(lips, sound);
+    const noLips = findLipObstacle(lips);
+    const noVoice = findSoundObstacle(speech) ?? noLips;
+    const noPause = isSilent(speech) ? noLips : noVoice;
+    const unless = (obstacle: string | null, measure: () => Measured): Measured =>
+      obstacle === null ? measure() : missing(obstacle);
     return {
-      loudnessDistance: speech.voiceFound ? loudnessDistance(lips, sound) : noVoice,
-      lipDynamics: speech.voiceFound ? lipDynamics(lips, sound) : noVoice,
-      frozenSpeech: !speech.voiceFound ? noVoice : share === null ? missing('Too little speech.') : known(share),
-      pauseOpening: pauseOpening(lips, sound),
-      silentMotion: silentMotion(lips, sound),
-      bilabialClosure: speech.voiceFound ? bilabialClosure(lips, speech.closure) : noVoice,
+      loudnessDistance: unless(noVoice, () => loudnessDistance(lips, sound)),
+      lipDynamics: unless(noVoice, () => lipDynamics(lips, sound)),
+      frozenSpeech: unless(noVoice, () => frozenSpeech(lips, sound)),
+      pauseOpening: unless(noPause, () => pauseOpening(lips, sound)),
+      silentMotion: unless(noPause, () => silentMotion(lips, sound)),
+      bilabialClosure: unless(noVoice, () => bilabialClosure(lips, speech.closure)),
       lipLeak: this.#setup.input.source ? lipLeak(lips, this.#sourceOpening) : missing('No source clip was given.'),
     };
   }
@@ -122,8 +128,15 @@ class LipAnalyzer implements Analyzer {
 
   #soundLabels(
     lips: LipSeries,
-    sound: FrameSound,
-    parts: Readonly<Record<'frozenSpeech' | 'pauseOpening' | 'silentMotion', Measured>>,
+    {
+      sound,
+      parts,
+      speech,
+    }: {
+      readonly sound: FrameSound;
+      readonly parts: Readonly<Record<'frozenSpeech' | 'pauseOpening' | 'silentMotion', Measured>>;
+      readonly speech: VideoSpeech;
+    },
   ): QualityLabel[] {
     const { framesPerSecond, frameCount } = this.#setup;
     const labels: QualityLabel[] = [];
@@ -139,12 +152,14 @@ class LipAnalyzer implements Analyzer {
       const message = 'The mouth does not move under the speech.';
       labels.push(toLabel(mouthFrozen, { message, ranges, value: parts.frozenSpeech.value ?? 0 }));
     }
-    if (isBeyond(parts.pauseOpening, mouthOpenInPause)) {
+    if (speech.voiceFound && isBeyond(parts.pauseOpening, mouthOpenInPause)) {
       const message = 'The mouth stays open in pauses of the speech.';
       labels.push(toLabel(mouthOpenInPause, { message, ranges: pauses, value: parts.pauseOpening.value ?? 0 }));
     }
     if (isBeyond(parts.silentMotion, mouthMovesInSilence)) {
-      const message = 'The lips move in pauses of the speech.';
+      const message = speech.voiceFound
+        ? 'The lips move in pauses of the speech.'
+        : 'The lips move although the sound is silent.';
       labels.push(toLabel(mouthMovesInSilence, { message, ranges: pauses, value: parts.silentMotion.value ?? 0 }));
     }
     return labels;
@@ -160,6 +175,11 @@ class LipAnalyzer implements Analyzer {
     const message = 'The face of the source clip cannot be found in the video.';
     return [toLabel(lipLabels.faceLost, { message, ranges: toTimes(ranges, framesPerSecond), value: share })];
   }
+}
+
+/** Whether a sound is silent all the time, so that a mouth has no reason to move. Music is not. */
+function isSilent({ hasSound, levelDb }: VideoSpeech): boolean {
+  return hasSound && levelDb.every((level) => level < silentDb);
 }
 
 function known(value: number): Measured {

@@ -18,7 +18,7 @@ export function missing(reason: string): Measured {
 }
 
 const tooLittleSpeech = missing('The face is visible during less than 0.4 s of speech.');
-const tooFewPauses = missing('The speech has no pause in which the mouth is visible.');
+const tooFewPauses = missing('The sound has no pause in which the mouth is visible for 0.4 s.');
 
 function isEnough(values: Float32Array, { framesPerSecond, every }: LipSeries): boolean {
   return values.length >= (fewestSeconds * framesPerSecond) / every;
@@ -122,6 +122,12 @@ export function bilabialClosure(lips: LipSeries, closure: Float32Array): Measure
 export function lipLeak(lips: LipSeries, sourceOpening: Float32Array): Measured {
   const value = correlationOf(lips.opening, sourceOpening);
   return Number.isNaN(value) ? missing('The lips of the take or of its source do not move.') : known(value);
+}
+
+/** Share of the windows of speech in which the lips do not move. */
+export function frozenSpeech(lips: LipSeries, sound: FrameSound): Measured {
+  const { share } = frozenWindows(lips, sound);
+  return share === null ? missing('No window of two seconds has enough speech.') : known(share);
 }
 
 /** Speech is judged in windows of this length. */

@@ -1,4 +1,5 @@
 import type { SyncQuality } from '../../contract/quality.ts';
+import { findRateObstacle } from '../analyzer.ts';
 import type { LipSeries } from './lip-series.ts';
 import { estimateOffset, type OffsetEstimate } from './offset-curve.ts';
 import type { VideoSpeech } from './video-speech.ts';
@@ -15,7 +16,7 @@ export interface LipSync {
 
 /** Measures the offset of lips and sound, and decides whether it can be trusted. */
 export function estimateSync(lips: LipSeries, speech: VideoSpeech): LipSync {
-  const obstacle = findObstacle(lips.opening, speech);
+  const obstacle = findObstacle(lips, speech);
   const estimate = obstacle === null ? estimateOffset(lips, speech) : undefined;
   if (!estimate) return { sync: unknown(obstacle ?? 'Less than 4 s of the video show a face.'), estimate };
   const strength = Math.round(estimate.strength * 1000) / 1000;
@@ -48,17 +49,26 @@ function unknown(reason: string): SyncQuality {
 }
 
 /** Why lips and sound cannot be compared; null when they can. */
-function findObstacle(opening: Float32Array, speech: VideoSpeech): string | null {
-  const inSound = findSoundObstacle(speech);
-  if (inSound !== null) return inSound;
-  return opening.every(Number.isNaN) ? 'The video shows no face whose mouth is visible.' : null;
+function findObstacle(lips: LipSeries, speech: VideoSpeech): string | null {
+  return findSoundObstacle(speech) ?? findLipObstacle(lips);
 }
 
+/** Why the motion of lips cannot be judged; null when it can. */
+export function findLipObstacle({ opening, framesPerSecond }: LipSeries): string | null {
+  if (opening.every(Number.isNaN)) return 'The video shows no face whose mouth is visible.';
+  return findRateObstacle(framesPerSecond);
+}
+
+/** A voice in a shorter sound is not recognized, in seconds. */
+const shortestSoundS = 0.4;
+
 /** Why no lips can be compared with a sound; null when they can. */
-export function findSoundObstacle(speech: VideoSpeech): string | null {
-  if (!speech.hasSound) return 'The video has no sound.';
-  if (!speech.voiceFound) return 'The sound contains no voice.';
-  const speechShare = speech.active.reduce((sum, value) => sum + value, 0) / speech.active.length;
+export function findSoundObstacle({ hasSound, voiceFound, active, stepsPerSecond }: VideoSpeech): string | null {
+  if (!hasSound) return 'The video has no sound.';
+  if (!voiceFound && active.length < shortestSoundS * stepsPerSecond)
+    return `The sound is shorter than ${shortestSoundS} s.`;
+  if (!voiceFound) return 'The sound contains no voice.';
+  const speechShare = active.reduce((sum, value) => sum + value, 0) / active.length;
   if (speechShare < smallestSpeechShare) return 'Less than 10 % of the sound is speech.';
   return null;
 }

@@ -101,7 +101,7 @@ export const lipLabels = {
     threshold: 0.015,
     unit: 'eye distances',
     fatal: false,
-    meaning: 'The lips move in pauses of the speech.',
+    meaning: 'The lips move in pauses of the speech, or although the sound is silent all the time.',
   },
   faceLost: {
     code: 'face_lost',

@@ -25,7 +25,8 @@ export interface VideoSpeech {
   readonly closure: Float32Array;
 }
 
-const silence: VideoSpeech = {
+/** The sound of a video that has none. */
+export const soundOfNone: VideoSpeech = {
   hasSound: false,
   voiceFound: false,
   stepsPerSecond,
@@ -43,7 +44,7 @@ export async function measureVideoSpeech(
   facts: Pick<ClipFacts, 'hasSound' | 'frameRate' | 'frameCount'>,
   { resources, signal }: Pick<RenderTaskContext, 'resources' | 'signal'>,
 ): Promise<VideoSpeech> {
-  if (!facts.hasSound) return silence;
+  if (!facts.hasSound) return soundOfNone;
   const voiceSession = await resources.get(loadVoiceSession);
   const mouthModel = await resources.get(loadMouthModel);
   const { features, voiceProbabilities } = await measureSpeech({
@@ -51,7 +52,7 @@ export async function measureVideoSpeech(
     voiceSession,
     signal,
   });
-  if (features.stepCount === 0) return silence;
+  if (features.stepCount === 0) return soundOfNone;
   const activity = detectSpeechActivity(features, voiceProbabilities);
   const estimate = estimateMouth(mouthModel, normalizeFeatures(features, activity));
   const { closure } = createMouthCurve(features, activity, estimate, facts);

@@ -37,6 +37,7 @@ const reasons = {
   noSource: 'It needs the source clip.',
   otherSize: 'The video has another size than its source clip.',
   noFace: 'No face is large enough and turned to the camera.',
+  briefFace: 'The face is visible in too few frames.',
   displaced: 'The face has another position than in the source clip.',
   tooShort: 'The video is too short.',
 } as const;
@@ -122,7 +123,7 @@ class PictureAnalyzer implements Analyzer {
     parts.add(pictureParts.colorShift, difference.colorShift, sourceReason);
     parts.add(pictureParts.mouthColorShift, difference.mouthColorShift, placeReason);
     parts.add(pictureParts.headJitter, difference.headJitter, faceReason);
-    parts.add(pictureParts.mouthJitter, this.#jitter.finish(), reasons.noFace);
+    parts.add(pictureParts.mouthJitter, this.#jitter.finish(), reasons.briefFace);
     parts.add(pictureParts.identity, this.#identity.finish(), faceReason);
     const blockiness = this.#blockiness.source.finish();
     return {

@@ -101,5 +101,5 @@ it('Frames that the source repeats are not frozen, and a still has no frozen fra
   const held = moving.map((level, index) => (index < 25 ? level : 100));
   expect(measureFrames(held, (index) => Math.min(index, 25)).frozenShare).toBe(0);
   const still = measureFrames(Array.from({ length: 50 }, () => 100));
-  expect(still).toMatchObject({ frozenShare: null, frozenReason: expect.stringContaining('Only the mouth moves') });
+  expect(still).toMatchObject({ frozenShare: null, frozenReason: expect.stringContaining('Apart from the mouth') });
 });

@@ -90,7 +90,7 @@ export class StillFrameMeter {
     if (changes < 1) return 'The video has one frame.';
     if (this.#heldCount >= changes * mostly) return 'The clip is a still.';
     if (!this.#source && this.#stillCount >= changes * mostly)
-      return 'Only the mouth moves in this video; a repeated frame cannot be told from a pause.';
+      return 'Apart from the mouth, the picture stands still; a repeated frame cannot be told from a pause.';
     return null;
   }
 

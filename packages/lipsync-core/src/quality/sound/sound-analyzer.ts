@@ -4,6 +4,7 @@ import { readMonoSound } from '../../media/index.ts';
 import { hashFile } from '../../storage/file-hash.ts';
 import type { QualityPart } from '../../contract/quality.ts';
 import { toPart, type Analyzer, type AnalyzerDefinition, type AnalyzerSetup, type Findings } from '../analyzer.ts';
+import { findSoundObstacle } from '../lips/lip-sync.ts';
 import type { VideoSpeech } from '../lips/video-speech.ts';
 import { measureSpeechToNoise } from './background-noise.ts';
 import { scoreDnsmos, type DnsmosScores } from './dnsmos.ts';
@@ -42,7 +43,7 @@ class SoundAnalyzer implements Analyzer {
   async finish(speech: VideoSpeech): Promise<Findings> {
     const sound = await this.#measured;
     if (!sound) return { parts: toParts(() => ({ reason: 'The video has no sound.' })) };
-    const obstacle = findSpeechObstacle(speech);
+    const obstacle = findSoundObstacle(speech);
     const dnsmos = await this.#scoreDnsmos(speech, obstacle);
     const values = {
       ...nativeValues(sound),
@@ -97,13 +98,6 @@ async function loadDnsmos(path: string): Promise<DnsmosModel> {
   return { session, sha256: (await hashFile(path)).sha256 };
 }
 
-/** Why the speech of a sound cannot be measured; null when it can. */
-function findSpeechObstacle({ voiceFound, active }: VideoSpeech): string | null {
-  if (!voiceFound) return 'The sound contains no voice.';
-  const share = active.reduce((sum, value) => sum + value, 0) / active.length;
-  return share < 0.1 ? 'Less than 10 % of the sound is speech.' : null;
-}
-
 function toParts(measure: (name: SoundPartName) => Measured): Record<string, QualityPart> {
   // `as`: Object.keys does not keep the names of a table.
   const names = Object.keys(soundParts) as SoundPartName[];
@@ -131,7 +125,7 @@ function nativeValues(sound: SoundMeasures) {
     clipping: { value: clipping.share },
     loudness: orReason(loudnessLufs, 'The sound is silent, or shorter than 0.4 s.'),
     silence: { value: Math.min(1, silentMs / Math.max(1, levels.blockCount * blockMs)) },
-    bandwidth: orReason(bandwidthHz, 'The sound is silent.'),
+    bandwidth: orReason(bandwidthHz, 'The sound is silent, or too short.'),
     mono: orReason(monoDb, 'The sound is silent.'),
     gaps: { value: gapSteps / Math.max(1, levels.stepCount) },
   };

@@ -1,6 +1,13 @@
 import { measureMfcc, mfccCount, MfccStream } from '../../audio/mfcc.ts';
 import { createFaceDetector, type FaceDetector } from '../../face/index.ts';
-import type { Analyzer, AnalyzerDefinition, AnalyzerSetup, AssessedFrame, Findings } from '../analyzer.ts';
+import {
+  findRateObstacle,
+  type Analyzer,
+  type AnalyzerDefinition,
+  type AnalyzerSetup,
+  type AssessedFrame,
+  type Findings,
+} from '../analyzer.ts';
 import { readVideoSound, type VideoSpeech } from '../lips/video-speech.ts';
 import { boxOfPoints } from './mouth-crop.ts';
 import { findOtherFaces, OtherFace } from './other-face.ts';
@@ -19,6 +26,8 @@ export const speakerAnalyzer: AnalyzerDefinition = {
     const { models, facts, resources } = setup;
     if (models.speakerPath === undefined) return unknown('ASD_MODEL_PATH is not set.');
     if (!facts.hasSound) return unknown('The video has no sound.');
+    const tooSlow = findRateObstacle(setup.framesPerSecond);
+    if (tooSlow !== null) return unknown(tooSlow);
     const model = await resources.get(speakerLoader(models.speakerPath));
     return new SpeakerAnalyzer(setup, model, await resources.get(createFaceDetector));
   },

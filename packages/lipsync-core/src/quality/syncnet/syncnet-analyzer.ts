@@ -3,6 +3,7 @@ import { abortError, toLipsyncError } from '../../errors/index.ts';
 import { resolveModel } from '../../inference/models/resolve-model.ts';
 import { framesPerSecond, type ClipFacts } from '../../media/index.ts';
 import {
+  findRateObstacle,
   toPart,
   type Analyzer,
   type AnalyzerDefinition,
@@ -67,7 +68,7 @@ class SyncNetAnalyzer implements Analyzer {
   async finish(speech: VideoSpeech): Promise<Findings> {
     const { syncnetPath, cacheFolder } = this.#setup.models;
     if (!syncnetPath || cacheFolder === undefined) return unmeasured('SYNCNET_MODEL_PATH is not set.');
-    const obstacle = findSoundObstacle(speech);
+    const obstacle = findSoundObstacle(speech) ?? findRateObstacle(this.#setup.framesPerSecond);
     if (obstacle !== null) return unmeasured(obstacle);
     const { signal, input, facts } = this.#setup;
     const video = { path: input.videoPath, facts, sound: await VideoSound.read(input.videoPath, signal) };

@@ -1,13 +1,14 @@
 import { measureLips } from '../../face/index.ts';
-import type {
-  Analyzer,
-  AnalyzerDefinition,
-  AnalyzerSetup,
-  AssessedFrame,
-  AssessmentSource,
-  AssessmentSpeech,
-  Findings,
-  LabelDefinition,
+import {
+  findRateObstacle,
+  type Analyzer,
+  type AnalyzerDefinition,
+  type AnalyzerSetup,
+  type AssessedFrame,
+  type AssessmentSource,
+  type AssessmentSpeech,
+  type Findings,
+  type LabelDefinition,
 } from '../analyzer.ts';
 import { toLabel } from '../lips/lip-labels.ts';
 import { correlationOf, deviationOf, soundAtFrames } from '../lips/lip-series.ts';
@@ -30,6 +31,7 @@ export const unchangedLipsAnalyzer: AnalyzerDefinition = {
   labels: [lipsUnchanged],
   create: (setup) => {
     const { source, speech } = setup.input;
+    if (findRateObstacle(setup.framesPerSecond) !== null) return undefined;
     return source && speech && new UnchangedLipsAnalyzer(setup, source, speech);
   },
 };
