@@ -130,7 +130,7 @@ export interface SourceFrame {
   /** Opacity, 0–1, that a redrawn mouth may have: 0 where the clip's mouth is hidden. */
   readonly visibility: number;
   /**
-   * The picture at the clip's size, about five times a second in the first 20 s of the clip, and never at the seam of a
+   * The picture at the clip's size, about five times a second in the first 10 s of the clip, and never at the seam of a
    * loop; undefined in other frames.
    */
   readonly picture: Picture | undefined;

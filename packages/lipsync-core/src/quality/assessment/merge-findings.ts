@@ -2,7 +2,7 @@ import type { Quality, QualityGrade, QualityLabel, QualityPart, SyncQuality } fr
 import { toPart, type AnalyzerDefinition, type Findings, type QualityTrace } from '../analyzer.ts';
 
 /** Increase it whenever the same video would give other figures. */
-const methodVersion = 'lipsync-quality-1';
+const methodVersion = 'lipsync-quality-2';
 
 /** A quality with its trace. */
 export interface MeasuredQuality {

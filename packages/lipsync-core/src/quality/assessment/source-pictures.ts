@@ -4,11 +4,11 @@ import type { FaceReader, FaceReaderSetup } from '../lips/face-reader.ts';
 /** Pictures of the source clip per second. */
 const picturesPerSecond = 5;
 /** Decoding the whole source of a long take would cost as much as decoding the take. */
-const comparedS = 20;
+const comparedS = 10;
 
 /**
  * Decodes about five pictures per second of the source clip beside the video, while the video shows the clip for
- * the first time, up to 20 s.
+ * the first time, up to 10 s.
  */
 export class SourcePictures {
   readonly #setup: FaceReaderSetup;

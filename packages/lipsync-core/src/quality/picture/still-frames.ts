@@ -51,11 +51,12 @@ export class StillFrameMeter {
     const previous = this.#previous;
     this.#frameCount = index + 1;
     if (previous) {
-      if (isSame(picture, previous, 'surroundings')) this.#stillCount += 1;
-      const isStill = isSame(picture, previous, 'grid');
+      // Read only without a source, whose pictures tell more.
+      if (!this.#source && isSame(picture, surroundingsOf(previous), sameShare.surroundings)) this.#stillCount += 1;
+      const isStill = isSame(picture, previous.grid, sameShare.grid);
       const isHeld = source !== undefined && source.clipFrame === this.#previousClipFrame;
       if (isHeld) this.#heldCount += 1;
-      this.#repeats[index] = isStill && !isHeld && isSame(picture, previous, 'mouth') ? 1 : 0;
+      this.#repeats[index] = isStill && !isHeld && isSame(picture, previous.mouth, sameShare.mouth) ? 1 : 0;
     }
     this.#previous = takeSample(picture, points);
     this.#black[index] = isBlack(this.#previous) ? 1 : 0;
@@ -65,7 +66,7 @@ export class StillFrameMeter {
 
   /** Frames between two equal pictures of the source repeat the source. */
   #addSource(index: number, picture: Picture): void {
-    if (this.#source && isSame(picture, this.#source.sample, 'grid'))
+    if (this.#source && isSame(picture, this.#source.sample.grid, sameShare.grid))
       this.#repeats.fill(0, this.#source.index, index + 1);
     this.#source = { sample: takeSample(picture, undefined), index };
   }
@@ -108,17 +109,20 @@ interface Pixels {
 
 interface Sample {
   readonly grid: Pixels;
-  /** The grid without the lower face. */
-  readonly surroundings: Pixels;
   readonly mouth: Pixels;
+  /** Undefined without a face. */
+  readonly mouthArea: Grid | undefined;
+  /** Width of the picture. */
+  readonly width: number;
 }
 
-function isSame({ data }: Picture, previous: Sample, part: keyof Sample): boolean {
-  const { indexes, values } = previous[part];
+/** Whether at most a share of the pixels has changed. */
+function isSame({ data }: Picture, { indexes, values }: Pixels, share: number): boolean {
+  const most = indexes.length * share;
   let changed = 0;
   for (let sample = 0; sample < indexes.length; sample += 1)
-    if (Math.abs(at(data, indexes[sample] ?? 0) - at(values, sample)) > sameLevels) changed += 1;
-  return changed <= indexes.length * sameShare[part];
+    if (Math.abs(at(data, indexes[sample] ?? 0) - at(values, sample)) > sameLevels && ++changed > most) return false;
+  return true;
 }
 
 function isBlack({ grid: { values } }: Sample): boolean {
@@ -132,9 +136,13 @@ function takeSample(picture: Picture, points: Float32Array | undefined): Sample 
   const step = Math.max(1, Math.sqrt((width * height) / gridSamples));
   const whole = { left: 0, top: 0, columns: Math.floor(width / step), rows: Math.floor(height / step) };
   const grid = takePixels(picture, { ...whole, stepX: step, stepY: step });
-  if (!points) return { grid, surroundings: grid, mouth: noPixels };
-  const area = mouthGrid(points);
-  return { grid, surroundings: leaveOut(grid, area, width), mouth: takePixels(picture, area) };
+  const mouthArea = points && mouthGrid(points);
+  return { grid, mouth: mouthArea ? takePixels(picture, mouthArea) : noPixels, mouthArea, width };
+}
+
+/** The grid without the lower face. */
+function surroundingsOf({ grid, mouthArea, width }: Sample): Pixels {
+  return mouthArea ? leaveOut(grid, mouthArea, width) : grid;
 }
 
 /** Leaves out the pixels that lie within a mouth's width of a mouth. */
