@@ -15,6 +15,7 @@ import { SharedAdmission } from '../../src/jobs/shared-admission.ts';
 import type { RenderPool } from '../../src/processes/render-pool.ts';
 import { ActiveProviders } from '../../src/providers/active-providers.ts';
 import type { InlineProvider, Take, TakeRequest } from '../../src/providers/provider.ts';
+import { emptyTrace } from '../../src/quality/assessment/merge-findings.ts';
 import { CircuitBreaker } from '../../src/scheduling/circuit-breaker.ts';
 import { createConcurrencySlots } from '../../src/scheduling/concurrency-slots.ts';
 import { idleForecast } from '../../src/testing/idle-forecast.ts';
@@ -175,18 +176,6 @@ export async function openGateBench(
   };
   return opened;
 }
-
-const emptyTrace = {
-  frameRate: 25,
-  lipOpening: [],
-  sourceLipOpening: null,
-  speechLevelDb: [],
-  voiced: [],
-  offsetCurve: [],
-  distanceCurve: null,
-  syncConfidence: null,
-  pictures: [],
-};
 
 /** A store that accepts some changes and then fails every call, as for a process that is killed. */
 function crashAfter(store: JobStore, events: number): JobStore {

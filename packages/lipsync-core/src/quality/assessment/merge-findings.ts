@@ -1,5 +1,6 @@
 import type { Quality, QualityGrade, QualityLabel, QualityPart, SyncQuality } from '../../contract/quality.ts';
 import { toPart, type AnalyzerDefinition, type Findings, type QualityTrace } from '../analyzer.ts';
+import { unknownSync } from '../lips/lip-sync.ts';
 
 /** Increase it whenever the same video would give other figures. */
 const methodVersion = 'lipsync-quality-2';
@@ -16,7 +17,8 @@ export interface AnalyzerOutcome {
   readonly findings: Findings;
 }
 
-const emptyTrace: QualityTrace = {
+/** A trace without a measured frame. */
+export const emptyTrace: QualityTrace = {
   frameRate: 25,
   lipOpening: [],
   sourceLipOpening: null,
@@ -33,10 +35,10 @@ export function mergeFindings(outcomes: readonly AnalyzerOutcome[], hasSource: b
   const all = outcomes.map(({ findings }) => findings);
   const parts: Record<string, QualityPart> = Object.assign({}, ...all.map((findings) => findings.parts));
   const sync: SyncQuality | null = all.some((findings) => findings.sync)
-    ? Object.assign({ ...unknownSync }, ...all.map((findings) => findings.sync))
+    ? Object.assign(unknownSync(null), ...all.map((findings) => findings.sync))
     : null;
   const labels = all.flatMap((findings) => findings.labels ?? []).toSorted(byWeight);
-  // Lips that do not move say nothing about their sync: the label names the fault.
+  // Lips that do not move have no sync to score; the label names the fault.
   const isFrozen = labels.some(({ code }) => code === 'mouth_frozen');
   const syncScore = isFrozen ? null : (all.findLast(({ syncScore: score }) => score !== undefined)?.syncScore ?? null);
   const definitions = outcomes.flatMap(({ definition }) => definition.parts);
@@ -73,17 +75,6 @@ export function unknownQuality(
 export function failedFindings({ parts }: AnalyzerDefinition, reason: string): Findings {
   return { parts: Object.fromEntries(parts.map((part) => [part.name, toPart(part, null, reason)])) };
 }
-
-const unknownSync: SyncQuality = {
-  method: 'lip_audio_correlation',
-  offsetMs: null,
-  offsetIntervalMs: null,
-  strength: null,
-  lseC: null,
-  lseD: null,
-  windows: 0,
-  reason: null,
-};
 
 /** Fatal labels first, then those that exceed their threshold most. */
 function byWeight(one: QualityLabel, other: QualityLabel): number {

@@ -1,6 +1,6 @@
 import { hiddenMouths } from '../../face/face-warnings.ts';
 import type { Analyzer, AnalyzerDefinition, AnalyzerSetup, Findings, LabelDefinition } from '../analyzer.ts';
-import { rangesWhere, toLabel, toTimes } from './lip-labels.ts';
+import { findRuns, toLabel, toTimes } from '../labels.ts';
 
 const framesWithoutFace: LabelDefinition = {
   code: 'frames_without_face',
@@ -57,7 +57,7 @@ class FaceAnalyzer implements Analyzer {
       const frame = faces.trackFrameAt(index);
       return tracked.some(({ start, end }) => frame >= start && frame < end);
     };
-    const ranges = rangesWhere(frameCount, isInside);
+    const ranges = findRuns(frameCount, isInside);
     const frames = ranges.reduce((sum, { start, end }) => sum + end - start, 0);
     if (frames === 0) return [];
     return [

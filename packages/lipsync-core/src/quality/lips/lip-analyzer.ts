@@ -9,7 +9,7 @@ import {
   type Findings,
   type PartDefinition,
 } from '../analyzer.ts';
-import { offsetLabels, rangesWhere, toLabel, toTimes } from './lip-labels.ts';
+import { findRuns, toLabel, toTimes } from '../labels.ts';
 import {
   bilabialClosure,
   frozenSpeech,
@@ -24,7 +24,7 @@ import {
 } from './lip-measures.ts';
 import { soundAtFrames, type FrameSound, type LipSeries } from './lip-series.ts';
 import { lipLabels, lipParts } from './lip-tables.ts';
-import { estimateSync, findLipObstacle, findSoundObstacle } from './lip-sync.ts';
+import { estimateSync, findLipObstacle, findSoundObstacle, offsetLabels } from './lip-sync.ts';
 import { curvePoints } from './offset-curve.ts';
 import type { VideoSpeech } from './video-speech.ts';
 
@@ -141,7 +141,7 @@ class LipAnalyzer implements Analyzer {
     const { framesPerSecond, frameCount } = this.#setup;
     const labels: QualityLabel[] = [];
     const pauses = toTimes(
-      rangesWhere(frameCount, (frame) => sound.pausing[frame] === 1),
+      findRuns(frameCount, (frame) => sound.pausing[frame] === 1),
       framesPerSecond,
     );
     const { mouthFrozen, mouthOpenInPause, mouthMovesInSilence } = lipLabels;
@@ -171,7 +171,7 @@ class LipAnalyzer implements Analyzer {
     const share = (this.#isLost.reduce((sum, flag) => sum + flag, 0) * every) / frameCount;
     if (share < lipLabels.faceLost.threshold) return [];
     const gap = Math.round(longestGapS * framesPerSecond);
-    const ranges = rangesWhere(frameCount, (frame) => this.#isLost[frame] === 1, gap);
+    const ranges = findRuns(frameCount, (frame) => this.#isLost[frame] === 1, gap);
     const message = 'The face of the source clip cannot be found in the video.';
     return [toLabel(lipLabels.faceLost, { message, ranges: toTimes(ranges, framesPerSecond), value: share })];
   }

@@ -1,5 +1,6 @@
-import type { SyncQuality } from '../../contract/quality.ts';
-import { findRateObstacle } from '../analyzer.ts';
+import type { QualityLabel, SyncQuality } from '../../contract/quality.ts';
+import { findRateObstacle, type LabelDefinition } from '../analyzer.ts';
+import { toLabel } from '../labels.ts';
 import type { LipSeries } from './lip-series.ts';
 import { estimateOffset, type OffsetEstimate } from './offset-curve.ts';
 import type { VideoSpeech } from './video-speech.ts';
@@ -18,24 +19,25 @@ export interface LipSync {
 export function estimateSync(lips: LipSeries, speech: VideoSpeech): LipSync {
   const obstacle = findObstacle(lips, speech);
   const estimate = obstacle === null ? estimateOffset(lips, speech) : undefined;
-  if (!estimate) return { sync: unknown(obstacle ?? 'Less than 4 s of the video show a face.'), estimate };
+  if (!estimate) return { sync: unknownSync(obstacle ?? 'Less than 4 s of the video show a face.'), estimate };
   const strength = Math.round(estimate.strength * 1000) / 1000;
   const measured = { strength, windows: estimate.windows };
   if (!estimate.isPeak || strength < reliableStrength) {
     const reason = `Lip opening and sound correlate by ${strength.toFixed(2)} only; below ${reliableStrength} the offset is not reliable.`;
-    return { sync: { ...unknown(estimate.isPeak ? reason : noPeak), ...measured }, estimate };
+    return { sync: { ...unknownSync(estimate.isPeak ? reason : noPeak), ...measured }, estimate };
   }
   const [low, high] = estimate.intervalMs;
   const offset = {
     offsetMs: Math.round(estimate.offsetMs),
     offsetIntervalMs: [Math.round(low), Math.round(high)] as const,
   };
-  return { sync: { ...unknown(''), ...measured, ...offset, reason: null }, estimate };
+  return { sync: { ...unknownSync(null), ...measured, ...offset }, estimate };
 }
 
 const noPeak = 'The correlation of lip opening and sound has no peak within ±660 ms.';
 
-function unknown(reason: string): SyncQuality {
+/** Sync of which nothing was measured. */
+export function unknownSync(reason: string | null): SyncQuality {
   return {
     method: 'lip_audio_correlation',
     offsetMs: null,
@@ -46,6 +48,24 @@ function unknown(reason: string): SyncQuality {
     windows: 0,
     reason,
   };
+}
+
+/** The label of an offset beyond the limit; none when the offset is unknown. */
+export function offsetLabels(
+  { offsetMs }: SyncQuality,
+  { late, early, durationMs }: { late: LabelDefinition; early: LabelDefinition; durationMs: number },
+): QualityLabel[] {
+  const definition = (offsetMs ?? 0) > 0 ? early : late;
+  if (offsetMs === null || Math.abs(offsetMs) < definition.threshold) return [];
+  const direction = offsetMs > 0 ? 'before' : 'after';
+  const message = `The sound comes ${Math.abs(offsetMs)} ms ${direction} the lips.`;
+  return [
+    toLabel(definition, {
+      message,
+      ranges: [{ startMs: 0, endMs: Math.round(durationMs) }],
+      value: Math.abs(offsetMs),
+    }),
+  ];
 }
 
 /** Why lips and sound cannot be compared; null when they can. */

@@ -1,4 +1,5 @@
 import { gaussianSmooth } from '../../audio/time-series.ts';
+import { centralInterval, resample } from '../statistics.ts';
 import type { LipSeries } from './lip-series.ts';
 import type { VideoSpeech } from './video-speech.ts';
 
@@ -23,7 +24,6 @@ const lagStepMs = 10;
 const lagCount = (2 * maxLagMs) / lagStepMs + 1;
 const windowS = 1;
 const fewestWindows = 4;
-const resamplings = 200;
 /** Speakers differ in how far their lips lead the sound. */
 const speakerMs = 20;
 /** Values per window and lag: count, sums and products of lips and sound. */
@@ -40,13 +40,12 @@ export function estimateOffset(lips: LipSeries, speech: VideoSpeech): OffsetEsti
   if (windows.length < fewestWindows) return undefined;
   const curve = curveOf(sumOf(windows));
   const best = peakOf(curve);
-  const lags = resample(windows);
-  const at = (share: number): number => lags[Math.min(lags.length - 1, Math.floor(share * lags.length))] ?? best.lagMs;
+  const [low, high] = centralInterval(resample(windows, (chosen) => peakOf(curveOf(sumOf(chosen))).lagMs));
   return {
     curve,
     offsetMs: best.lagMs,
     strength: best.correlation,
-    intervalMs: [Math.min(best.lagMs, at(0.05)) - speakerMs, Math.max(best.lagMs, at(0.95)) + speakerMs],
+    intervalMs: [Math.min(best.lagMs, low) - speakerMs, Math.max(best.lagMs, high) + speakerMs],
     windows: windows.length,
     isPeak: Math.abs(best.lagMs) < maxLagMs - lagStepMs,
   };
@@ -124,24 +123,6 @@ function peakOf(curve: Float32Array): { readonly lagMs: number; readonly correla
   const bend = before === undefined || after === undefined ? 0 : before - 2 * at + after;
   const shift = bend < 0 ? ((before ?? 0) - (after ?? 0)) / (2 * bend) : 0;
   return { lagMs: (best + shift) * lagStepMs - maxLagMs, correlation: at };
-}
-
-/** Offsets of random selections of the windows, ascending. The sequence is the same in every run. */
-function resample(windows: readonly Float64Array[]): readonly number[] {
-  let state = 1;
-  const random = (): number => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
-  const lags = Array.from({ length: resamplings }, () => {
-    const total = new Float64Array(lagCount * sumsPerLag);
-    for (let count = 0; count < windows.length; count += 1) {
-      const window = windows[Math.floor(random() * windows.length)];
-      if (window) addTo(total, window);
-    }
-    return peakOf(curveOf(total)).lagMs;
-  });
-  return lags.toSorted((first, second) => first - second);
 }
 
 /** The curve for reports: lags in frames at 25 frames per second. */

@@ -10,10 +10,10 @@ import {
   type LabelDefinition,
   type PartDefinition,
 } from '../analyzer.ts';
+import { toLabel } from '../labels.ts';
 import { BlockinessMeter } from './blockiness.ts';
 import { DetailReader, type FaceDetail } from './detail.ts';
 import { createPatch, FacePatchSampler, placePatch, redrawnArea, type PatchPlacement } from './face-patch.ts';
-
 import { IdentityMeter } from './identity.ts';
 import { MouthJitterMeter } from './mouth-jitter.ts';
 import { pictureLabels, pictureParts } from './picture-tables.ts';
@@ -177,13 +177,6 @@ class PictureAnalyzer implements Analyzer {
 
 /** A take is blocky when its blocks are this many times as strong as those of its source. */
 const blockyGrowth = 1.2;
-
-function toLabel(
-  { code, threshold, fatal }: LabelDefinition,
-  { value, message, ranges }: Pick<QualityLabel, 'value' | 'message' | 'ranges'>,
-): QualityLabel {
-  return { code, message, ranges, value, threshold, fatal };
-}
 
 function frozenLabel(ranges: readonly QualityRange[]): QualityLabel[] {
   if (ranges.length === 0) return [];

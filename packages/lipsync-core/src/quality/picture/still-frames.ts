@@ -3,6 +3,7 @@ import { at } from '../../image/math.ts';
 import type { Picture } from '../../image/planes.ts';
 import type { QualityRange } from '../../contract/quality.ts';
 import type { AssessedFrame } from '../analyzer.ts';
+import { findRuns, toTimes, type IndexRange } from '../labels.ts';
 
 /** Sampled pixels of a picture; and of a mouth, per direction. */
 const gridSamples = 2500;
@@ -74,15 +75,17 @@ export class StillFrameMeter {
   finish(): StillFrames {
     const frames = this.#frameCount;
     const shortest = Math.max(3, Math.round((shortestFreezeMs * this.#framesPerSecond) / 1000));
-    const frozen = findRuns(this.#repeats.subarray(0, frames), shortest);
-    const black = findRuns(this.#black.subarray(0, frames), 1);
+    const frozen = findRuns(frames, (index) => this.#repeats[index] === 1).filter(
+      ({ start, end }) => end - start >= shortest,
+    );
+    const black = findRuns(frames, (index) => this.#black[index] === 1);
     const reason = this.#obstacle();
     return {
       frozenShare: reason === null ? countFrames(frozen) / frames : null,
       frozenReason: reason,
-      frozenRanges: reason === null ? this.#toRanges(frozen) : [],
+      frozenRanges: reason === null ? toTimes(frozen, this.#framesPerSecond) : [],
       blackShare: frames === 0 ? null : countFrames(black) / frames,
-      blackRanges: this.#toRanges(black),
+      blackRanges: toTimes(black, this.#framesPerSecond),
     };
   }
 
@@ -93,11 +96,6 @@ export class StillFrameMeter {
     if (!this.#source && this.#stillCount >= changes * mostly)
       return 'Apart from the mouth, the picture stands still; a repeated frame cannot be told from a pause.';
     return null;
-  }
-
-  #toRanges(runs: readonly Run[]): QualityRange[] {
-    const toMs = (frame: number): number => Math.round((frame * 1000) / this.#framesPerSecond);
-    return runs.map(({ start, end }) => ({ startMs: toMs(start), endMs: toMs(end) }));
   }
 }
 
@@ -197,23 +195,6 @@ function takePixels({ width, height, data }: Picture, { left, top, columns, rows
   return { indexes, values };
 }
 
-interface Run {
-  readonly start: number;
-  readonly end: number;
-}
-
-/** Runs of at least `shortest` set flags. */
-function findRuns(flags: Uint8Array, shortest: number): Run[] {
-  const runs: Run[] = [];
-  let start = 0;
-  for (let index = 0; index <= flags.length; index += 1) {
-    if (flags[index]) continue;
-    if (index - start >= shortest) runs.push({ start, end: index });
-    start = index + 1;
-  }
-  return runs;
-}
-
-function countFrames(runs: readonly Run[]): number {
+function countFrames(runs: readonly IndexRange[]): number {
   return runs.reduce((sum, { start, end }) => sum + end - start, 0);
 }

@@ -1,5 +1,6 @@
 import { RowBuffer } from '../../audio/time-series.ts';
-import { findRuns, type IndexRange, type SoundBlock } from './sound-blocks.ts';
+import { findRuns, type IndexRange } from '../labels.ts';
+import type { SoundBlock } from './sound-blocks.ts';
 
 /** A block is flat-topped when this share of its samples lies near its peak, … */
 const minTopShare = 0.04;

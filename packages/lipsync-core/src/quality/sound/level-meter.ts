@@ -1,5 +1,6 @@
 import { RowBuffer, quantile } from '../../audio/time-series.ts';
-import { findRuns, type IndexRange, type SoundBlock } from './sound-blocks.ts';
+import { findRuns, type IndexRange } from '../labels.ts';
+import type { SoundBlock } from './sound-blocks.ts';
 
 /** A hole in the sound: the level falls by this much within 6 steps, and rises again as fast. */
 const minDepthDb = 30;

@@ -48,21 +48,3 @@ export class SoundBlocks {
     this.#filled = 0;
   }
 }
-
-/** A range of blocks or steps, end exclusive. */
-export interface IndexRange {
-  readonly start: number;
-  readonly end: number;
-}
-
-/** The runs of indexes for which `test` holds, joined over at most `bridged` others. */
-export function findRuns(length: number, test: (index: number) => boolean, bridged = 0): IndexRange[] {
-  const runs: { start: number; end: number }[] = [];
-  for (let index = 0; index < length; index += 1) {
-    if (!test(index)) continue;
-    const last = runs.at(-1);
-    if (last && index - last.end <= bridged) last.end = index + 1;
-    else runs.push({ start: index, end: index + 1 });
-  }
-  return runs;
-}

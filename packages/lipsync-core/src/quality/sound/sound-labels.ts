@@ -1,6 +1,6 @@
 import type { QualityLabel, QualityPart } from '../../contract/quality.ts';
 import type { LabelDefinition } from '../analyzer.ts';
-import type { IndexRange } from './sound-blocks.ts';
+import { toLabel, type IndexRange } from '../labels.ts';
 import { subtractRanges, type SoundMeasures } from './sound-measures.ts';
 import { soundLabels, soundParts } from './sound-tables.ts';
 
@@ -40,17 +40,13 @@ export function labelSound(sound: SoundMeasures, parts: Readonly<Record<string, 
     ...highCandidates(parts, sound).filter(isHigh),
     ...foreignCandidates(parts, sound),
   ];
-  return found.map(({ definition: { code, threshold, fatal }, value, ranges = whole, message }) => ({
-    code,
-    message,
-    ranges: joinRanges(ranges, joinMs).map(({ start, end }) => ({
+  return found.map(({ definition, value, ranges = whole, message }) => {
+    const times = joinRanges(ranges, joinMs).map(({ start, end }) => ({
       startMs: Math.max(0, Math.round(start + sound.delayMs)),
       endMs: Math.max(0, Math.round(end + sound.delayMs)),
-    })),
-    value: value ?? 0,
-    threshold,
-    fatal,
-  }));
+    }));
+    return toLabel(definition, { message, ranges: times, value: value ?? 0 });
+  });
 }
 
 type Parts = Readonly<Record<string, QualityPart>>;

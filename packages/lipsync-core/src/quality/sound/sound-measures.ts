@@ -11,7 +11,8 @@ import { BandwidthMeter } from './bandwidth-meter.ts';
 import { ClippingMeter, type Clipping } from './clipping-meter.ts';
 import { LevelMeter, type SoundLevels } from './level-meter.ts';
 import { MonoMeter } from './mono-meter.ts';
-import { SoundBlocks, type IndexRange } from './sound-blocks.ts';
+import type { IndexRange } from '../labels.ts';
+import { SoundBlocks } from './sound-blocks.ts';
 import { soundLabels } from './sound-tables.ts';
 import { SpeechAgreement, type Agreement } from './speech-agreement.ts';
 

@@ -2,7 +2,7 @@ import { CrossCorrelator } from '../../audio/cross-correlation.ts';
 import { analysisSampleRateHz } from '../../audio/speech-features.ts';
 import { quantile, RowBuffer } from '../../audio/time-series.ts';
 import { SampleWindow } from './sample-window.ts';
-import { findRuns, type IndexRange } from './sound-blocks.ts';
+import { findRuns, type IndexRange } from '../labels.ts';
 
 const windowSamples = analysisSampleRateHz;
 /** Largest delay that is searched around the last one that was found. */

@@ -1,6 +1,8 @@
 import type { QualityLabel, QualityPart, QualityRange } from '../../contract/quality.ts';
-import { toPart, type Findings, type LabelDefinition } from '../analyzer.ts';
+import { toPart, type Findings } from '../analyzer.ts';
+import { toLabel } from '../labels.ts';
 import type { VideoSpeech } from '../lips/video-speech.ts';
+import { medianOf } from '../statistics.ts';
 import type { SpeakerScore } from './speaker-model.ts';
 import { speakerLabels, speakerParts } from './speaker-tables.ts';
 import { speakerFramesPerSecond, windowFrames } from './speaker-windows.ts';
@@ -41,9 +43,9 @@ export function judgeWindows(
   const pauses = seen.filter(({ start }) => shareOfSpeech(speech, start) <= speechShare.pause);
   const withOthers = spoken.filter(({ others }) => others.length > 0);
   const noSpeech = 'No window of two seconds is mostly speech.';
-  const speaker = medianOf(spoken.map(({ tracked }) => tracked.speaker));
-  const other = medianOf(withOthers.map(({ others }) => highest(others)));
-  const mouthInPauses = medianOf(pauses.map(({ tracked }) => tracked.mouth));
+  const speaker = roundedMedian(spoken.map(({ tracked }) => tracked.speaker));
+  const other = roundedMedian(withOthers.map(({ others }) => highest(others)));
+  const mouthInPauses = roundedMedian(pauses.map(({ tracked }) => tracked.mouth));
   return {
     parts: {
       [speakerParts.speaker.name]: toPart(speakerParts.speaker, speaker, noSpeech),
@@ -64,36 +66,43 @@ export function judgeWindows(
 
 function labelStill(spoken: readonly SeenWindow[], speaker: number | null): QualityLabel[] {
   const { threshold } = speakerLabels.mouthStill;
-  const mouth = medianOf(spoken.map(({ tracked }) => tracked.mouth));
+  const mouth = roundedMedian(spoken.map(({ tracked }) => tracked.mouth));
   if (speaker === null || mouth === null || speaker >= threshold || mouth >= movingMouth) return [];
   const where = spoken.filter(({ tracked }) => tracked.speaker < threshold);
   return [
-    toLabel(speakerLabels.mouthStill, speaker, where, 'The mouth does not move as in speech while speech sounds.'),
+    toLabel(speakerLabels.mouthStill, {
+      value: speaker,
+      ranges: mergeRanges(where),
+      message: 'The mouth does not move as in speech while speech sounds.',
+    }),
   ];
 }
 
 function labelOther(windows: readonly SeenWindow[]): QualityLabel[] {
   const { threshold } = speakerLabels.otherSpeaks;
-  const own = medianOf(windows.map(({ tracked }) => tracked.speaker));
-  const lead = medianOf(windows.map(leadOfOther));
+  const own = roundedMedian(windows.map(({ tracked }) => tracked.speaker));
+  const lead = roundedMedian(windows.map(leadOfOther));
   if (own === null || lead === null || own >= notSpeaking || lead <= threshold) return [];
   const where = windows.filter((window) => leadOfOther(window) > threshold);
-  return [toLabel(speakerLabels.otherSpeaks, lead, where, 'Another face speaks, not the one whose mouth was redrawn.')];
+  return [
+    toLabel(speakerLabels.otherSpeaks, {
+      value: lead,
+      ranges: mergeRanges(where),
+      message: 'Another face speaks, not the one whose mouth was redrawn.',
+    }),
+  ];
 }
 
 function labelMoving(pauses: readonly SeenWindow[], mouth: number | null): QualityLabel[] {
   if (mouth === null || mouth <= movingMouth) return [];
   const where = pauses.filter(({ tracked }) => tracked.mouth > movingMouth);
-  return [toLabel(speakerLabels.mouthMoves, mouth, where, 'The mouth moves as in speech while no speech sounds.')];
-}
-
-function toLabel(
-  { code, threshold, fatal }: LabelDefinition,
-  value: number,
-  windows: readonly ScoredWindow[],
-  message: string,
-): QualityLabel {
-  return { code, message, ranges: mergeRanges(windows), value: Math.round(value * 100) / 100, threshold, fatal };
+  return [
+    toLabel(speakerLabels.mouthMoves, {
+      value: mouth,
+      ranges: mergeRanges(where),
+      message: 'The mouth moves as in speech while no speech sounds.',
+    }),
+  ];
 }
 
 /** Ranges of the windows; adjacent ones are one. */
@@ -125,11 +134,6 @@ function shareOfSpeech({ active, stepsPerSecond, voiceFound }: VideoSpeech, star
 }
 
 /** Rounded to two digits; null without values. */
-function medianOf(values: readonly number[]): number | null {
-  if (values.length === 0) return null;
-  const sorted = values.toSorted((first, second) => first - second);
-  const middle = sorted.length >> 1;
-  const median =
-    sorted.length % 2 === 1 ? (sorted[middle] ?? 0) : ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2;
-  return Math.round(median * 100) / 100;
+function roundedMedian(values: readonly number[]): number | null {
+  return values.length === 0 ? null : Math.round(medianOf(values) * 100) / 100;
 }

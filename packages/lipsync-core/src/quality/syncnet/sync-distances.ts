@@ -1,3 +1,5 @@
+import { medianOf } from '../statistics.ts';
+
 /** LSE-D, LSE-C and offset as the evaluation protocol of SyncNet defines them (SyncNetInstance.py of the authors). */
 
 /** Largest shift of the sound against the picture, in frames at 25 fps. */
@@ -70,12 +72,4 @@ export function medianFilter(values: Float64Array, taps: number): Float64Array {
     for (let tap = 0; tap < taps; tap += 1) window[tap] = values[index + tap - radius] ?? 0;
     return window.toSorted()[radius] ?? 0;
   });
-}
-
-/** The mean of the two middle values of an even count. */
-function medianOf(values: Float64Array): number {
-  const sorted = values.toSorted();
-  const middle = sorted.length >> 1;
-  const upper = sorted[middle] ?? Number.NaN;
-  return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? Number.NaN)) / 2;
 }

@@ -1,11 +1,8 @@
+import { centralInterval, resample } from '../statistics.ts';
 import { syncFramesPerSecond } from './choose-stretches.ts';
 import type { SyncDistances } from './measure-sync.ts';
 import { meanCurve, scoreCurve } from './sync-distances.ts';
 import { toSyncScore } from './sync-score.ts';
-
-const resamplings = 200;
-/** Central share of the resampled values. */
-const tail = 0.05;
 
 export type Interval = readonly [low: number, high: number];
 
@@ -16,20 +13,14 @@ export interface SyncIntervals {
   readonly score: Interval;
 }
 
-/** Central 90 % of the values that resampled seconds of the rows give. The sequence is the same in every run. */
+/** Central 90 % of the values that resampled seconds of the rows give. */
 export function resampleIntervals({ distances, frames }: SyncDistances): SyncIntervals {
-  const seconds = secondsOf(frames);
-  const random = pseudoRandom();
-  const samples = Array.from({ length: resamplings }, () => {
-    const rows = seconds.flatMap(() => seconds[Math.floor(random() * seconds.length)] ?? []);
-    const curve = meanCurve(distances, rows);
+  const samples = resample(secondsOf(frames), (seconds) => {
+    const curve = meanCurve(distances, seconds.flat());
     return { ...scoreCurve(curve), score: toSyncScore(curve) };
   });
-  const intervalOf = (key: 'offsetFrames' | 'lseC' | 'lseD' | 'score'): Interval => {
-    const sorted = samples.map((sample) => sample[key]).toSorted((first, second) => first - second);
-    const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? NaN;
-    return [at(tail), at(1 - tail)];
-  };
+  const intervalOf = (key: 'offsetFrames' | 'lseC' | 'lseD' | 'score'): Interval =>
+    centralInterval(samples.map((sample) => sample[key]));
   return {
     offsetFrames: intervalOf('offsetFrames'),
     lseC: intervalOf('lseC'),
@@ -48,12 +39,4 @@ function secondsOf(frames: Int32Array): number[][] {
     else seconds.push([row]);
   });
   return seconds;
-}
-
-function pseudoRandom(): () => number {
-  let state = 1;
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
 }

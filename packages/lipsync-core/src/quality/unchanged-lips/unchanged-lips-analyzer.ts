@@ -10,7 +10,7 @@ import {
   type Findings,
   type LabelDefinition,
 } from '../analyzer.ts';
-import { toLabel } from '../lips/lip-labels.ts';
+import { toLabel } from '../labels.ts';
 import { correlationOf, deviationOf, soundAtFrames } from '../lips/lip-series.ts';
 import type { VideoSpeech } from '../lips/video-speech.ts';
 import { compareLips } from './compare-lips.ts';
