@@ -74,7 +74,7 @@ export class LipsyncHandler implements JobHandler<'lipsync'> {
   }
 
   salvage(record: JobRecord<'lipsync'>, context: RunContext): Promise<JobEvent | undefined> {
-    return this.#takes.publishBest({ record, context });
+    return this.#takes.publishFinished({ record, context });
   }
 
   removeKept(jobId: string): Promise<void> {

@@ -9,10 +9,26 @@ type AttemptWithTake = Attempt & { readonly take: KeptTake };
 
 /** Returns an accepted take that an earlier run has not published yet; undefined without one. Pure. */
 export function findAcceptedTake(attempts: readonly Attempt[]): MadeTake | undefined {
-  const last = attempts.at(-1);
-  if (last?.outcome !== 'succeeded' || !hasTake(last) || !last.quality) return undefined;
-  return toMadeTake(last, attempts.length - 1);
+  return attempts.at(-1)?.quality && findLastTake(attempts);
 }
+
+/** Returns what can be delivered when no further run works for the job; undefined if there is nothing. Pure. */
+export function findFinishedTake(attempts: readonly Attempt[]): MadeTake | undefined {
+  return findLastTake(attempts) ?? findBestCandidate(attempts);
+}
+
+/** Returns the take of a last attempt that has succeeded. A warning states if it was not assessed. */
+function findLastTake(attempts: readonly Attempt[]): MadeTake | undefined {
+  const last = attempts.at(-1);
+  if (last?.outcome !== 'succeeded' || !hasTake(last)) return undefined;
+  const made = toMadeTake(last, attempts.length - 1);
+  return last.quality ? made : { ...made, warnings: [...made.warnings, notMeasured] };
+}
+
+const notMeasured: Warning = Object.freeze({
+  code: 'quality_not_measured',
+  message: 'The quality was not measured. The job ended before.',
+});
 
 /** Returns the best of the rejected takes, with the warning that states it; undefined without one. Pure. */
 export function findBestCandidate(attempts: readonly Attempt[]): MadeTake | undefined {

@@ -6,7 +6,7 @@ import { moveDurably } from '../storage/durable-files.ts';
 import { logFields } from './attempt-recorder.ts';
 import type { JobEvent } from './job-events.ts';
 import type { JobRecord, MadeTake } from './job-record.ts';
-import { findAcceptedTake, findBestCandidate } from './made-take.ts';
+import { findAcceptedTake, findFinishedTake } from './made-take.ts';
 import type { KeptTakes, PipelineResult } from './pipeline-types.ts';
 import { StorageWait, type StorageWaitOptions, type WaitingRun } from './storage-wait.ts';
 
@@ -53,15 +53,15 @@ export class TakePublisher {
   }
 
   /**
-   * Returns the event that completes the job with its best rejected take, because it ends without another one;
-   * undefined if there is none or it cannot be published now.
+   * Returns the event that completes the job with the take that its earlier runs have made, because it ends without
+   * another one; undefined if there is none or it cannot be published now.
    */
-  async publishBest(run: PublishingRun): Promise<JobEvent | undefined> {
-    const best = findBestCandidate(run.record.attempts);
-    if (!best) return undefined;
-    const takePath = this.#pathOf(run.record.id, best);
-    const event = await this.publish({ type: 'made', takePath, ...best }, run).catch((error: unknown) =>
-      this.#options.logger.warn({ ...logFields(run.record), error }, 'the best take could not be published'),
+  async publishFinished(run: PublishingRun): Promise<JobEvent | undefined> {
+    const finished = findFinishedTake(run.record.attempts);
+    if (!finished) return undefined;
+    const takePath = this.#pathOf(run.record.id, finished);
+    const event = await this.publish({ type: 'made', takePath, ...finished }, run).catch((error: unknown) =>
+      this.#options.logger.warn({ ...logFields(run.record), error }, 'the finished take could not be published'),
     );
     return event?.type === 'completed' ? event : undefined;
   }

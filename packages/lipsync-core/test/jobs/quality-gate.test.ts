@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { LipsyncError } from '../../src/errors/index.ts';
 import type { JobRecord } from '../../src/jobs/job-record.ts';
+import type { JobStore } from '../../src/jobs/job-store.ts';
 import { toJobView } from '../../src/jobs/job-view.ts';
 import { makeShortSample } from '../service/short-sample.ts';
 import { fatalLabel, openGateBench, type GateBench } from './gate-bench.ts';
@@ -47,6 +48,27 @@ function endings({ attempts }: JobRecord<'lipsync'>): readonly string[] {
 
 function codes({ warnings }: JobRecord): readonly string[] {
   return warnings.map(({ code }) => code);
+}
+
+/** A store that fails once `kill` is called, as for a process that is killed. */
+function dyingStore(): { readonly store: JobStore; kill(): void } {
+  let isDead = false;
+  const append: JobStore['append'] = (id, event) =>
+    isDead ? Promise.reject(new Error('killed')) : bench.store.append(id, event);
+  return { store: { ...bench.store, append }, kill: () => void (isDead = true) };
+}
+
+/** Runs the job until the worker is killed during an assessment. */
+async function runUntilAssessment(): Promise<void> {
+  const { store, kill } = dyingStore();
+  bench.onAssess = kill;
+  await expect(bench.run({ store })).rejects.toThrow('killed');
+  bench.onAssess = () => undefined;
+}
+
+async function killWorkers(times: number): Promise<void> {
+  for (let crash = 0; crash < times; crash += 1)
+    await bench.store.append('job_1', { type: 'run_started', atMs: bench.time.nowMs });
 }
 
 describe('A take with a fatal label', () => {
@@ -182,9 +204,7 @@ describe('The best rejected take is delivered when no further one can be made', 
   it('The next provider crashes every worker.', async () => {
     await bench.start();
     await bench.run({}, { canRun: (work) => work === 'remote' });
-    for (let crash = 0; crash < 5; crash += 1)
-      await bench.store.append('job_1', { type: 'run_started', atMs: bench.time.nowMs });
-    await bench.store.append('job_1', { type: 'run_started', atMs: bench.time.nowMs });
+    await killWorkers(6);
     const record = await bench.run();
     expect(record).toMatchObject({ status: 'completed', result: { methodUsed: 'heygen' } });
   });
@@ -306,16 +326,37 @@ describe('A worker that is killed', () => {
     expect(crashes).toBeGreaterThan(6);
   });
 
+  it.each([
+    ['the deadline has passed', () => void (bench.time.nowMs += 60_000)],
+    ['its assessment has killed every worker', () => killWorkers(5)],
+  ])('During an assessment, the paid take is delivered when %s before another run.', async (_, endInTime) => {
+    await bench.start({ deadlineMs: 60_000 });
+    await runUntilAssessment();
+    await endInTime();
+    const record = await bench.run();
+    expect(record).toMatchObject({ status: 'completed', result: { methodUsed: 'heygen' }, error: null });
+    expect(codes(record)).toEqual(['quality_not_measured']);
+    expect([await bench.output(), await bench.kept()]).toEqual(['heygen', []]);
+  });
+
+  it('Between the acceptance of a paid take and its publication, the take is delivered after the deadline.', async () => {
+    await bench.start({ deadlineMs: 60_000 });
+    const { store, kill } = dyingStore();
+    const publish = async (): Promise<never> => {
+      kill();
+      throw new Error('killed');
+    };
+    await expect(bench.run({ store, publish })).rejects.toThrow('killed');
+    bench.time.nowMs += 60_000;
+    const record = await bench.run();
+    expect(record).toMatchObject({ status: 'completed', result: { methodUsed: 'heygen', quality: { labels: [] } } });
+    expect([codes(record), await bench.output()]).toEqual([[], 'heygen']);
+  });
+
   it('Between a local take and its assessment, the take is assessed and not rendered again.', async () => {
     await bench.start({ method: 'wav2lip' });
-    // The store fails from the assessment on, as for a process that is killed.
-    let isDead = false;
-    bench.onAssess = () => void (isDead = true);
-    const dying = { ...bench.store };
-    dying.append = (id, event) => (isDead ? Promise.reject(new Error('killed')) : bench.store.append(id, event));
-    await expect(bench.run({ store: dying })).rejects.toThrow('killed');
+    await runUntilAssessment();
     expect(await bench.kept()).toEqual(['candidate-0.mp4']);
-    bench.onAssess = () => undefined;
     const record = await bench.run();
     expect(endings(record)).toEqual(['wav2lip succeeded']);
     expect([bench.wav2lip.runs, bench.assessed]).toEqual([1, ['wav2lip', 'wav2lip']]);
