@@ -74,6 +74,17 @@ function inProgress(): LipsyncError {
   );
 }
 
+/**
+ * Holds a free key. Returns the value that another request has stored; nil when this request holds it. A client whose
+ * connection breaks sends the script again, which then finds its own value. KEYS: 1 key. ARGV: 1 value, 2 milliseconds.
+ */
+const holdScript = `
+local stored = redis.call('GET', KEYS[1])
+if stored and stored ~= ARGV[1] then return stored end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return nil
+`;
+
 /** Extends or deletes the hold of a request, but not what another request stored. KEYS: 1 key. ARGV: 1 value, 2 ms. */
 const extendScript = `
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
@@ -108,7 +119,10 @@ export class IdempotencyKeys {
   async hold(key: RequestKey): Promise<HeldKey> {
     const name = idempotencyKeyOf(key);
     const value = `${heldPrefix}${key.token}`;
-    const stored = await guardRedis(() => this.#connection.set(name, value, 'PX', holdMs, 'NX', 'GET'));
+    // `as`: the script returns the value of a string key, or nil.
+    const stored = await guardRedis(
+      async () => (await this.#connection.eval(holdScript, 1, name, value, holdMs)) as string | null,
+    );
     if (stored?.startsWith(heldPrefix)) throw inProgress();
     if (stored !== null) return { release: async () => undefined };
     const renew = (ms: number): Promise<unknown> => this.#connection.eval(extendScript, 1, name, value, ms);
