@@ -1,7 +1,7 @@
 import { localCostMicros, usdToMicros } from '../billing/micros.ts';
 import type { LipsyncOptions, ProviderId } from '../contract/index.ts';
 import type { Clock } from '../contract/ports.ts';
-import type { LipsyncError } from '../errors/index.ts';
+import { toLipsyncError, type LipsyncError } from '../errors/index.ts';
 import type { MediaLimits, TakeEncoding } from '../media/index.ts';
 import type { RenderPool } from '../processes/render-pool.ts';
 import type { Admission } from '../providers/admission.ts';
@@ -93,11 +93,11 @@ export class LipsyncPipeline {
       attempts = changed;
       return context.saveAttempts(changed);
     };
-    const providers = this.#options.activeProviders.chainOf(chainContext.plan);
     const prepare = (index: number): Promise<TakeRequest> => inputs.takeRequest(index);
     // Unless a take is assessed, it is published at once.
     const takes = this.#options.quality?.assessor ? { takes: toTakeStore(run) } : {};
     try {
+      const providers = this.#options.activeProviders.chainOf(chainContext.plan);
       for (;;) {
         const earlierAttempts = attempts;
         const outcome = await runChain(providers, prepare, {
@@ -113,7 +113,11 @@ export class LipsyncPipeline {
         if (result) return result;
       }
     } catch (error) {
-      return deliverBestCandidate(error, attempts, context);
+      const best = deliverBestCandidate(error, attempts, context);
+      // For example the attempt of a provider that is no longer configured: its money is still reserved.
+      if (attempts.at(-1)?.outcome === 'running')
+        await this.abandon(input, toLipsyncError(error), { ...context, earlierAttempts: attempts, saveAttempts });
+      return best;
     }
   }
 

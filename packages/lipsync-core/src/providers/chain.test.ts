@@ -124,6 +124,14 @@ describe('runChain', () => {
     expect(given.calls).toBe(0);
   });
 
+  it('A later run does not pay a provider again when the provider that followed it is no longer configured.', async () => {
+    const paid = inline('wav2lip', [take]);
+    const rejected = attempt('wav2lip', { outcome: 'failed', code: 'quality_rejected', costMicros: 7 });
+    const { context } = makeContext([rejected, attempt('heygen', { outcome: 'failed', code: 'provider_failed' })]);
+    await made([paid, inline('preview', [take])], context);
+    expect(paid.calls).toBe(0);
+  });
+
   it('An abort between two tries ends the chain with its reason and starts no further try.', async () => {
     const controller = new AbortController();
     const reason = new LipsyncError('deadline_exceeded', 'Too late.');

@@ -94,10 +94,13 @@ async function pause(ms: number, signal: AbortSignal): Promise<void> {
   });
 }
 
-/** The index of the provider of the last attempt, or of the next one if that attempt ended its tries. */
+/**
+ * The index of the provider of the last attempt, or of the next one if that attempt ended its tries. Attempts of
+ * providers that are no longer configured do not count: an earlier provider may have been paid.
+ */
 function resumeIndex(providers: readonly Provider[], context: ChainContext): number {
   const { earlierAttempts: attempts } = context;
-  const last = attempts.at(-1);
+  const last = attempts.findLast(({ provider }) => providers.some(({ facts }) => facts.id === provider));
   const index = providers.findIndex(({ facts }) => facts.id === last?.provider);
   const provider = providers[index];
   if (!last || !provider) return 0;

@@ -9,7 +9,7 @@ import type { Quality, QualityLabel } from '../../src/contract/quality.ts';
 import type { RunContext } from '../../src/jobs/job-handler.ts';
 import { requireKind, type JobRecord } from '../../src/jobs/job-record.ts';
 import type { JobStore } from '../../src/jobs/job-store.ts';
-import { LipsyncPipeline } from '../../src/jobs/lipsync-pipeline.ts';
+import { LipsyncPipeline, type LipsyncPipelineOptions } from '../../src/jobs/lipsync-pipeline.ts';
 import type { QualityGateOptions } from '../../src/jobs/quality-gate.ts';
 import { SharedAdmission } from '../../src/jobs/shared-admission.ts';
 import type { RenderPool } from '../../src/processes/render-pool.ts';
@@ -74,6 +74,8 @@ export interface GateBench extends RunnerBench {
   readonly preview: FileProvider;
   /** Quality of the takes of each provider; nothing measured by default. */
   readonly qualities: Record<string, Partial<Quality>>;
+  /** Ids of providers that later runs do not have. */
+  readonly unconfigured: Set<string>;
   /** Providers whose takes were assessed, in order. */
   readonly assessed: string[];
   /** Called while a take is assessed. */
@@ -112,8 +114,7 @@ export async function openGateBench(
   const vendor = new FileVendor();
   const wav2lip = new FileProvider('wav2lip', false);
   const preview = new FileProvider('preview', true);
-  const pipeline = new LipsyncPipeline({
-    activeProviders: new ActiveProviders([vendor, wav2lip, preview]),
+  const options: Omit<LipsyncPipelineOptions, 'activeProviders'> = {
     renderPool: speechOnly,
     limits,
     clock,
@@ -140,13 +141,16 @@ export async function openGateBench(
       },
       ...gate,
     },
-  });
-  const runnerOn = (store: JobStore, change: Partial<RunnerOptions> = {}) =>
-    bench.runner(
+  };
+  const runnerOn = (store: JobStore, change: Partial<RunnerOptions> = {}) => {
+    const configured = [vendor, wav2lip, preview].filter(({ facts }) => !opened.unconfigured.has(facts.id));
+    const pipeline = new LipsyncPipeline({ ...options, activeProviders: new ActiveProviders(configured) });
+    return bench.runner(
       (input, context) => pipeline.run(input, context),
       { store, ...change },
       (...given) => pipeline.abandon(...given),
     );
+  };
   const anywhere: RunContext = { signal: new AbortController().signal, canRun: () => true };
   const opened: GateBench = {
     ...bench,
@@ -154,6 +158,7 @@ export async function openGateBench(
     wav2lip,
     preview,
     qualities: {},
+    unconfigured: new Set(),
     assessed: [],
     onAssess: () => undefined,
     async start(options = {}) {

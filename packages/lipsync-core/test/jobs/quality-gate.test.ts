@@ -179,6 +179,21 @@ describe('The best rejected take is delivered when no further one can be made', 
     expect(bench.vendor.started).toEqual([]);
   });
 
+  it.each([
+    ['The next provider', ['heygen']],
+    ['Every provider of the plan', ['heygen', 'wav2lip']],
+  ])('%s is no longer configured, and its open attempt ends, because its money is reserved.', async (_, removed) => {
+    rejectTakesOf('wav2lip');
+    bench.vendor.starts.push('rate_limited');
+    await bench.start({ optimize: 'cost' });
+    expect(endings(await bench.run())).toEqual(['wav2lip failed quality_rejected', 'heygen running']);
+    for (const id of removed) bench.unconfigured.add(id);
+    const record = await bench.run();
+    expect(record).toMatchObject({ status: 'completed', result: { methodUsed: 'wav2lip' } });
+    expect(endings(record)).toEqual(['wav2lip failed quality_rejected', 'heygen failed worker_crashed']);
+    expect(bench.wav2lip.runs).toBe(1);
+  });
+
   it('The deadline passes while the next provider works.', async () => {
     await bench.start({ deadlineMs: 1_000 });
     // As the timer of the deadline: the clock of the test stands still.
