@@ -60,14 +60,17 @@ export async function measureControls(inputs: ControlInputs): Promise<readonly C
     const sound = await maker.sound(inputs.speechPath, shiftFilter(frames * 40));
     controls.push(preview.judge(`sound ${frames > 0 ? '+' : '−'}${Math.abs(frames)} frames`, sound));
   }
+  const frozen = await maker.lips(await maker.draw('frozen', freeze));
+  const silence = await maker.sound(inputs.speechPath, 'volume=0');
   controls.push(
     preview.judge('other speech', await maker.sound(inputs.otherSpeechPath)),
     preview.judge('reversed sound', await maker.sound(inputs.speechPath, 'areverse')),
-    preview.judge('silence', await maker.sound(inputs.speechPath, 'volume=0')),
+    preview.judge('silence', silence),
     preview.judge('chords', await maker.sound(inputs.speechPath, chords)),
     preview.judge('no sound', soundOfNone),
     (await maker.lips(await maker.draw('flapping', flap))).judge('mouth flaps with loudness', own),
-    (await maker.lips(await maker.draw('frozen', freeze))).judge('frozen mouth', own),
+    frozen.judge('frozen mouth', own),
+    frozen.judge('frozen mouth in silence', silence),
     (await maker.lips(await maker.passThrough())).judge('untouched clip', own),
     (await maker.lips(await maker.still())).judge('lips of a still', own),
   );

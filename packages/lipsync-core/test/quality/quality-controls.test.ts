@@ -86,6 +86,11 @@ describe('Takes with known faults', () => {
     ]);
   });
 
+  it('A mouth that never moves has no opening in pauses, because nothing shows how far it opens.', () => {
+    const part = controls.get('frozen mouth in silence')?.findings.parts?.['pause_opening'];
+    expect(part).toMatchObject({ value: null, reason: 'The lips do not move.' });
+  });
+
   it('No take reaches a score without a sync network, a mouth that flaps with loudness least of all.', () => {
     for (const { findings } of controls.values()) expect(findings.syncScore).toBeUndefined();
     for (const { countsIn } of Object.values(lipParts)) expect(countsIn).toBe('none');

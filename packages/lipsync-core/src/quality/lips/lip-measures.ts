@@ -44,6 +44,8 @@ export function pauseOpening(lips: LipSeries, { pausing }: FrameSound): Measured
   const wide = wideOpening(lips);
   const values = valuesWhere(lips, pausing);
   if (!isEnough(values, lips)) return tooFewPauses;
+  // Relative to itself, even a closed mouth that never moves would count as wide open.
+  if (deviationOf(lips.opening.filter((value) => !Number.isNaN(value))) < frozenDeviation) return known(NaN);
   return wide > 0 ? known(meanOf(values) / wide) : missing('The mouth does not open.');
 }
 
