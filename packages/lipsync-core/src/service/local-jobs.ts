@@ -211,7 +211,7 @@ export class LocalJobs {
       // Only the queue waits for an operator: a caller can correct the output at once.
       if (storageError && !signal?.aborted) {
         onError(withAdvice(storageError, record));
-        if (!hasIdleAttempt(record)) return record;
+        if (!hasIdleAttempt(record) || isPaid(record)) return record;
         const ended = await runner.end(jobId, storageError, AbortSignal.timeout(abandonTimeoutMs));
         return requireKind(ended, 'lipsync');
       }
@@ -306,7 +306,8 @@ function isPaid({ attempts }: JobRecord<'lipsync'>): boolean {
 function withAdvice(error: LipsyncError, record: JobRecord<'lipsync'>): LipsyncError {
   const kept = 'The finished take is kept: repeat the request, if need be with another output path, and it is written';
   const ordered = 'What was ordered from the provider stays there: repeat the request, and it is fetched';
-  const advice = record.keptTake ? kept : isAccepted(record) ? ordered : undefined;
+  const rejected = 'A take that is paid for is kept: repeat the request, and it is used';
+  const advice = record.keptTake ? kept : isAccepted(record) ? ordered : isPaid(record) ? rejected : undefined;
   if (advice === undefined) return error;
   return new LipsyncError(error.code, `${error.message} ${advice} without being made or paid for again.`, {
     cause: error,

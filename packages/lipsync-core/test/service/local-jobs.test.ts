@@ -60,6 +60,8 @@ function jobInput(more: Partial<LocalJobInput> = {}): LocalJobInput {
   };
 }
 
+const take = { degraded: false, durationMs: 1_000, warnings: [] };
+
 /** Lists all files and folders below a folder; empty if it does not exist. */
 function contents(path: string): Promise<string[]> {
   return readdir(path, { recursive: true }).catch(() => []);
@@ -321,6 +323,42 @@ describe('The cost of an in-process job', () => {
     }).run(jobInput(), {});
     expect(costOf(record)).toBe(12);
   });
+});
+
+it('A paid take that was rejected survives a full disk of the output while the next provider works.', async () => {
+  const attempt = { code: null, message: null, startedAtMs: 1, endedAtMs: 2, costMicros: null, operation: null };
+  const common = { ...attempt, operationAtMs: null, transientFailures: 0 };
+  let isFull = true;
+  const jobs = jobsOf(async ({ workspace }, context) => {
+    const { checkStorage, earlierAttempts, keptTakes, saveAttempts } = context;
+    if (earlierAttempts.length > 0)
+      return { type: 'made', takePath: keptTakes.pathOf(0), methodUsed: 'heygen', ...take, attemptIndex: 0 };
+    await writeFile(workspace.file('take.mp4'), 'the rejected take');
+    await keptTakes.keep(workspace.file('take.mp4'), 0);
+    const paid = {
+      outcome: 'failed',
+      code: 'quality_rejected',
+      costMicros: 70,
+      operation: { id: 'op', state: {} },
+    } as const;
+    await saveAttempts([
+      { ...common, ...paid, provider: 'heygen', take },
+      { ...common, outcome: 'running', provider: 'wav2lip' },
+    ]);
+    if (isFull) {
+      await rm(outputFolder, { recursive: true });
+      await writeFile(outputFolder, '');
+    }
+    await checkStorage?.();
+    throw new Error('The output can be written.');
+  });
+  const { error } = await jobs.run(jobInput(), {});
+  expect(error).toMatchObject({ code: 'storage_unwritable', message: expect.stringContaining('repeat the request') });
+  isFull = false;
+  await rm(outputFolder);
+  expect((await jobs.run(jobInput(), {})).record).toMatchObject({ status: 'completed' });
+  expect(await readFile(join(outputFolder, 'take.mp4'), 'utf8')).toBe('the rejected take');
+  expect(await contents(workFolder)).toEqual([]);
 });
 
 describe('Workspaces of killed processes', () => {
