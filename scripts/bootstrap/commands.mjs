@@ -31,7 +31,7 @@ export const commands = Object.freeze({
     followsParent: true,
   },
   lipsync: {
-    purpose: 'the command line: generate, doctor, models; --help lists the flags',
+    purpose: 'the command line: generate, quality, doctor, models; --help lists the flags',
     entry: 'packages/lipsync-core/src/cli/main.ts',
     redis: 'never',
     media: true,

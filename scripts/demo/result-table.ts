@@ -1,6 +1,7 @@
 import Table from 'cli-table3';
 import type { AttemptView, JobView } from '@lipsync/core/contract';
 import type { WalletState } from '../../packages/heygen-standin/src/index.ts';
+import { summarizeQuality } from '../../packages/lipsync-core/src/cli/describe-quality.ts';
 import { framesPerSecond, type TakeFacts } from '../../packages/lipsync-core/src/media/index.ts';
 
 export interface DemoResult {
@@ -25,6 +26,7 @@ export function resultTable({ job, take, sizeBytes, elapsedMs }: DemoResult): st
     ['cost', job.cost_usd === null ? 'not known' : usd(job.cost_usd)],
     ['time taken', `${(elapsedMs / 1000).toFixed(1)} s${job.cached ? ' (taken from the cache)' : ''}`],
     ['attempts', job.attempts.map(attemptLine).join('\n') || 'none'],
+    ['quality', job.quality === null ? 'not measured' : summarizeQuality(job.quality)],
     ['warnings', job.warnings.map(({ message }) => message).join('\n') || 'none'],
   ]);
 }

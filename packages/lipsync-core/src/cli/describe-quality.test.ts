@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
-import type { Quality } from '../contract/index.ts';
-import { describeQuality } from './describe-quality.ts';
+import { toQualityView, type Quality } from '../contract/index.ts';
+import { describeQuality, summarizeQuality } from './describe-quality.ts';
 
 const late: Quality = {
   syncScore: null,
@@ -55,6 +55,7 @@ it('The description starts with the verdict, then lists defects with times, part
   expect(text).toContain('sound_late (a take with it is rejected): whole video: 200 ms, limit 140 ms\n');
   expect(text).toContain('0:00.0–0:00.6, 1:01.0–1:01.6');
   expect(text).toContain('and 2 more');
+  expect(text).toMatch(/Sound +0\.84 of 1, from 2 of 3 parts\n/);
   expect(text).toMatch(/Lip-sync +no grade: it needs SyncNet/);
   expect(text).toMatch(/Defects +sound_late, mouth_frozen: see below\n/);
   expect(text.indexOf('loudness')).toBeLessThan(text.indexOf('sync_strength'));
@@ -70,5 +71,14 @@ it('The description of a video in which nothing was measured names the reason of
   expect(text).toMatch(/Defects +none found\n/);
   expect(describeQuality({ file: 'a.mp4', quality: { ...late, sync: null }, durationMs: 900 })).toContain(
     'not measured',
+  );
+});
+
+it('The summary of a quality states lip-sync, picture, sound and defects in one line.', () => {
+  expect(summarizeQuality(toQualityView(late))).toBe(
+    'lip-sync not graded, picture unknown, sound 0.84 of 1; defects: sound_late, mouth_frozen',
+  );
+  expect(summarizeQuality(toQualityView({ ...late, syncScore: 0.9, grade: 'very_good', labels: [] }))).toBe(
+    'lip-sync very good (0.90), picture unknown, sound 0.84 of 1; defects: none found',
   );
 });

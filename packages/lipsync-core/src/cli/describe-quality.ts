@@ -1,4 +1,4 @@
-import { hiddenCharacters, type Quality, type QualityLabel } from '../contract/index.ts';
+import { hiddenCharacters, type Quality, type QualityLabel, type QualityView } from '../contract/index.ts';
 import type { LabelDefinition, PartDefinition } from '../quality/analyzer.ts';
 import { analyzers } from '../quality/assessment/analyzers.ts';
 import { describeAmount, describeMissingGrade, describeOffset, describeRanges } from '../quality/describe.ts';
@@ -37,6 +37,14 @@ export function describeQuality({ file, quality, durationMs }: DescribedVideo): 
   return `${sections.map((lines) => lines.map(clean).join('\n')).join('\n\n')}\n`;
 }
 
+/** Returns the verdict of a quality in one line. */
+export function summarizeQuality({ grade, sync_score, video_quality, audio_quality, labels }: QualityView): string {
+  const score = (value: number | null): string => (value === null ? 'unknown' : value.toFixed(2));
+  const lips = sync_score === null ? 'not graded' : `${grade.replace('_', ' ')} (${score(sync_score)})`;
+  const defects = labels.length === 0 ? 'none found' : labels.map(({ code }) => code).join(', ');
+  return `lip-sync ${lips}, picture ${score(video_quality)}, sound ${score(audio_quality)} of 1; defects: ${defects}`;
+}
+
 /** Parts with a score from here on are listed by name only. */
 const fineScore = 0.9;
 
@@ -55,14 +63,23 @@ function listResults(quality: Quality): readonly (readonly string[])[] {
         : `${grade.replace('_', ' ')}, ${score(syncScore)}`,
     ],
     ['Sound and lips', describeOffset(sync)],
-    ['Picture', score(videoQuality)],
-    ['Sound', score(audioQuality)],
+    ['Picture', `${score(videoQuality)}${describeMissingParts(quality, 'video_quality')}`],
+    ['Sound', `${score(audioQuality)}${describeMissingParts(quality, 'audio_quality')}`],
     ['Defects', labels.length === 0 ? 'none found' : `${labels.map(({ code }) => code).join(', ')}: see below`],
   ];
 }
 
 /** Ranges that a line has room for. */
 const maxRanges = 6;
+
+/** A score of few parts is worth less than one of all. */
+function describeMissingParts({ parts }: Quality, countsIn: PartDefinition['countsIn']): string {
+  const scores = Object.entries(parts).flatMap(([name, { score }]) =>
+    partDefinitions.get(name)?.countsIn === countsIn ? [score] : [],
+  );
+  const measured = scores.filter((score) => score !== null).length;
+  return measured === 0 || measured === scores.length ? '' : `, from ${measured} of ${scores.length} parts`;
+}
 
 function listDefects(labels: readonly QualityLabel[], durationMs: number): readonly string[] {
   return labels.flatMap(({ code, message, ranges, value, threshold, fatal }) => {

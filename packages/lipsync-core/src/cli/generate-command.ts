@@ -6,6 +6,7 @@ import { createLocalHost } from '../service/get-lipsync-service.ts';
 import type { LocalJobOutcome } from '../service/local-jobs.ts';
 import type { OptionsSchema } from '../service/parse-input.ts';
 import type { ProviderDefinition } from '../providers/definition.ts';
+import { summarizeQuality } from './describe-quality.ts';
 import { modesHelp, OptionFlags } from './option-flags.ts';
 import { type Terminal, createProgressDisplay, interruptSignal, writeLine } from './terminal.ts';
 import { invalidFlags } from './usage-error.ts';
@@ -110,5 +111,6 @@ function printResult({ view, error }: ShownJob, outputPath: string, { stdout, st
   for (const warning of view.warnings) writeLine(stderr, `warning ${warning.code}: ${warning.message}`);
   if (error !== null) return writeLine(stderr, error);
   writeLine(stderr, `Made by ${view.method_used ?? 'copying the clip'}${view.degraded ? ' (degraded)' : ''}.`);
+  if (view.quality) writeLine(stderr, `Quality: ${summarizeQuality(view.quality)}.`);
   writeLine(stdout, outputPath);
 }

@@ -91,7 +91,7 @@ export function addModelsCommand(
     );
   models
     .command('list')
-    .description('list bundled and imported models with license, form and state')
+    .description('list bundled, imported and fetched models with license, form and state')
     .option('--folder <folder>', 'model folder', defaultModelFolder)
     .option('--json', 'print the list as one line of JSON on stdout')
     .action((flags: FolderFlags) => report(flags.json, (signal) => list(flags.folder, definitions, signal)));

@@ -40,14 +40,18 @@ export function addQualityCommand(
       '--quality-windows <windows>',
       'what SyncNet scores: spread (10 s, spread over the video) or all (everything) (default: spread)',
     )
-    .option('--report <page.html>', 'also write one self-contained HTML page with charts and pictures')
+    .option(
+      '--report <page.html>',
+      'also write one self-contained HTML page with charts and pictures; replaces an earlier page',
+    )
     .option('--json', 'print one line of JSON per video on stdout')
     .addHelpText('after', help)
     .action(async (videos: readonly string[], flags: QualityFlags) => {
       const inputs = videos.map((video) => toInput(video, flags));
       const report = flags.report === undefined ? undefined : await ReportFile.open(flags.report);
       const failures = await measureAll(inputs, { definitions, terminal, json: flags.json ?? false, report });
-      await report?.write();
+      const reportPath = await report?.write();
+      if (reportPath) writeLine(terminal.stderr, `Report: ${reportPath}`);
       setExitCode(failures > 0 ? 1 : 0);
     });
 }

@@ -32,13 +32,14 @@ export class ReportFile {
     this.#videos.push({ name: basename(video), quality, trace, durationMs });
   }
 
-  /** Writes nothing when no video could be measured. Throws a `StorageError`. */
-  async write(): Promise<void> {
-    if (this.#videos.length === 0) return;
+  /** Returns the path; writes nothing and returns null when no video could be measured. Throws a `StorageError`. */
+  async write(): Promise<string | null> {
+    if (this.#videos.length === 0) return null;
     const partPath = partPathFor(this.#path);
     try {
       await writeFile(partPath, renderReport(this.#videos), { mode: 0o600 });
       await renameDurably(partPath, this.#path);
+      return this.#path;
     } catch (error) {
       throw toStorageError(error, { path: dirname(this.#path), alternative: 'write the report to another folder' });
     }

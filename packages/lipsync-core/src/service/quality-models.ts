@@ -30,21 +30,21 @@ export function listQualityModels(config: QualityModelConfig): readonly QualityM
       setting: 'SYNCNET_MODEL_PATH',
       path: config.syncnetModelPath,
       effect: 'measures the sync score',
-      advice: 'models list names the source; then: models import',
+      advice: 'lipsync models list names the source and the command that imports it',
     },
     {
       name: 'lr-asd',
       setting: 'ASD_MODEL_PATH',
       path: config.speakerModelPath,
       effect: 'measures who speaks',
-      advice: 'models fetch lr-asd',
+      advice: 'lipsync models fetch lr-asd downloads it',
     },
     {
       name: 'dnsmos',
       setting: 'DNSMOS_MODEL_PATH',
       path: config.dnsmosModelPath,
       effect: 'predicts the opinion of listeners about the sound',
-      advice: 'models fetch dnsmos',
+      advice: 'lipsync models fetch dnsmos downloads it',
     },
   ];
 }
@@ -66,11 +66,16 @@ export function diagnoseQualityModels(config: QualityModelConfig): Promise<reado
 
 async function diagnose({ name, setting, path, effect, advice }: QualityModel): Promise<DoctorCheck> {
   if (path === null)
-    return { name, state: 'optional', detail: `not configured; ${effect}`, advice: `Set ${setting}. ${advice}` };
+    return {
+      name,
+      state: 'optional',
+      detail: `not configured; ${effect}`,
+      advice: `${advice}; then set ${setting} to the file.`,
+    };
   try {
     await access(path, constants.R_OK);
   } catch {
-    const correction = `Correct ${setting}, or make the file readable. ${advice}`;
+    const correction = `Correct ${setting}, or make the file readable; ${advice}.`;
     return { name, state: 'missing', detail: `${path} cannot be read`, advice: correction };
   }
   const fault = await findModelFault(path);

@@ -124,9 +124,11 @@ describe('generate', () => {
       'listening',
       'learning',
       'rendering',
+      'checking',
       'publishing',
     ]);
     expect(outcome.stderr).toMatch(/^warning degraded: /m);
+    expect(outcome.stderr).toMatch(/^Quality: lip-sync not graded, picture 0\.\d\d, sound 0\.\d\d of 1; defects: /m);
   });
 
   it('LIPSYNC_VIDEO_CRF and LIPSYNC_AUDIO_BITRATE_KBPS determine the size of picture and sound.', async () => {

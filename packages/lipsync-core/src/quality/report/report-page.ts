@@ -90,7 +90,7 @@ function renderVerdict({ models, sync, grade }: Quality, labels: readonly Qualit
 
 function renderScores({ syncScore, grade, videoQuality, audioQuality, sync, models }: Quality): Markup {
   const ofOne = (value: number | null): readonly [string, string] =>
-    value === null ? ['unknown', 'not measured'] : [value.toFixed(2), 'out of 1, the lowest of its parts'];
+    value === null ? ['unknown', 'not measured'] : [value.toFixed(2), 'out of 1, the lowest of its measured parts'];
   const offset = sync?.offsetMs ?? null;
   const interval = sync?.offsetIntervalMs;
   const cells: readonly (readonly [string, string, string])[] = [
