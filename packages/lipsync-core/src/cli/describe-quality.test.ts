@@ -21,6 +21,7 @@ const late: Quality = {
     sync_strength: { value: 0.781, unit: 'correlation', score: 0.781, reason: null },
     silence: { value: 0, unit: 'share of the time', score: 1, reason: null },
     loudness: { value: -23.04, unit: 'LUFS', score: 0.3, reason: null },
+    lse_d: { value: null, unit: 'distance', score: null, reason: 'SYNCNET_MODEL_PATH is not set.' },
     bandwidth: { value: null, unit: 'Hz', score: null, reason: 'There is no sound.' },
     clipping: { value: null, unit: 'ratio', score: null, reason: 'There is no sound.' },
   },
@@ -56,11 +57,11 @@ it('The description starts with the verdict, then lists defects with times, part
   expect(text).toContain('0:00.0–0:00.6, 1:01.0–1:01.6');
   expect(text).toContain('and 2 more');
   expect(text).toMatch(/Sound +0\.84 of 1, from 2 of 3 parts\n/);
-  expect(text).toMatch(/Lip-sync +no grade: it needs SyncNet/);
+  expect(text).toMatch(/Lip-sync +no grade: SYNCNET_MODEL_PATH is not set\n/);
   expect(text).toMatch(/Defects +sound_late, mouth_frozen: see below\n/);
   expect(text.indexOf('loudness')).toBeLessThan(text.indexOf('sync_strength'));
   expect(text).toContain('At least 0.9 of 1\n  silence\n');
-  expect(text).toMatch(/Not measured\n  There is no sound\.\n    bandwidth, clipping\n$/);
+  expect(text).toMatch(/Not measured\n  SYNCNET_MODEL_PATH is not set\.\n    lse_d\n  There is no sound\.\n    bandwidth, clipping\n$/);
 });
 
 it('The description of a video in which nothing was measured names the reason of the offset and no defect.', () => {
@@ -81,4 +82,15 @@ it('The summary of a quality states lip-sync, picture, sound and defects in one 
   expect(summarizeQuality(toQualityView({ ...late, syncScore: 0.9, grade: 'very_good', labels: [] }))).toBe(
     'lip-sync very good (0.90), picture unknown, sound 0.84 of 1; defects: none found',
   );
+});
+
+it('The description states why SyncNet gave no score, also when the model is configured.', () => {
+  const describe = (value: number | null, reason: string | null): string => {
+    const parts = { lse_d: { value, unit: 'distance', score: null, reason } };
+    return describeQuality({ file: 'a.mp4', quality: { ...late, parts }, durationMs: 900 });
+  };
+  expect(describe(null, 'The face is smaller than 100 pixels.')).toMatch(
+    /no grade: The face is smaller than 100 pixels\n/,
+  );
+  expect(describe(8.1, null)).toMatch(/no grade: the mouth does not move\n/);
 });

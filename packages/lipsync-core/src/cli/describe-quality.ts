@@ -59,7 +59,7 @@ function listResults(quality: Quality): readonly (readonly string[])[] {
     [
       'Lip-sync',
       syncScore === null
-        ? `no grade: ${describeMissingGrade(quality.models, sync)}`
+        ? `no grade: ${describeMissingGrade(quality)}`
         : `${grade.replace('_', ' ')}, ${score(syncScore)}`,
     ],
     ['Sound and lips', describeOffset(sync)],

@@ -1,4 +1,4 @@
-import type { QualityRange, SyncQuality } from '../contract/index.ts';
+import type { Quality, QualityRange, SyncQuality } from '../contract/index.ts';
 
 /** Texts about a quality that command line and report page share. */
 
@@ -64,8 +64,9 @@ function threeDigits(value: number): string {
   return Math.abs(value) >= 100 ? String(Math.round(value)) : String(Number(value.toPrecision(3)));
 }
 
-/** Why there is no grade. */
-export function describeMissingGrade(models: Readonly<Record<string, string>>, sync: SyncQuality | null): string {
-  const hasScorer = Object.keys(models).some((name) => name.startsWith('syncnet'));
-  return hasScorer ? (sync?.reason ?? 'it was not measured') : 'it needs SyncNet (SYNCNET_MODEL_PATH)';
+/** Why there is no grade: the reason of SyncNet's parts, or lips that do not move although SyncNet scored them. */
+export function describeMissingGrade({ parts }: Pick<Quality, 'parts'>): string {
+  const { value = null, reason = null } = parts['lse_d'] ?? {};
+  if (value !== null) return 'the mouth does not move';
+  return (reason ?? 'SyncNet was not run').replace(/\.$/, '');
 }

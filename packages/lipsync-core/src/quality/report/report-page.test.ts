@@ -41,8 +41,10 @@ describe('renderReport', () => {
   });
 
   it('The page of a video without defects states that none was found, and why there is no grade.', () => {
-    expect(render()).toContain(
-      'No defect was found. The lip-sync is not graded: it needs SyncNet (SYNCNET_MODEL_PATH).',
+    const reason = 'SYNCNET_MODEL_PATH is not set.';
+    const parts = { lse_d: { value: null, unit: 'distance', score: null, reason } };
+    expect(render({ quality: qualityOf({ parts }) })).toContain(
+      'No defect was found. The lip-sync is not graded: SYNCNET_MODEL_PATH is not set.',
     );
   });
 

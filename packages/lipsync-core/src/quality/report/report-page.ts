@@ -67,9 +67,9 @@ function renderVideo({ name, durationMs, quality, trace }: ReportedVideo): Marku
 }
 
 /** What is wrong, in sentences. */
-function renderVerdict({ models, sync, grade }: Quality, labels: readonly QualityLabel[], durationMs: number): Markup {
+function renderVerdict({ parts, grade }: Quality, labels: readonly QualityLabel[], durationMs: number): Markup {
   const fatal = labels.filter((label) => label.fatal).length;
-  const noGrade = `The lip-sync is not graded: ${describeMissingGrade(models, sync)}.`;
+  const noGrade = `The lip-sync is not graded: ${describeMissingGrade({ parts })}.`;
   if (labels.length === 0)
     return html`<p class="verdict good">No defect was found. ${grade === 'unknown' ? noGrade : ''}</p>`;
   const items = labels.map(
@@ -88,14 +88,14 @@ function renderVerdict({ models, sync, grade }: Quality, labels: readonly Qualit
     </ul>`;
 }
 
-function renderScores({ syncScore, grade, videoQuality, audioQuality, sync, models }: Quality): Markup {
+function renderScores({ syncScore, grade, videoQuality, audioQuality, sync, parts }: Quality): Markup {
   const ofOne = (value: number | null): readonly [string, string] =>
     value === null ? ['unknown', 'not measured'] : [value.toFixed(2), 'out of 1, the lowest of its measured parts'];
   const offset = sync?.offsetMs ?? null;
   const interval = sync?.offsetIntervalMs;
   const cells: readonly (readonly [string, string, string])[] = [
     syncScore === null
-      ? ['Lip-sync', 'no grade', describeMissingGrade(models, sync)]
+      ? ['Lip-sync', 'no grade', describeMissingGrade({ parts })]
       : ['Lip-sync', syncScore.toFixed(2), grade.replace('_', ' ')],
     ['Picture', ...ofOne(videoQuality)],
     ['Sound', ...ofOne(audioQuality)],

@@ -1,3 +1,4 @@
+import type { QualityLabel } from '../../contract/quality.ts';
 import { measureLips } from '../../face/index.ts';
 import {
   findRateObstacle,
@@ -13,7 +14,7 @@ import {
 import { toLabel } from '../labels.ts';
 import { correlationOf, deviationOf, soundAtFrames } from '../lips/lip-series.ts';
 import type { VideoSpeech } from '../lips/video-speech.ts';
-import { compareLips } from './compare-lips.ts';
+import { compareLips, type UnchangedLips } from './compare-lips.ts';
 
 const lipsUnchanged = {
   code: 'lips_unchanged',
@@ -45,6 +46,13 @@ const unclearShare = 0.1;
 /** Share of the frames in which lips must have been measured. */
 const neededShare = 0.8;
 
+/** The label of old or still lips; none below its threshold, because single windows look alike by chance. */
+export function labelUnchangedLips({ ranges, share }: UnchangedLips): QualityLabel[] {
+  if (ranges.length === 0 || share < lipsUnchanged.threshold) return [];
+  const message = 'The lips do not follow the speech: they are those of the clip, or do not move.';
+  return [toLabel(lipsUnchanged, { message, ranges, value: share })];
+}
+
 class UnchangedLipsAnalyzer implements Analyzer {
   readonly #setup: AnalyzerSetup;
   readonly #source: AssessmentSource;
@@ -73,10 +81,7 @@ class UnchangedLipsAnalyzer implements Analyzer {
     const { clipPath, clip, timeline } = this.#source;
     const { path: speechPath, mouthCurvePath } = this.#speech;
     const take = { takePath: input.videoPath, clipPath, clip, timeline, speechPath, mouthCurvePath, limits };
-    const { ranges, share } = await compareLips(take, this.#setup);
-    if (ranges.length === 0) return {};
-    const message = `The lips do not follow the speech: they are those of the clip, or do not move.`;
-    return { labels: [toLabel(lipsUnchanged, { message, ranges, value: share })] };
+    return { labels: labelUnchangedLips(await compareLips(take, this.#setup)) };
   }
 
   #areClearlyNew(speech: VideoSpeech): boolean {
