@@ -61,7 +61,9 @@ it('The description starts with the verdict, then lists defects with times, part
   expect(text).toMatch(/Defects +sound_late, mouth_frozen: see below\n/);
   expect(text.indexOf('loudness')).toBeLessThan(text.indexOf('sync_strength'));
   expect(text).toContain('At least 0.9 of 1\n  silence\n');
-  expect(text).toMatch(/Not measured\n  SYNCNET_MODEL_PATH is not set\.\n    lse_d\n  There is no sound\.\n    bandwidth, clipping\n$/);
+  expect(text).toMatch(
+    /Not measured\n  SYNCNET_MODEL_PATH is not set\.\n    lse_d\n  There is no sound\.\n    bandwidth, clipping\n$/,
+  );
 });
 
 it('The description of a video in which nothing was measured names the reason of the offset and no defect.', () => {

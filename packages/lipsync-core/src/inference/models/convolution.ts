@@ -97,10 +97,20 @@ export interface Activations {
   readonly columns: number;
 }
 
+/** Index of one activation. */
 export interface ActivationIndex {
   readonly channel: number;
   readonly row: number;
   readonly column: number;
+}
+
+/** The index of a position in the data of activations. */
+export function indexOf(position: number, { rows, columns }: Activations): ActivationIndex {
+  return {
+    channel: Math.floor(position / (rows * columns)),
+    row: Math.floor(position / columns) % rows,
+    column: position % columns,
+  };
 }
 
 /** Output rows and columns for an input. */

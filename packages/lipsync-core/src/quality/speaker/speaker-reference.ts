@@ -1,4 +1,5 @@
 /** The layers of LR-ASD by their definitions, in float64, from the tensors of a checkpoint. */
+import type { ReferenceValue } from '../../inference/models/batch-norm.ts';
 import type { TensorSource } from '../../inference/models/network-kind.ts';
 import { readNormTensors } from './speaker-graph.ts';
 import { hiddenSize, normEpsilon, type SpeakerGate, type SpeakerLayer } from './speaker-network.ts';
@@ -7,12 +8,6 @@ interface Values {
   readonly data: Float32Array;
   /** The first axis has the frames of pictures, or one window. */
   readonly dims: readonly number[];
-}
-
-export interface ReferenceValue {
-  readonly value: number;
-  /** Sum of the magnitudes of the added terms, which bounds the rounding error. */
-  readonly magnitude: number;
 }
 
 /** Returns a function for the value at an index of the output with these dims. */

@@ -1,8 +1,7 @@
-import { appendFile, truncate } from 'node:fs/promises';
-import { abortError, LipsyncError } from '../../errors/index.ts';
+import { abortError } from '../../errors/index.ts';
+import type { ReferenceValue } from '../../inference/models/batch-norm.ts';
 import type { TensorSource, Verification, WrittenFile } from '../../inference/models/network-kind.ts';
-import { loadSession, type OnnxTensor } from '../../inference/onnx-session.ts';
-import { encodeOnnxAddition } from '../../inference/onnx-writer.ts';
+import { compareSamples, deviates, identityProbe, probeName, runWithProbes } from '../../inference/models/probes.ts';
 import { scoresOutputName, speakerTensors } from './speaker-graph.ts';
 import {
   audioBlocks,
@@ -18,11 +17,9 @@ import {
   visualBlocks,
   type SpeakerBlock,
 } from './speaker-network.ts';
-import { classifierValue, gateValue, layerValue, recurrentValues, type ReferenceValue } from './speaker-reference.ts';
+import { classifierValue, gateValue, layerValue, recurrentValues } from './speaker-reference.ts';
 import { speakerTestInputs } from './try-model.ts';
 
-/** Output values per layer that are compared with the reference. */
-const samplesPerLayer = 48;
 /** Permitted rounding error relative to the sum of magnitudes, and absolute. */
 const tolerance = { relative: 1e-5, absolute: 1e-5 };
 
@@ -42,7 +39,8 @@ export async function verifySpeaker(
   signal: AbortSignal,
 ): Promise<Verification> {
   const inputs = layerInputs();
-  const results = await runWithProbes(file, [...inputs.keys(), ...inputs.values()]);
+  const names = [...new Set([...inputs.keys(), ...inputs.values()])];
+  const results = await runWithProbes(file, names.map(identityProbe), (session) => session.run(speakerTestInputs()));
   const probe = (name: string): Probe => {
     const tensor = results[probeName(name)];
     if (tensor?.type !== 'float32') throw deviates(`${name} has no output`);
@@ -51,7 +49,7 @@ export async function verifySpeaker(
   const errors: number[] = [];
   const compare = (name: string, expected: (index: number) => ReferenceValue): void => {
     if (signal.aborted) throw abortError(signal);
-    errors.push(compareSamples(name, probe(name), expected));
+    errors.push(compareSamples(name, probe(name).data, expected, tolerance));
   };
   for (const layer of speakerLayers) {
     const reference = await layerValue(layer, source, probe(inputs.get(layer.name) ?? ''));
@@ -93,52 +91,4 @@ function layerInputs(): ReadonlyMap<string, string> {
   inputs.set(speakerClassifier.name, detectorGate.name);
   inputs.set(mouthClassifier.name, speakerTensors.visualEmbedding);
   return inputs;
-}
-
-/** Appends layers' inputs and outputs to the outputs of the graph and runs the model once. */
-async function runWithProbes(
-  { path, sizeBytes }: WrittenFile,
-  names: readonly string[],
-): Promise<Readonly<Record<string, OnnxTensor>>> {
-  const unique = [...new Set(names)];
-  const nodes = unique.map((name) => ({ operator: 'Identity', inputs: [name], output: probeName(name) }));
-  const outputs = nodes.map(({ output }) => ({ name: output }));
-  try {
-    await appendFile(path, encodeOnnxAddition(nodes, outputs));
-    const session = await loadSession(path, { threads: 1 });
-    try {
-      return await session.run(speakerTestInputs());
-    } finally {
-      await session.release();
-    }
-  } finally {
-    await truncate(path, sizeBytes);
-  }
-}
-
-/** Returns the largest error of the samples relative to their magnitude. */
-function compareSamples(name: string, output: Probe, expected: (index: number) => ReferenceValue): number {
-  let largest = 0;
-  for (let sample = 0; sample < samplesPerLayer; sample += 1) {
-    // Multiples of the golden ratio spread the samples evenly over an output of any size.
-    const index = Math.floor((((sample + 0.5) * 0.6180339887498949) % 1) * output.data.length);
-    const { value, magnitude } = expected(index);
-    const found = output.data[index] ?? Number.NaN;
-    const error = Math.abs(found - value);
-    if (!(error <= tolerance.relative * magnitude + tolerance.absolute))
-      throw deviates(`${name} outputs ${found} instead of ${value}`);
-    largest = Math.max(largest, magnitude === 0 ? 0 : error / magnitude);
-  }
-  return largest;
-}
-
-function probeName(name: string): string {
-  return `${name}/probe`;
-}
-
-function deviates(finding: string): LipsyncError {
-  return new LipsyncError(
-    'model_invalid',
-    `The imported model deviates from its checkpoint: ${finding}. The checkpoint may be damaged; download it again.`,
-  );
 }

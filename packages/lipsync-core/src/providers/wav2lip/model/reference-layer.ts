@@ -1,21 +1,7 @@
 import { normalizeValue, type ReferenceValue } from '../../../inference/models/batch-norm.ts';
+import type { ActivationIndex, Activations } from '../../../inference/models/convolution.ts';
 import type { LayerTensors } from './layer-weights.ts';
 import type { Layer } from './network.ts';
-
-/** Activations of one image, row-major (channels, rows, columns). */
-export interface Activations {
-  readonly data: Float32Array;
-  readonly channels: number;
-  readonly rows: number;
-  readonly columns: number;
-}
-
-/** Index of one activation. */
-export interface ActivationIndex {
-  readonly channel: number;
-  readonly row: number;
-  readonly column: number;
-}
 
 /**
  * Reference implementation of one output value in float64: convolution, batch normalization, residual connection, ReLU.

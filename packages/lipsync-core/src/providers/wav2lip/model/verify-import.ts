@@ -1,9 +1,21 @@
-import { appendFile, truncate } from 'node:fs/promises';
-import { abortError, LipsyncError } from '../../../errors/index.ts';
-import { loadSession, type OnnxTensor } from '../../../inference/onnx-session.ts';
-import type { TensorSource } from '../../../inference/models/network-kind.ts';
-import type { ElementType, GraphKind, Verification, WrittenFile } from '../../../inference/models/network-kind.ts';
-import { encodeOnnxAddition } from '../../../inference/onnx-writer.ts';
+import { abortError } from '../../../errors/index.ts';
+import { indexOf, type Activations } from '../../../inference/models/convolution.ts';
+import type {
+  ElementType,
+  GraphKind,
+  TensorSource,
+  Verification,
+  WrittenFile,
+} from '../../../inference/models/network-kind.ts';
+import {
+  compareSamples,
+  deviates,
+  probeName,
+  runWithProbes,
+  type ProbedResults,
+  type Tolerance,
+} from '../../../inference/models/probes.ts';
+import type { OnnxTensor } from '../../../inference/onnx-session.ts';
 import { melBandCount } from '../../../audio/mel-spectrogram.ts';
 import { melChunkColumns } from '../mel-chunks.ts';
 import { cast } from './convolution-layers.ts';
@@ -11,7 +23,7 @@ import { readLayerTensors, type LayerTensors } from './layer-weights.ts';
 import { describeWav2LipModel, officialCropSizePx } from './model-facts.ts';
 import { layersOf, type Layer, type Wav2LipNetwork } from './network.ts';
 import type { PixelLayout } from './pixel-layout.ts';
-import { layerValueAt, outputSize, type Activations } from './reference-layer.ts';
+import { layerValueAt, outputSize } from './reference-layer.ts';
 import { testMelValue, testPixelValue } from './try-model.ts';
 import { framesInputName, layerLayouts, layerInputs, melInputName, outputName } from './wav2lip-graph.ts';
 
@@ -20,11 +32,8 @@ export interface WrittenModel extends WrittenFile {
   readonly kind: GraphKind;
 }
 
-/** Output values per layer that are compared with the reference. */
-const samplesPerLayer = 48;
-
 /** Permitted rounding error relative to the sum of magnitudes: a few units of 2⁻²⁴ (float32) or 2⁻¹¹ (float16). */
-const tolerances: { readonly [Type in ElementType]: { readonly relative: number; readonly absolute: number } } = {
+const tolerances: { readonly [Type in ElementType]: Tolerance } = {
   float32: { relative: 1e-5, absolute: 1e-6 },
   float16: { relative: 2e-3, absolute: 1e-3 },
 };
@@ -39,7 +48,7 @@ export async function verifyImport(
   source: TensorSource,
   signal: AbortSignal,
 ): Promise<Verification> {
-  const results = await runWithProbes(model);
+  const results = await runModel(model);
   const { network, kind } = model;
   const inputs = layerInputs(network, kind.elementType);
   const layouts = layerLayouts(network, kind.form);
@@ -55,35 +64,17 @@ export async function verifyImport(
   return { layers: errors.length, largestError: Math.max(...errors) };
 }
 
-/** Appends every layer's input and output to the graph outputs and runs the model once. */
-async function runWithProbes({
-  path,
-  sizeBytes,
-  network,
-  kind,
-}: WrittenModel): Promise<Readonly<Record<string, OnnxTensor>>> {
+/** Shows every layer's input and output in one run. */
+function runModel(model: WrittenModel): Promise<ProbedResults> {
+  const { network, kind } = model;
   const names = [
     ...new Set([...layerInputs(network, kind.elementType).values(), ...layersOf(network).map(({ name }) => name)]),
   ];
   const nodes = names.map((name) => cast(name, probeName(name), 'float32'));
-  try {
-    await appendFile(
-      path,
-      encodeOnnxAddition(
-        nodes,
-        nodes.map(({ output }) => ({ name: output })),
-      ),
-    );
-    const session = await loadSession(path, { threads: 1 });
-    try {
-      describeWav2LipModel({ inputs: session.inputs, outputs: session.outputs.slice(0, 1) });
-      return await session.run(testInputs());
-    } finally {
-      await session.release();
-    }
-  } finally {
-    await truncate(path, sizeBytes);
-  }
+  return runWithProbes(model, nodes, (session) => {
+    describeWav2LipModel({ inputs: session.inputs, outputs: session.outputs.slice(0, 1) });
+    return session.run(testInputs());
+  });
 }
 
 function testInputs(): Readonly<Record<string, OnnxTensor>> {
@@ -105,30 +96,15 @@ function compareLayer(
   const [rows, columns] = outputSize(layer, [input.rows, input.columns]);
   if (output.channels !== layer.outputChannels || output.rows !== rows || output.columns !== columns)
     throw deviates(`${layer.name} outputs ${output.channels} × ${output.rows} × ${output.columns}`);
-  const { relative, absolute } = tolerances[elementType];
-  let largest = 0;
-  for (let sample = 0; sample < samplesPerLayer; sample += 1) {
-    // Multiples of the golden ratio spread the samples evenly over an output of any size.
-    const index = Math.floor((((sample + 0.5) * 0.6180339887498949) % 1) * output.data.length);
-    const sampleIndex = {
-      channel: Math.floor(index / (rows * columns)),
-      row: Math.floor(index / columns) % rows,
-      column: index % columns,
-    };
-    const { value, magnitude } = layerValueAt(layer, tensors, input, sampleIndex);
-    const error = Math.abs((output.data[index] ?? Number.NaN) - value);
-    if (!(error <= relative * magnitude + absolute))
-      throw deviates(`${layer.name} outputs ${output.data[index]} instead of ${value}`);
-    largest = Math.max(largest, magnitude === 0 ? 0 : error / magnitude);
-  }
-  return largest;
+  return compareSamples(
+    layer.name,
+    output.data,
+    (index) => layerValueAt(layer, tensors, input, indexOf(index, output)),
+    tolerances[elementType],
+  );
 }
 
-function readProbe(
-  results: Readonly<Record<string, OnnxTensor>>,
-  name: string,
-  layout: PixelLayout | undefined,
-): Activations {
+function readProbe(results: ProbedResults, name: string, layout: PixelLayout | undefined): Activations {
   const tensor = results[probeName(name)];
   if (tensor?.type !== 'float32') throw deviates(`${name} has no float32 output`);
   const [first = 0, second = 0, third = 0, fourth = 0] = tensor.dims;
@@ -145,15 +121,4 @@ function layoutToImage(values: Float32Array, channels: number, { positionOf, sid
       data[channel * positionOf.length + pixel] = values[position * channels + channel] ?? Number.NaN;
   }
   return { data, channels, rows: sidePx, columns: sidePx };
-}
-
-function probeName(name: string): string {
-  return `${name}/probe`;
-}
-
-function deviates(finding: string): LipsyncError {
-  return new LipsyncError(
-    'model_invalid',
-    `The imported model deviates from its checkpoint: ${finding}. The checkpoint may be damaged; download it again.`,
-  );
 }
