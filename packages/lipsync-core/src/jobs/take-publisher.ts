@@ -57,9 +57,10 @@ export class TakePublisher {
    * another one; undefined if there is none or it cannot be published now.
    */
   async publishFinished(run: PublishingRun): Promise<JobEvent | undefined> {
-    const finished = findFinishedTake(run.record.attempts);
+    const { id, attempts, keptTake } = run.record;
+    const finished = keptTake ?? findFinishedTake(attempts);
     if (!finished) return undefined;
-    const takePath = this.#pathOf(run.record.id, finished);
+    const takePath = this.#pathOf(id, finished);
     const event = await this.publish({ type: 'made', takePath, ...finished }, run).catch((error: unknown) =>
       this.#options.logger.warn({ ...logFields(run.record), error }, 'the finished take could not be published'),
     );

@@ -153,12 +153,24 @@ describe('A take that cannot be published', () => {
   });
 });
 
-it('A waiting take is not published beyond the deadline of its job, which then fails.', async () => {
-  await bench.accept({ deadlineMs: 4_000 });
-  expect(await run(payThenBlock)).toMatchObject({ parkedUntilMs: bench.time.nowMs + 4_000 });
-  bench.time.nowMs += 4_000;
-  expect(await run(neverCalled)).toMatchObject({ status: 'failed', error: { code: 'deadline_exceeded' } });
-  expect(await readdir(bench.workFolder)).toEqual([]);
+describe('The deadline of a job whose take waits to be published', () => {
+  beforeEach(() => bench.accept({ deadlineMs: 4_000 }));
+
+  it('The job waits no longer than that, and fails if the take still cannot be published.', async () => {
+    expect(await run(payThenBlock)).toMatchObject({ parkedUntilMs: bench.time.nowMs + 4_000 });
+    bench.time.nowMs += 4_000;
+    expect(await run(neverCalled)).toMatchObject({ status: 'failed', error: { code: 'deadline_exceeded' } });
+    expect(await readdir(bench.workFolder)).toEqual([]);
+  });
+
+  it('The take is published then if that is possible again, because it is paid for.', async () => {
+    await run(payThenBlock);
+    bench.time.nowMs += 4_000;
+    await rm(bench.outputFolder);
+    expect(await run(neverCalled)).toMatchObject({ status: 'completed', result: { outputKey }, attempts: [paid] });
+    expect(await text(await bench.artifacts.read(outputKey))).toBe('the clip speaking the speech');
+    expect(await readdir(bench.workFolder)).toEqual([]);
+  });
 });
 
 describe('A job that starts while files cannot be stored', () => {
