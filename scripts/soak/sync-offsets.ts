@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { SoundFeed } from '../../packages/lipsync-core/src/quality/lips/sound-feed.ts';
 import { measureVideoSpeech } from '../../packages/lipsync-core/src/quality/lips/video-speech.ts';
 import { RenderResources } from '../../packages/lipsync-core/src/processes/render-task.ts';
 import { readLips } from '../../packages/lipsync-core/src/testing/quality-controls.ts';
@@ -40,7 +41,8 @@ export async function proveSyncOffsets(): Promise<boolean> {
       for (let shift = -largestShiftFrames; shift <= largestShiftFrames; shift += 1) {
         const soundPath = join(folder, 'sound.wav');
         await ffmpeg('-i', videoPath, '-vn', '-af', shiftFilter(shift * frameMs), soundPath);
-        const speech = await measureVideoSpeech(soundPath, { ...lips.facts, hasSound: true }, context);
+        const sound = await SoundFeed.open(soundPath, context.signal);
+        const speech = await measureVideoSpeech(sound, lips.facts, context);
         const { sync } = (await lips.judge('shifted', speech)).findings;
         const { offsetMs = null, strength = null, offsetIntervalMs = null } = sync ?? {};
         rows.push({

@@ -87,6 +87,11 @@ export class MediaProcess {
     return this.#child.stdin;
   }
 
+  /** The last few kilobytes of standard error. */
+  get log(): string {
+    return this.#child.stderrTail;
+  }
+
   /** Throws `internal` when the output goes elsewhere. */
   get stdout(): Readable {
     const { stdout } = this.#child;

@@ -18,8 +18,15 @@ export {
   type SpeechFacts,
 } from './media-types.ts';
 export { probeClip, probeSpeech, type ProbeContext } from './probe.ts';
-export { findTakeFault, probeTake, readSoundDelayMs, type ReceivedTakeOptions, type TakeFacts } from './take-probe.ts';
-export { measureLoudness, probeSound, readMonoSound, readSound, type SoundFormat } from './sound-reader.ts';
+export { findTakeFault, probeTake, type ReceivedTakeOptions, type TakeFacts } from './take-probe.ts';
+export {
+  probeSound,
+  readMonoSound,
+  readSound,
+  type SoundFormat,
+  type SoundStream,
+  type SoundTrack,
+} from './sound-reader.ts';
 export { reencode, reencodeRecipes, type ReencodeRecipe } from './reencode.ts';
 export { readSpeech, type SpeechReadOptions, type SpeechStream } from './speech-reader.ts';
 export { defaultTakeEncoding, openTake, type TakeEncoding, type TakeOptions, type TakeWriter } from './take-writer.ts';

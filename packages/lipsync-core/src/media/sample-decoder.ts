@@ -3,10 +3,14 @@ import { MediaProcess } from './ffmpeg-process.ts';
 /** Bytes of a 32-bit float. */
 export const bytesPerSample = 4;
 
-/** Runs ffmpeg and yields its standard output as it arrives. Throws `media_failed` or the abort error. */
+/**
+ * Runs ffmpeg and yields its standard output as it arrives. `onLog` receives the end of its standard error when it has
+ * succeeded. Throws `media_failed` or the abort error.
+ */
 export async function* decodeBytes(
   decodeArguments: readonly string[],
   signal: AbortSignal | undefined,
+  onLog?: (log: string) => void,
 ): AsyncGenerator<Buffer> {
   const running = new MediaProcess({ tool: 'ffmpeg', arguments: decodeArguments, signal });
   const chunks = running.stdout.iterator({ destroyOnReturn: false });
@@ -17,6 +21,7 @@ export async function* decodeBytes(
       yield value;
     }
     await running.within(running.ended);
+    onLog?.(running.log);
   } finally {
     await running.stop();
   }
@@ -26,9 +31,10 @@ export async function* decodeBytes(
 export async function* decodeSamples(
   decodeArguments: readonly string[],
   signal: AbortSignal | undefined,
+  onLog?: (log: string) => void,
 ): AsyncGenerator<Float32Array> {
   let rest: Buffer = Buffer.alloc(0);
-  for await (const chunk of decodeBytes(decodeArguments, signal)) {
+  for await (const chunk of decodeBytes(decodeArguments, signal, onLog)) {
     const bytes = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
     const whole = bytes.length - (bytes.length % bytesPerSample);
     rest = bytes.subarray(whole);

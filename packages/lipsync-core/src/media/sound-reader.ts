@@ -1,6 +1,6 @@
 import { inputArguments } from './ffmpeg-arguments.ts';
-import { decodeBytes, decodeSamples, silenceNonFinite } from './sample-decoder.ts';
-import { runProbe } from './ffprobe.ts';
+import { isPicture, runProbe } from './ffprobe.ts';
+import { decodeSamples, silenceNonFinite } from './sample-decoder.ts';
 
 /** Sample rate of speech analysis, equal to that of audio/speech-features.ts. */
 const analysisRateHz = 16_000;
@@ -8,41 +8,88 @@ const analysisRateHz = 16_000;
 const largestSample = 16;
 /** ffmpeg prints this for sound without a gated block: silence, or less than 0.4 s. */
 const unmeasuredLufs = -70;
-/** Holds the last line of the loudness meter. */
-const keptCharacters = 4_096;
 
 export interface SoundFormat {
   readonly sampleRateHz: number;
   readonly channels: number;
 }
 
-/** Returns rate and channels of the first audio stream, or null without one. Throws `media_failed`. */
-export async function probeSound(path: string, signal?: AbortSignal): Promise<SoundFormat | null> {
+export interface SoundTrack extends SoundFormat {
+  /**
+   * How much later the sound starts than the picture, in milliseconds; negative when it starts earlier. Decoders of
+   * sound alone drop this gap.
+   */
+  readonly delayMs: number;
+}
+
+/** Returns the facts of the first audio stream, or null without one. Throws `media_failed` or the abort error. */
+export async function probeSound(path: string, signal?: AbortSignal): Promise<SoundTrack | null> {
   const { streams } = await runProbe(path, { signal });
   const stream = streams.find(({ codec_type }) => codec_type === 'audio');
   if (!stream?.sample_rate || !stream.channels) return null;
-  return { sampleRateHz: stream.sample_rate, channels: stream.channels };
+  const picture = streams.find(isPicture)?.start_time;
+  const delayMs = picture === undefined || stream.start_time === undefined ? 0 : (stream.start_time - picture) * 1000;
+  return { sampleRateHz: stream.sample_rate, channels: stream.channels, delayMs };
+}
+
+/** Sound, for a single iteration. */
+export interface SoundStream extends AsyncIterable<Float32Array> {
+  /** Integrated loudness (EBU R 128), known after the last chunk; null for silence and for less than 0.4 s. */
+  readonly loudnessLufs: number | null;
 }
 
 /**
- * Decodes the first audio stream at its own rate, with interleaved channels, from its first sample. Gaps between its
- * timestamps become silence, as in a player. Values above full scale are kept. Chunks hold whole frames of all channels.
- * Throws `media_failed` or the abort error.
+ * Decodes the first audio stream at its own rate, with interleaved channels, from its first sample, and measures its
+ * loudness. Gaps between its timestamps become silence, as in a player. Values above full scale are kept. Chunks hold
+ * whole frames of all channels. Iteration throws `media_failed` or the abort error.
  */
-export async function* readSound(
+export function readSound(path: string, format: SoundFormat, signal?: AbortSignal): SoundStream {
+  let loudnessLufs: number | null = null;
+  const onLog = (log: string): void => void (loudnessLufs = parseLoudness(log));
+  return {
+    [Symbol.asyncIterator]: () => readFrames(path, format, { signal, onLog }),
+    get loudnessLufs() {
+      return loudnessLufs;
+    },
+  };
+}
+
+async function* readFrames(
   path: string,
   { sampleRateHz, channels }: SoundFormat,
-  signal?: AbortSignal,
+  { signal, onLog }: { readonly signal: AbortSignal | undefined; onLog(log: string): void },
 ): AsyncGenerator<Float32Array> {
   const format = ['-ar', String(sampleRateHz), '-ac', String(channels)];
+  // One process decodes once for both.
+  const decoding = [...soundArguments(path, 'aresample=async=1', format), ...loudnessArguments];
   let rest = new Float32Array(0);
-  for await (const samples of decodeSamples(soundArguments(path, 'aresample=async=1', format), signal)) {
+  for await (const samples of decodeSamples(decoding, signal, onLog)) {
     silenceNonFinite(samples, largestSample);
     const joined = rest.length === 0 ? samples : concatenate(rest, samples);
     const whole = joined.length - (joined.length % channels);
     rest = joined.slice(whole);
     if (whole > 0) yield joined.subarray(0, whole);
   }
+}
+
+/** A second output, which prints the loudness to standard error. */
+const loudnessArguments = [
+  '-map',
+  '0:a:0',
+  '-vn',
+  '-sn',
+  '-dn',
+  '-af',
+  `ebur128=metadata=1,ametadata=mode=print:key=lavfi.r128.I:file='pipe\\:2'`,
+  '-f',
+  'null',
+  '-',
+];
+
+function parseLoudness(log: string): number | null {
+  const values = [...log.matchAll(/^lavfi\.r128\.I=(-?[\d.]+)$/gm)];
+  const loudness = Number(values.at(-1)?.[1] ?? unmeasuredLufs);
+  return loudness > unmeasuredLufs ? loudness : null;
 }
 
 /**
@@ -79,31 +126,4 @@ function concatenate(first: Float32Array, second: Float32Array): Float32Array<Ar
   joined.set(first);
   joined.set(second, first.length);
   return joined;
-}
-
-/**
- * Measures the integrated loudness of the first audio stream (EBU R 128), in LUFS; null for silence and for less than
- * 0.4 s. Throws `media_failed` or the abort error.
- */
-export async function measureLoudness(path: string, signal?: AbortSignal): Promise<number | null> {
-  const meter = 'ebur128=metadata=1,ametadata=mode=print:key=lavfi.r128.I:file=-';
-  const meterArguments = [
-    ...inputArguments(path),
-    '-map',
-    '0:a:0',
-    '-vn',
-    '-sn',
-    '-dn',
-    '-af',
-    meter,
-    '-f',
-    'null',
-    '-',
-  ];
-  let tail = '';
-  for await (const chunk of decodeBytes(meterArguments, signal))
-    tail = (tail + chunk.toString('latin1')).slice(-keptCharacters);
-  const values = [...tail.matchAll(/^lavfi\.r128\.I=(-?[\d.]+)$/gm)];
-  const loudness = Number(values.at(-1)?.[1] ?? unmeasuredLufs);
-  return loudness > unmeasuredLufs ? loudness : null;
 }

@@ -50,20 +50,6 @@ export async function probeTake(
   };
 }
 
-/**
- * How much later the sound of a video starts than its picture, in milliseconds; negative when it starts earlier. Decoders
- * of sound alone drop this gap. Throws `media_failed` or the abort error.
- */
-export async function readSoundDelayMs(
-  path: string,
-  { signal }: { readonly signal?: AbortSignal | undefined } = {},
-): Promise<number> {
-  const { streams } = await runProbe(path, { signal });
-  const picture = streams.find(isPicture)?.start_time;
-  const sound = streams.find(({ codec_type }) => codec_type === 'audio')?.start_time;
-  return picture === undefined || sound === undefined ? 0 : (sound - picture) * 1000;
-}
-
 export interface ReceivedTakeOptions {
   /** Expected duration of the take. */
   readonly durationMs: number;

@@ -2,6 +2,7 @@ import type { QualityLabel, QualityPart, SyncQuality } from '../contract/quality
 import type { FaceTrack } from '../face/index.ts';
 import type { ClipFacts, MediaLimits, Picture, Timeline } from '../media/index.ts';
 import type { RenderResources } from '../processes/render-task.ts';
+import type { SoundFeed } from './lips/sound-feed.ts';
 import type { VideoSpeech } from './lips/video-speech.ts';
 
 /** The clip that a take was made from. Plain data: it crosses a process boundary. */
@@ -151,6 +152,7 @@ export interface AnalyzerSetup {
   readonly input: AssessmentInput;
   readonly models: AssessmentModels;
   readonly faces: FaceLocator;
+  readonly sound: SoundFeed;
   readonly limits: MediaLimits;
   readonly facts: ClipFacts;
   readonly framesPerSecond: number;

@@ -18,6 +18,7 @@ import { previewTask } from '../providers/preview/preview-task.ts';
 import type { Analyzer, AssessmentInput, Findings } from '../quality/analyzer.ts';
 import { FaceReader } from '../quality/lips/face-reader.ts';
 import { lipAnalyzer } from '../quality/lips/lip-analyzer.ts';
+import { SoundFeed } from '../quality/lips/sound-feed.ts';
 import { measureVideoSpeech, soundOfNone, type VideoSpeech } from '../quality/lips/video-speech.ts';
 import { unchangedLipsAnalyzer } from '../quality/unchanged-lips/unchanged-lips-analyzer.ts';
 
@@ -145,7 +146,9 @@ class ControlMaker {
     const name = `${basename(path)}-${filter.replaceAll(/\W/g, '-')}.wav`;
     const changed = await this.#ffmpeg('-i', path, '-vn', '-af', `${filter},apad`, '-t', this.#durationS, name);
     const { frameRate, frameCount } = this.#task.timeline;
-    return measureVideoSpeech(changed, { hasSound: true, frameRate, frameCount }, this.#inputs.context);
+    const { context } = this.#inputs;
+    const feed = await SoundFeed.open(changed, context.signal);
+    return measureVideoSpeech(feed, { frameRate, frameCount }, context);
   }
 
   /** Measures the lips of a take. */
@@ -186,9 +189,10 @@ export async function readLips(input: AssessmentInput, context: RenderTaskContex
   const rate = framesPerSecond(facts.frameRate);
   const video = { input, models: {}, limits, facts, framesPerSecond: rate, frameCount, resources, signal };
   const faces = await FaceReader.open(video, () => undefined);
+  const sound = await SoundFeed.open(videoPath, signal);
   const analyzers: Analyzer[] = [];
   for (const definition of [lipAnalyzer, unchangedLipsAnalyzer]) {
-    const analyzer = await definition.create({ ...video, faces });
+    const analyzer = await definition.create({ ...video, faces, sound });
     if (analyzer) analyzers.push(analyzer);
   }
   for await (const frame of openFrames({ path: videoPath, facts, range: { start: 0, end: frameCount } })) {

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { QualityPart } from '../../src/contract/quality.ts';
 import { RenderResources } from '../../src/processes/render-task.ts';
 import type { Findings } from '../../src/quality/analyzer.ts';
+import { SoundFeed } from '../../src/quality/lips/sound-feed.ts';
 import { measureVideoSpeech } from '../../src/quality/lips/video-speech.ts';
 import { limits } from '../media/make-media.ts';
 import { soundAnalyzer } from '../../src/quality/sound/sound-analyzer.ts';
@@ -21,6 +22,7 @@ export async function measureFile(
   options: { readonly speechPath?: string; readonly dnsmosPath?: string } = {},
 ): Promise<MeasuredSound> {
   const { signal } = new AbortController();
+  const sound = await SoundFeed.open(path, signal);
   const speech = options.speechPath === undefined ? undefined : { path: options.speechPath, mouthCurvePath: '' };
   const analyzer = await soundAnalyzer.create({
     input: { videoPath: path, speech, trackCacheFolder: '', workFolder: '' },
@@ -32,9 +34,10 @@ export async function measureFile(
     resources,
     signal,
     faces: undefined as never,
+    sound,
     limits,
   });
-  const findings = await analyzer?.finish(await measureVideoSpeech(path, facts, { resources, signal }));
+  const findings = await analyzer?.finish(await measureVideoSpeech(sound, facts, { resources, signal }));
   return { parts: findings?.parts ?? {}, labels: findings?.labels ?? [], findings: findings ?? {} };
 }
 

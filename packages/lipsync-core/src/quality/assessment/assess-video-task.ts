@@ -11,6 +11,7 @@ import type {
   Findings,
 } from '../analyzer.ts';
 import { FaceReader } from '../lips/face-reader.ts';
+import { SoundFeed } from '../lips/sound-feed.ts';
 import { measureVideoSpeech, type VideoSpeech } from '../lips/video-speech.ts';
 import { analyzers } from './analyzers.ts';
 import { failedFindings, mergeFindings, type MeasuredQuality } from './merge-findings.ts';
@@ -35,18 +36,21 @@ export async function assessVideoTask(input: AssessVideoInput, context: RenderTa
   const { limits, models, videoPath } = input;
   const facts = await probeClip(videoPath, { limits, signal: context.signal });
   const limitMs = timeLimit.startMs + timeLimit.perVideoMs * facts.durationMs;
-  const signal = AbortSignal.any([context.signal, AbortSignal.timeout(limitMs)]);
+  // Ends what still decodes when a measurement fails.
+  const ended = new AbortController();
+  const signal = AbortSignal.any([context.signal, AbortSignal.timeout(limitMs), ended.signal]);
   const { resources } = context;
   const frameCount = facts.frameCount;
   const rate = framesPerSecond(facts.frameRate);
   const video = { input, models, limits, facts, framesPerSecond: rate, frameCount, resources, signal };
-  const speechMeasured = measureVideoSpeech(videoPath, facts, video);
-  // Awaited after the frames; a failure before must not count as unhandled.
-  speechMeasured.catch(() => undefined);
+  const sound = await SoundFeed.open(videoPath, signal);
   const faces = await FaceReader.open(video, (fraction) => context.onProgress({ stage: 'tracking', fraction }));
   try {
-    const setup: AnalyzerSetup = { ...video, faces };
+    const setup: AnalyzerSetup = { ...video, faces, sound };
     const running = await Promise.all(analyzers.map((definition) => startAnalyzer(definition, setup)));
+    const speechMeasured = measureVideoSpeech(sound, facts, video);
+    // Awaited after the frames; a failure before must not count as unhandled.
+    speechMeasured.catch(() => undefined);
     await readFrames(setup, faces, running, (fraction) => context.onProgress({ stage: 'scoring', fraction }));
     const speech = await speechMeasured;
     const outcomes = [];
@@ -55,6 +59,7 @@ export async function assessVideoTask(input: AssessVideoInput, context: RenderTa
     return mergeFindings(outcomes, input.source !== undefined);
   } finally {
     faces.close();
+    ended.abort();
   }
 }
 

@@ -13,7 +13,7 @@ const shortVideoS = 8;
 const measuresPerSecond = { short: 24, usual: 12 } as const;
 
 /** What a reader needs to know about the video. */
-export type FaceReaderSetup = Omit<AnalyzerSetup, 'faces'>;
+export type FaceReaderSetup = Omit<AnalyzerSetup, 'faces' | 'sound'>;
 
 /**
  * Measures the landmarks of the face in decoded frames of a video. The face is located by the track of the source clip,

@@ -3,9 +3,10 @@ import { measureSpeech } from '../../audio/analyze-speech.ts';
 import { createMouthCurve } from '../../audio/mouth-curve.ts';
 import { estimateMouth, loadMouthModel, normalizeFeatures } from '../../audio/mouth-model.ts';
 import { detectSpeechActivity } from '../../audio/speech-activity.ts';
-import { analysisSampleRateHz, stepsPerSecond } from '../../audio/speech-features.ts';
-import { readSoundDelayMs, readSpeech, type ClipFacts } from '../../media/index.ts';
+import { stepsPerSecond } from '../../audio/speech-features.ts';
+import { probeSound, readSpeech, type ClipFacts } from '../../media/index.ts';
 import type { RenderTaskContext } from '../../processes/render-task.ts';
+import { shiftSound, type SoundFeed } from './sound-feed.ts';
 
 /** The sound of a video on the time axis of its picture, in steps of 10 ms. */
 export interface VideoSpeech {
@@ -40,18 +41,14 @@ export const soundOfNone: VideoSpeech = {
 
 /** Decodes and measures the sound of a video in one pass. Keeps about 30 MB per hour. */
 export async function measureVideoSpeech(
-  path: string,
-  facts: Pick<ClipFacts, 'hasSound' | 'frameRate' | 'frameCount'>,
+  sound: SoundFeed,
+  facts: Pick<ClipFacts, 'frameRate' | 'frameCount'>,
   { resources, signal }: Pick<RenderTaskContext, 'resources' | 'signal'>,
 ): Promise<VideoSpeech> {
-  if (!facts.hasSound) return soundOfNone;
+  if (!sound.track) return soundOfNone;
   const voiceSession = await resources.get(loadVoiceSession);
   const mouthModel = await resources.get(loadMouthModel);
-  const { features, voiceProbabilities } = await measureSpeech({
-    chunks: readVideoSound(path, signal),
-    voiceSession,
-    signal,
-  });
+  const { features, voiceProbabilities } = await measureSpeech({ chunks: sound.read(), voiceSession, signal });
   if (features.stepCount === 0) return soundOfNone;
   const activity = detectSpeechActivity(features, voiceProbabilities);
   const estimate = estimateMouth(mouthModel, normalizeFeatures(features, activity));
@@ -60,18 +57,8 @@ export async function measureVideoSpeech(
   return { hasSound: true, stepsPerSecond, levelDb, bandsDb, closure, ...activity };
 }
 
-/** The sound of a video on the time axis of its picture: mono, 16 kHz, −1…1. */
+/** The sound of a video on the time axis of its picture, as networks take it: mono, 16 kHz, −1…1. */
 export async function* readVideoSound(path: string, signal: AbortSignal): AsyncGenerator<Float32Array> {
-  const delayMs = await readSoundDelayMs(path, { signal });
-  yield* shift(readSpeech(path, { signal }), Math.round((delayMs * analysisSampleRateHz) / 1000));
-}
-
-/** Puts `delay` samples of silence before the sound, or drops as many when it is negative. */
-async function* shift(chunks: AsyncIterable<Float32Array>, delay: number): AsyncGenerator<Float32Array> {
-  if (delay > 0) yield new Float32Array(delay);
-  let dropped = Math.min(0, delay);
-  for await (const chunk of chunks) {
-    yield dropped < 0 ? chunk.subarray(Math.min(chunk.length, -dropped)) : chunk;
-    dropped = Math.min(0, dropped + chunk.length);
-  }
+  const track = await probeSound(path, signal);
+  if (track) yield* shiftSound(readSpeech(path, { signal }), track.delayMs);
 }

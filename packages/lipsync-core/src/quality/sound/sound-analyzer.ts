@@ -9,7 +9,7 @@ import type { VideoSpeech } from '../lips/video-speech.ts';
 import { measureSpeechToNoise } from './background-noise.ts';
 import { scoreDnsmos, type DnsmosScores } from './dnsmos.ts';
 import { findSilences, labelSound } from './sound-labels.ts';
-import { measureSound, type SoundMeasures } from './sound-measures.ts';
+import { SoundMeter, type SoundMeasures } from './sound-measures.ts';
 import { soundLabels, soundParts, type SoundPartName } from './sound-tables.ts';
 
 /** Seconds of sound per window of DNSMOS, and the most windows, unless all are scored: 0.4 s of a core each. */
@@ -29,19 +29,18 @@ type Measured = { readonly value: number } | { readonly reason: string };
 
 class SoundAnalyzer implements Analyzer {
   readonly #setup: AnalyzerSetup;
-  /** Runs beside the decoding of the pictures. */
-  readonly #measured: Promise<SoundMeasures | null>;
+  readonly #meter: SoundMeter | undefined;
 
   constructor(setup: AnalyzerSetup) {
     this.#setup = setup;
-    const { videoPath, speech } = setup.input;
-    this.#measured = setup.facts.hasSound ? measureSound(videoPath, speech?.path, setup.signal) : Promise.resolve(null);
-    // Awaited by `finish`; a failure before must not count as unhandled.
-    this.#measured.catch(() => undefined);
+    const { input, sound, signal } = setup;
+    const { track } = sound;
+    const speechPath = input.speech?.path;
+    this.#meter = track ? new SoundMeter({ path: input.videoPath, track, sound, speechPath, signal }) : undefined;
   }
 
   async finish(speech: VideoSpeech): Promise<Findings> {
-    const sound = await this.#measured;
+    const sound = await this.#meter?.finish();
     if (!sound) return { parts: toParts(() => ({ reason: 'The video has no sound.' })) };
     const obstacle = findSoundObstacle(speech);
     const dnsmos = await this.#scoreDnsmos(speech, obstacle);

@@ -1,12 +1,5 @@
-import { analysisSampleRateHz } from '../../audio/speech-features.ts';
-import {
-  measureLoudness,
-  probeSound,
-  readMonoSound,
-  readSound,
-  readSoundDelayMs,
-  type SoundFormat,
-} from '../../media/index.ts';
+import { readMonoSound, readSound, type SoundFormat, type SoundStream, type SoundTrack } from '../../media/index.ts';
+import type { SoundFeed } from '../lips/sound-feed.ts';
 import { BandwidthMeter } from './bandwidth-meter.ts';
 import { ClippingMeter, type Clipping } from './clipping-meter.ts';
 import { LevelMeter, type SoundLevels } from './level-meter.ts';
@@ -24,6 +17,7 @@ export interface NativeSound {
   readonly bandwidthHz: number | null;
   /** Level of the mono mix relative to the channels; null for silence. */
   readonly monoDb: number | null;
+  readonly loudnessLufs: number | null;
   readonly stepMs: number;
   readonly blockMs: number;
 }
@@ -31,34 +25,51 @@ export interface NativeSound {
 export interface SoundMeasures extends NativeSound {
   /** Start of the sound relative to the picture. */
   readonly delayMs: number;
-  readonly loudnessLufs: number | null;
   /** Null without a given speech, or with `agreementReason`. */
   readonly agreement: Agreement | null;
   /** Why there is no agreement; null otherwise. */
   readonly agreementReason: string | null;
 }
 
-/**
- * Measures the first audio stream of a video in three passes, each with bounded memory. `speechPath` is the recording
- * that the video speaks from its start. Returns null without sound. Throws `media_failed` or the abort error.
- */
-export async function measureSound(
-  path: string,
-  speechPath: string | undefined,
-  signal: AbortSignal,
-): Promise<SoundMeasures | null> {
-  const format = await probeSound(path, signal);
-  if (!format) return null;
-  const delayMs = await readSoundDelayMs(path, { signal });
-  const [native, loudnessLufs, agreement] = await Promise.all([
-    measureNative(readSound(path, format, signal), format),
-    measureLoudness(path, signal),
-    speechPath === undefined
-      ? null
-      : compareSpeech(readMonoSound(path, signal), readMonoSound(speechPath, signal), delayMs),
-  ]);
-  const agreementReason = findAgreementObstacle(native, speechPath);
-  return { ...native, delayMs, loudnessLufs, agreement: agreementReason === null ? agreement : null, agreementReason };
+export interface SoundMeasureOptions {
+  readonly path: string;
+  readonly track: SoundTrack;
+  readonly sound: Pick<SoundFeed, 'listen'>;
+  /** The recording that the video speaks from its start. */
+  readonly speechPath: string | undefined;
+  readonly signal: AbortSignal;
+}
+
+/** Measures the first audio stream of a video, with bounded memory. Create it before the sound is read. */
+export class SoundMeter {
+  readonly #options: SoundMeasureOptions;
+  /** Runs beside the decoding of the pictures. */
+  readonly #native: Promise<NativeSound>;
+  readonly #comparison: SpeechComparison | undefined;
+
+  constructor(options: SoundMeasureOptions) {
+    const { path, track, sound, speechPath, signal } = options;
+    this.#options = options;
+    this.#native = measureNative(readSound(path, track, signal), track);
+    // Awaited by `finish`; a failure before must not count as unhandled.
+    this.#native.catch(() => undefined);
+    this.#comparison = speechPath === undefined ? undefined : new SpeechComparison(speechPath, signal);
+    sound.listen(async (chunk) => this.#comparison?.add(chunk));
+  }
+
+  /** Call when the sound has been read. Throws `media_failed` or the abort error. */
+  async finish(): Promise<SoundMeasures> {
+    const { track, speechPath } = this.#options;
+    const native = await this.#native;
+    const agreement = (await this.#comparison?.finish()) ?? null;
+    const agreementReason = findAgreementObstacle(native, speechPath);
+    return {
+      ...native,
+      delayMs: track.delayMs,
+      agreement: agreementReason === null ? agreement : null,
+      agreementReason,
+    };
+  }
 }
 
 /** Speech and agreement are measured on a mono mix. */
@@ -68,7 +79,7 @@ function findAgreementObstacle({ monoDb }: NativeSound, speechPath: string | und
 }
 
 /** Measures interleaved samples of `format`. */
-async function measureNative(chunks: AsyncIterable<Float32Array>, format: SoundFormat): Promise<NativeSound> {
+async function measureNative(chunks: SoundStream, format: SoundFormat): Promise<NativeSound> {
   const blocks = new SoundBlocks(format);
   const clipping = new ClippingMeter();
   const levels = new LevelMeter(blocks.stepSamples);
@@ -83,28 +94,39 @@ async function measureNative(chunks: AsyncIterable<Float32Array>, format: SoundF
     levels: levels.finish(),
     bandwidthHz: bandwidth.finish(),
     monoDb: mono.finish(),
+    loudnessLufs: chunks.loudnessLufs,
     stepMs: (blocks.stepSamples * 1000) / format.sampleRateHz,
     blockMs: (blocks.blockSamples * 1000) / format.sampleRateHz,
   };
 }
 
-/** Compares mono sound at 16 kHz that starts `delayMs` after the picture with the speech. */
-async function compareSpeech(
-  sound: AsyncIterable<Float32Array>,
-  speech: AsyncGenerator<Float32Array>,
-  delayMs: number,
-): Promise<Agreement> {
-  const agreement = new SpeechAgreement(speech);
-  let dropped = Math.round((delayMs * analysisSampleRateHz) / 1000);
-  try {
-    if (dropped > 0) await agreement.push(new Float32Array(dropped));
-    for await (const chunk of sound) {
-      await agreement.push(dropped < 0 ? chunk.subarray(Math.min(chunk.length, -dropped)) : chunk);
-      dropped = Math.min(0, dropped + chunk.length);
+/** Compares the sound of a video with its speech. A failure is thrown at the end, so that it costs nothing else. */
+class SpeechComparison {
+  readonly #speech: AsyncGenerator<Float32Array>;
+  readonly #agreement: SpeechAgreement;
+  #failure: { readonly error: unknown } | undefined;
+
+  constructor(speechPath: string, signal: AbortSignal) {
+    this.#speech = readMonoSound(speechPath, signal);
+    this.#agreement = new SpeechAgreement(this.#speech);
+  }
+
+  async add(chunk: Float32Array): Promise<void> {
+    if (this.#failure) return;
+    try {
+      await this.#agreement.push(chunk);
+    } catch (error) {
+      this.#failure = { error };
     }
-    return await agreement.finish();
-  } finally {
-    await speech.return(undefined);
+  }
+
+  async finish(): Promise<Agreement> {
+    try {
+      if (this.#failure) throw this.#failure.error;
+      return await this.#agreement.finish();
+    } finally {
+      await this.#speech.return(undefined);
+    }
   }
 }
 

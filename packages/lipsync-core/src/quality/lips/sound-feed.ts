@@ -1,0 +1,48 @@
+import { analysisSampleRateHz } from '../../audio/speech-features.ts';
+import { probeSound, readMonoSound, type SoundTrack } from '../../media/index.ts';
+
+type ChunkListener = (chunk: Float32Array) => Promise<void>;
+
+/** The sound of a video on the time axis of its picture, mono at 16 kHz, decoded once for all who measure it. */
+export class SoundFeed {
+  /** Null without sound. */
+  readonly track: SoundTrack | null;
+  readonly #path: string;
+  readonly #signal: AbortSignal;
+  readonly #listeners: ChunkListener[] = [];
+
+  private constructor(path: string, track: SoundTrack | null, signal: AbortSignal) {
+    this.#path = path;
+    this.track = track;
+    this.#signal = signal;
+  }
+
+  static async open(path: string, signal: AbortSignal): Promise<SoundFeed> {
+    return new SoundFeed(path, await probeSound(path, signal), signal);
+  }
+
+  /** Passes every chunk to a listener, which must not change it or throw. Call before `read`. */
+  listen(listener: ChunkListener): void {
+    this.#listeners.push(listener);
+  }
+
+  /** Decodes the sound; call once. Throws `media_failed` or the abort error. */
+  async *read(): AsyncGenerator<Float32Array> {
+    if (!this.track) return;
+    for await (const chunk of shiftSound(readMonoSound(this.#path, this.#signal), this.track.delayMs)) {
+      for (const listener of this.#listeners) await listener(chunk);
+      yield chunk;
+    }
+  }
+}
+
+/** Puts silence before sound that starts later than the picture, or drops what comes before it. Mono at 16 kHz. */
+export async function* shiftSound(chunks: AsyncIterable<Float32Array>, delayMs: number): AsyncGenerator<Float32Array> {
+  const delay = Math.round((delayMs * analysisSampleRateHz) / 1000);
+  if (delay > 0) yield new Float32Array(delay);
+  let dropped = Math.min(0, delay);
+  for await (const chunk of chunks) {
+    yield dropped < 0 ? chunk.subarray(Math.min(chunk.length, -dropped)) : chunk;
+    dropped = Math.min(0, dropped + chunk.length);
+  }
+}
