@@ -143,6 +143,8 @@ export interface FaceLocator {
   readonly track: FaceTrack | undefined;
   /** Landmarks are measured in the first of so many frames. */
   readonly every: number;
+  /** Pictures are sampled in the first of so many frames, about five times a second; a multiple of `every`. */
+  readonly pictureEvery: number;
   /** Frame of the track that belongs to a frame of the video. */
   trackFrameAt(index: number): number;
 }
@@ -156,7 +158,7 @@ export interface AnalyzerSetup {
   readonly limits: MediaLimits;
   readonly facts: ClipFacts;
   readonly framesPerSecond: number;
-  /** Frames that will be added. */
+  /** Frames of the video. */
   readonly frameCount: number;
   readonly resources: RenderResources;
   readonly signal: AbortSignal;
@@ -164,7 +166,9 @@ export interface AnalyzerSetup {
 
 /** Measures one aspect of a video in one pass, with bounded memory. */
 export interface Analyzer {
-  /** Called for each frame in order. */
+  /** Whether frames in which no landmarks are measured are needed, too. They are decoded only for those who need them. */
+  readonly needsEveryFrame?: boolean;
+  /** Called for the decoded frames in order. */
   add?(frame: AssessedFrame): void | Promise<void>;
   /** Called once, after the last frame, with the measured sound. */
   finish(speech: VideoSpeech): Findings | Promise<Findings>;

@@ -29,7 +29,7 @@ const parallelFrames = 2;
 const timeLimit = { startMs: 120_000, perVideoMs: 30 };
 
 /**
- * Assesses a video: decodes it once, measures the face in every decoded frame, and runs all analyzers over the frames.
+ * Assesses a video: decodes it once, measures the face in its frames, and runs all analyzers over the frames.
  * Throws when the video cannot be decoded; an analyzer that fails leaves null parts with the reason.
  */
 export async function assessVideoTask(input: AssessVideoInput, context: RenderTaskContext): Promise<MeasuredQuality> {
@@ -96,10 +96,12 @@ async function readFrames(
     onProgress((assessed.index + 1) / frameCount);
   };
   try {
-    const frames = openFramesAhead({ path: input.videoPath, facts, range, keepFrames: parallelFrames + 1, signal });
+    const every = running.some(({ analyzer }) => analyzer?.needsEveryFrame) ? 1 : faces.every;
+    const path = input.videoPath;
+    const frames = openFramesAhead({ path, facts, range, every, keepFrames: parallelFrames + 1, signal });
     for await (const frame of frames) {
       if (signal.aborted) throw abortError(signal);
-      const points = faces.measure(frame.index, frame);
+      const points = faces.measure(frame.clipFrame, frame);
       points.catch(() => undefined);
       pending.push({ frame, points });
       if (pending.length > parallelFrames) await finishOldest();
@@ -115,8 +117,8 @@ async function toAssessedFrame(
   points: Float32Array | undefined,
   { faces, sources, setup }: { faces: FaceReader; sources: SourcePictures; setup: AnalyzerSetup },
 ): Promise<AssessedFrame> {
-  const sourceFace = faces.sourceFrameAt(frame.index);
-  const { index, width, height, data } = frame;
+  const { clipFrame: index, width, height, data } = frame;
+  const sourceFace = faces.sourceFrameAt(index);
   return {
     index,
     timeMs: (index * 1000) / setup.framesPerSecond,

@@ -1,8 +1,6 @@
 import { framesPerSecond, openFrames, seamFrameAt, type Frame, type Picture } from '../../media/index.ts';
 import type { FaceReader, FaceReaderSetup } from '../lips/face-reader.ts';
 
-/** Pictures of the source clip per second. */
-const picturesPerSecond = 5;
 /** Decoding the whole source of a long take would cost as much as decoding the take. */
 const comparedS = 10;
 
@@ -20,7 +18,7 @@ export class SourcePictures {
   constructor(setup: FaceReaderSetup, faces: FaceReader) {
     this.#setup = setup;
     this.#faces = faces;
-    this.#every = Math.max(1, Math.round(setup.framesPerSecond / picturesPerSecond));
+    this.#every = faces.pictureEvery;
   }
 
   /** The source picture that a frame of the video shows; undefined in most frames. Call with ascending indexes. */

@@ -12,6 +12,8 @@ const shortVideoS = 8;
 /** Speech moves lips up to about six times a second. */
 const measuresPerSecond = { short: 24, usual: 12 } as const;
 
+const picturesPerSecond = 5;
+
 /** What a reader needs to know about the video. */
 export type FaceReaderSetup = Omit<AnalyzerSetup, 'faces' | 'sound'>;
 
@@ -44,6 +46,11 @@ export class FaceReader implements FaceLocator {
     const { frameCount, framesPerSecond } = this.#setup;
     const rate = frameCount < shortVideoS * framesPerSecond ? measuresPerSecond.short : measuresPerSecond.usual;
     return Math.max(1, Math.floor(framesPerSecond / rate));
+  }
+
+  get pictureEvery(): number {
+    const { every } = this;
+    return every * Math.max(1, Math.round(this.#setup.framesPerSecond / picturesPerSecond / every));
   }
 
   /** The track that locates the face: of the source clip, or of the video; undefined when it shows no face. */

@@ -28,8 +28,6 @@ export const pictureAnalyzer: AnalyzerDefinition = {
   create: (setup) => new PictureAnalyzer(setup),
 };
 
-/** Pictures per second of which everything is measured. */
-const samplesPerSecond = 5;
 /** Every n-th sample is measured for blockiness, which hardly changes. */
 const blockinessInterval = 5;
 
@@ -58,14 +56,15 @@ class PictureAnalyzer implements Analyzer {
   constructor(setup: AnalyzerSetup) {
     this.#setup = setup;
     this.#identity = new IdentityMeter(setup);
-    this.#sampleInterval = Math.max(1, Math.round(setup.framesPerSecond / samplesPerSecond));
-    this.#stillFrames = new StillFrameMeter(setup.framesPerSecond, setup.frameCount);
+    this.#sampleInterval = setup.faces.pictureEvery;
+    this.#stillFrames = new StillFrameMeter(setup.framesPerSecond, setup.frameCount, setup.faces.every);
   }
 
   async add(frame: AssessedFrame): Promise<void> {
     const { index, picture, points, source, isMeasured } = frame;
+    if (!isMeasured) return;
     this.#stillFrames.add(frame);
-    if (isMeasured) this.#jitter.add(points);
+    this.#jitter.add(points);
     if (index % this.#sampleInterval !== 0) return;
     const sample = index / this.#sampleInterval;
     const hasBlockiness = sample % blockinessInterval === 0;

@@ -73,7 +73,7 @@ it('Blockiness grows with the share of a picture that is reduced to blocks.', ()
 
 /** Runs frames of one gray level each through a meter. */
 function measureFrames(levels: readonly number[], clipFrame?: (index: number) => number) {
-  const meter = new StillFrameMeter(25, levels.length);
+  const meter = new StillFrameMeter(25, levels.length, 1);
   for (const [index, level] of levels.entries()) {
     const picture = { width: 64, height: 64, data: new Uint8Array(64 * 96).fill(level) };
     const source = clipFrame && {

@@ -80,7 +80,8 @@ export const pictureParts = {
     ...counts,
     name: 'mouth_flicker',
     unit: 'levels',
-    meaning: 'Change of brightness around the mouth within a fifth of a second that the source clip does not have.',
+    meaning:
+      'Change of brightness around the mouth from one compared picture to the next that the source clip does not have.',
     score: falling(2.5, 5),
   },
   colorShift: {

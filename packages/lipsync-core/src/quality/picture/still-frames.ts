@@ -32,6 +32,7 @@ export interface StillFrames {
 /** Finds frames that repeat the one before, and black frames. Holds a few thousand pixels. */
 export class StillFrameMeter {
   readonly #framesPerSecond: number;
+  readonly #every: number;
   #previous: Sample | undefined;
   #previousClipFrame: number | undefined;
   /** The last picture of the source, and its frame. */
@@ -39,28 +40,33 @@ export class StillFrameMeter {
   readonly #repeats: Uint8Array;
   readonly #black: Uint8Array;
   #stillCount = 0;
+  #pairCount = 0;
   #frameCount = 0;
   #heldCount = 0;
 
-  constructor(framesPerSecond: number, frameCount: number) {
+  /** The first of every `every` frames is added, and stands for them all. */
+  constructor(framesPerSecond: number, frameCount: number, every: number) {
     this.#framesPerSecond = framesPerSecond;
+    this.#every = every;
     this.#repeats = new Uint8Array(frameCount);
     this.#black = new Uint8Array(frameCount);
   }
 
   add({ index, picture, points, source }: AssessedFrame): void {
     const previous = this.#previous;
-    this.#frameCount = index + 1;
+    this.#frameCount = Math.min(this.#repeats.length, index + this.#every);
     if (previous) {
+      this.#pairCount += 1;
       // Read only without a source, whose pictures tell more.
       if (!this.#source && isSame(picture, surroundingsOf(previous), sameShare.surroundings)) this.#stillCount += 1;
       const isStill = isSame(picture, previous.grid, sameShare.grid);
       const isHeld = source !== undefined && source.clipFrame === this.#previousClipFrame;
       if (isHeld) this.#heldCount += 1;
-      this.#repeats[index] = isStill && !isHeld && isSame(picture, previous.mouth, sameShare.mouth) ? 1 : 0;
+      const isRepeated = isStill && !isHeld && isSame(picture, previous.mouth, sameShare.mouth);
+      this.#repeats.fill(isRepeated ? 1 : 0, index - this.#every + 1, index + 1);
     }
     this.#previous = takeSample(picture, points);
-    this.#black[index] = isBlack(this.#previous) ? 1 : 0;
+    this.#black.fill(isBlack(this.#previous) ? 1 : 0, index, index + this.#every);
     this.#previousClipFrame = source?.clipFrame;
     if (source?.picture) this.#addSource(index, source.picture);
   }
@@ -90,7 +96,7 @@ export class StillFrameMeter {
   }
 
   #obstacle(): string | null {
-    const changes = this.#frameCount - 1;
+    const changes = this.#pairCount;
     if (changes < 1) return 'The video has one frame.';
     if (this.#heldCount >= changes * mostly) return 'The clip is a still.';
     if (!this.#source && this.#stillCount >= changes * mostly)

@@ -54,6 +54,7 @@ interface OpenWindow {
 }
 
 class SpeakerAnalyzer implements Analyzer {
+  readonly needsEveryFrame = true;
   readonly #setup: AnalyzerSetup;
   readonly #model: SpeakerModel;
   readonly #detector: FaceDetector;

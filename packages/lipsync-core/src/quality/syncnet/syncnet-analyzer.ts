@@ -49,12 +49,14 @@ export const syncNetAnalyzer: AnalyzerDefinition = {
 };
 
 class SyncNetAnalyzer implements Analyzer {
+  readonly needsEveryFrame: boolean;
   readonly #setup: AnalyzerSetup;
   readonly #boxes: BoxSeries;
   readonly #sourceBoxes: BoxSeries | undefined;
 
   constructor(setup: AnalyzerSetup) {
     this.#setup = setup;
+    this.needsEveryFrame = setup.models.syncnetPath !== undefined;
     this.#boxes = new BoxSeries(setup.frameCount, setup.framesPerSecond);
     const clip = setup.input.source?.clip;
     this.#sourceBoxes = clip && new BoxSeries(clip.frameCount, framesPerSecond(clip.frameRate));
