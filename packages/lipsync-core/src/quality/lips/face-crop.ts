@@ -160,6 +160,11 @@ function convert(picture: Picture, matrix: ColorMatrix, target: CropTarget): voi
 /** Adds up the luma of the pixels that each pixel of a row of the crop covers. */
 function sumLuma({ data, width: stride }: Picture, target: CropTarget, row: number, luma: Uint16Array): void {
   const { left, top, factor } = target;
+  if (factor === 1) {
+    const start = (top + row) * stride + left;
+    luma.set(data.subarray(start, start + luma.length));
+    return;
+  }
   luma.fill(0);
   for (let down = 0; down < factor; down += 1) {
     let from = (top + row * factor + down) * stride + left;
