@@ -16,8 +16,8 @@ export class ReportFile {
   }
 
   /**
-   * Throws a `UsageError` for a name without the ending .html, which keeps a video from being replaced, and for a folder
-   * that does not exist.
+   * Throws a `UsageError` for a name without the ending .html, which keeps a video from being replaced, for a folder
+   * that does not exist, and for the name of a folder.
    */
   static async open(given: string): Promise<ReportFile> {
     const refuse = (message: string): Error => invalidFlags([{ flag: '--report', message }]);
@@ -25,6 +25,8 @@ export class ReportFile {
     const path = resolve(given);
     const folder = await stat(dirname(path)).catch(() => null);
     if (!folder?.isDirectory()) throw refuse(`names a folder that does not exist: ${dirname(path)}`);
+    const present = await stat(path).catch(() => null);
+    if (present?.isDirectory()) throw refuse(`names a folder: ${path}`);
     return new ReportFile(path);
   }
 

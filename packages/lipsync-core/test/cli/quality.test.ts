@@ -80,8 +80,10 @@ describe('quality', slow, () => {
 
   it.each([
     ['video.mp4', 'must end in .html'],
+    ['folder.html', 'names a folder'],
     [join('missing', 'report.html'), 'names a folder that does not exist'],
   ])('quality --report %s is refused before a video is measured.', async (name, reason) => {
+    await mkdir(join(folder, 'folder.html'), { recursive: true });
     const { exitCode, stdout, stderr } = await runCli('quality', video, '--report', join(folder, name));
     expect([exitCode, stdout]).toEqual([2, '']);
     expect(stderr).toContain(`--report ${reason}`);

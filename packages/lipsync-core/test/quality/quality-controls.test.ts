@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { controlClaims, measureControls, type Control } from '../../src/testing/quality-controls.ts';
-import { lipParts } from '../../src/quality/lips/lip-tables.ts';
+import { lipLabels, lipParts } from '../../src/quality/lips/lip-tables.ts';
 import { TakeMaker, taskContext } from './take-fixture.ts';
 
 const samples = join(import.meta.dirname, '..', '..', '..', '..', 'samples');
@@ -84,6 +84,12 @@ describe('Takes with known faults', () => {
     expect(labels.map(({ code, message }) => [code, message])).toEqual([
       ['mouth_moves_in_silence', 'The lips move although the sound is silent.'],
     ]);
+  });
+
+  it('Pauses of less than a second give no label, because a mouth that speaks is open around them.', () => {
+    const { findings, labels = [] } = controls.get('other speech') ?? {};
+    expect(findings?.parts?.['silent_motion']?.value).toBeGreaterThan(lipLabels.mouthMovesInSilence.threshold);
+    expect(labels).not.toContain('mouth_moves_in_silence');
   });
 
   it('A mouth that never moves has no opening in pauses, because nothing shows how far it opens.', () => {

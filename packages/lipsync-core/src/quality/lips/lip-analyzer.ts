@@ -22,7 +22,7 @@ import {
   silentMotion,
   type Measured,
 } from './lip-measures.ts';
-import { soundAtFrames, type FrameSound, type LipSeries } from './lip-series.ts';
+import { soundAtFrames, valuesWhere, type FrameSound, type LipSeries } from './lip-series.ts';
 import { lipLabels, lipParts } from './lip-tables.ts';
 import { estimateSync, findLipObstacle, findSoundObstacle, offsetLabels } from './lip-sync.ts';
 import { curvePoints } from './offset-curve.ts';
@@ -42,6 +42,8 @@ type LipSetup = Pick<AnalyzerSetup, 'framesPerSecond' | 'frameCount' | 'input' |
 const longestGapS = 0.2;
 /** Sound below this level is not heard, dBFS. */
 const silentDb = -50;
+/** Less time in pauses gives no label: around short ones, mouths that speak are open and move. */
+const fewestPauseS = 1;
 
 /** Collects the lip opening of every frame and compares it with the sound. Keeps twelve bytes per frame. */
 class LipAnalyzer implements Analyzer {
@@ -152,6 +154,8 @@ class LipAnalyzer implements Analyzer {
       const message = 'The mouth does not move under the speech.';
       labels.push(toLabel(mouthFrozen, { message, ranges, value: parts.frozenSpeech.value ?? 0 }));
     }
+    const pauseFrames = valuesWhere(lips, sound.pausing).length * lips.every;
+    if (pauseFrames < fewestPauseS * framesPerSecond) return labels;
     if (speech.voiceFound && isBeyond(parts.pauseOpening, mouthOpenInPause)) {
       const message = 'The mouth stays open in pauses of the speech.';
       labels.push(toLabel(mouthOpenInPause, { message, ranges: pauses, value: parts.pauseOpening.value ?? 0 }));
