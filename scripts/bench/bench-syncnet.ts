@@ -9,7 +9,7 @@ import {
   chooseStretches,
   syncFramesPerSecond,
 } from '../../packages/lipsync-core/src/quality/syncnet/choose-stretches.ts';
-import { measureCodecBand } from '../../packages/lipsync-core/src/quality/syncnet/codec-band.ts';
+import { measureCodecSpread } from '../../packages/lipsync-core/src/quality/syncnet/codec-spread.ts';
 import { croppedLength } from '../../packages/lipsync-core/src/quality/syncnet/face-crop.ts';
 import { measureSync } from '../../packages/lipsync-core/src/quality/syncnet/measure-sync.ts';
 import { SyncNetModel } from '../../packages/lipsync-core/src/quality/syncnet/syncnet-model.ts';
@@ -71,7 +71,7 @@ export async function benchSyncNet({ folder, clipSeconds, signal }: BenchOptions
     const stretches = chooseStretches([track], options);
     const measured = await measureSync(video, stretches, { model, signal });
     const [stretch] = stretches;
-    if (stretch) await measureCodecBand(video, { stretch, measured }, { model, signal, workFolder: folder, limits });
+    if (stretch) await measureCodecSpread(video, { stretch, measured }, { model, signal, workFolder: folder, limits });
   };
   try {
     await score();

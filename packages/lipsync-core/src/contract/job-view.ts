@@ -28,12 +28,25 @@ export const warningViewSchema = z.strictObject({
 
 export const errorViewSchema = z.strictObject({ code: z.string(), message: z.string(), retryable: z.boolean() });
 
-export const jobViewSchema = z.strictObject({
+/** The first and the last fields of every kind of job. */
+const stateFields = {
   id: z.string(),
   status: z.enum(jobStatuses),
   stage: z.string(),
   progress: z.int().min(0).max(100),
   message: z.string(),
+};
+const outcomeFields = {
+  warnings: z.array(warningViewSchema),
+  error: errorViewSchema.nullable(),
+  metadata: z.record(z.string(), z.unknown()),
+  created_at: timestamp,
+  started_at: timestamp.nullable(),
+  completed_at: timestamp.nullable(),
+};
+
+export const jobViewSchema = z.strictObject({
+  ...stateFields,
   method: providerIdSchema,
   /** The providers that are tried, in order; null until that is known. */
   plan: z.array(providerIdSchema).nullable(),
@@ -45,30 +58,16 @@ export const jobViewSchema = z.strictObject({
   output_url: z.string().nullable(),
   quality: qualityViewSchema.nullable(),
   attempts: z.array(attemptViewSchema),
-  warnings: z.array(warningViewSchema),
-  error: errorViewSchema.nullable(),
-  metadata: z.record(z.string(), z.unknown()),
-  created_at: timestamp,
-  started_at: timestamp.nullable(),
-  completed_at: timestamp.nullable(),
+  ...outcomeFields,
 });
 
 /** A quality job. It costs nothing and has no output. */
 export const qualityJobViewSchema = z.strictObject({
-  id: z.string(),
-  status: z.enum(jobStatuses),
-  stage: z.string(),
-  progress: z.int().min(0).max(100),
-  message: z.string(),
+  ...stateFields,
   /** Seconds of video; null until it is measured. */
   duration: z.number().nullable(),
   quality: qualityViewSchema.nullable(),
-  warnings: z.array(warningViewSchema),
-  error: errorViewSchema.nullable(),
-  metadata: z.record(z.string(), z.unknown()),
-  created_at: timestamp,
-  started_at: timestamp.nullable(),
-  completed_at: timestamp.nullable(),
+  ...outcomeFields,
 });
 
 export type QualityJobView = z.infer<typeof qualityJobViewSchema>;

@@ -18,7 +18,7 @@ export interface QualityGateOptions {
   readonly minSyncScore: number | null;
 }
 
-/** What the gate works with in one run of a job. */
+/** One run of a job: its request, prepared inputs and context. */
 export interface GateRun {
   readonly input: PipelineInput;
   readonly inputs: PreparedInputs;
@@ -107,8 +107,8 @@ export class QualityGate {
 }
 
 /**
- * Returns the best rejected take when no further provider makes one. Throws `thrown` without such a take, and if it ends
- * or interrupts the job whatever has been made.
+ * Returns the best rejected take when no further provider makes one. Throws `thrown` without such a take, and when the job
+ * is canceled or its store has failed.
  */
 export function deliverBestCandidate(
   thrown: unknown,

@@ -56,6 +56,14 @@ export function inputArguments(path: string, demuxer?: string): readonly string[
   return [...untrustedInputOptions(demuxer), '-i', fileUrl(path)];
 }
 
+/** Selects the first audio stream of the input for an output. */
+export const firstSound = ['-map', '0:a:0', '-vn', '-sn', '-dn'] as const;
+
+/** Arguments that open a file and select its first audio stream only. */
+export function firstSoundArguments(path: string): readonly string[] {
+  return [...inputArguments(path), ...firstSound];
+}
+
 /** Allows only local files and pipes, and only self-contained containers. `demuxer` forces the container format. */
 export function untrustedInputOptions(demuxer?: string): readonly string[] {
   return [

@@ -1,4 +1,4 @@
-import { inputArguments } from './ffmpeg-arguments.ts';
+import { firstSound, firstSoundArguments } from './ffmpeg-arguments.ts';
 import { isPicture, runProbe } from './ffprobe.ts';
 import { decodeSamples, silenceNonFinite } from './sample-decoder.ts';
 
@@ -74,11 +74,7 @@ async function* readFrames(
 
 /** A second output, which prints the loudness to standard error. */
 const loudnessArguments = [
-  '-map',
-  '0:a:0',
-  '-vn',
-  '-sn',
-  '-dn',
+  ...firstSound,
   '-af',
   `ebur128=metadata=1,ametadata=mode=print:key=lavfi.r128.I:file='pipe\\:2'`,
   '-f',
@@ -105,20 +101,7 @@ export async function* readMonoSound(path: string, signal?: AbortSignal): AsyncG
 }
 
 function soundArguments(path: string, filter: string, format: readonly string[]): readonly string[] {
-  return [
-    ...inputArguments(path),
-    '-map',
-    '0:a:0',
-    '-vn',
-    '-sn',
-    '-dn',
-    '-af',
-    filter,
-    ...format,
-    '-f',
-    'f32le',
-    'pipe:1',
-  ];
+  return [...firstSoundArguments(path), '-af', filter, ...format, '-f', 'f32le', 'pipe:1'];
 }
 
 function concatenate(first: Float32Array, second: Float32Array): Float32Array<ArrayBuffer> {

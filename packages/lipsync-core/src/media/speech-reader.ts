@@ -1,4 +1,4 @@
-import { inputArguments } from './ffmpeg-arguments.ts';
+import { firstSoundArguments } from './ffmpeg-arguments.ts';
 import { bytesPerSample, decodeBytes, decodeSamples, silenceNonFinite } from './sample-decoder.ts';
 
 /** Sample rate of speech analysis, equal to that of audio/speech-features.ts. */
@@ -52,19 +52,5 @@ export async function measureSpeechMs(
 }
 
 function decodeArguments(path: string): readonly string[] {
-  return [
-    ...inputArguments(path),
-    '-map',
-    '0:a:0',
-    '-vn',
-    '-sn',
-    '-dn',
-    '-ac',
-    '1',
-    '-ar',
-    String(sampleRateHz),
-    '-f',
-    'f32le',
-    'pipe:1',
-  ];
+  return [...firstSoundArguments(path), '-ac', '1', '-ar', String(sampleRateHz), '-f', 'f32le', 'pipe:1'];
 }

@@ -72,7 +72,7 @@ export class QualityAssessor {
   }
 }
 
-/** Lips that do not follow the speech have always been a warning. Other labels stand in the quality alone. */
+/** Only `lips_unchanged` is a warning whether or not the gate rejects the take; other labels are part of the quality. */
 function toWarning({ code, message, ranges }: QualityLabel): Warning[] {
   if (code !== 'lips_unchanged') return [];
   const seconds = (ms: number): string => (ms / 1000).toFixed(2);

@@ -14,7 +14,7 @@ const measuresPerSecond = { short: 24, usual: 12 } as const;
 
 const picturesPerSecond = 5;
 
-/** What a reader needs to know about the video. */
+/** The setup of analyzers, before the face is located. */
 export type FaceReaderSetup = Omit<AnalyzerSetup, 'faces' | 'sound'>;
 
 /**

@@ -120,7 +120,7 @@ class LipAnalyzer implements Analyzer {
     };
   }
 
-  /** What the source's own lips do in the same frames. Its own sound is not heard, so only its motion counts. */
+  /** Motion of the source's own lips in the same frames; its own sound is not part of the video. */
   #measureSource(sound: FrameSound): Readonly<Record<string, number | null>> {
     const { framesPerSecond, input, faces } = this.#setup;
     if (!input.source) return {};

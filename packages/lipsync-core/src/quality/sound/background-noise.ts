@@ -6,7 +6,7 @@ import type { VideoSpeech } from '../lips/video-speech.ts';
 const marginSteps = 15;
 /** Pauses of at least this many steps show the background. */
 const minPauseSteps = 10;
-/** Pauses that were muted show nothing about the background of the speech, … */
+/** Pauses that were muted do not contain the background of the speech, … */
 const mutedDb = -90;
 /** … whose own quietest moments are this far below it even in clean recordings. */
 const cleanSpeechDb = 25;

@@ -30,7 +30,7 @@ export function windowsOf(
 export interface StretchOptions {
   /** Frames that the sound covers. */
   readonly soundFrames: number;
-  /** How much there is to hear in a frame: the louder, the better. */
+  /** Loudness of a frame, in any unit that rises with it; louder stretches are preferred. */
   loudnessAt(frame: number): number;
   readonly maxFrames?: number;
 }

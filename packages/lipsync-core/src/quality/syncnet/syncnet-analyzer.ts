@@ -15,7 +15,7 @@ import {
 import { findSoundObstacle } from '../lips/lip-sync.ts';
 import type { VideoSpeech } from '../lips/video-speech.ts';
 import { allStretches, chooseStretches, syncFramesPerSecond, type Stretch } from './choose-stretches.ts';
-import { measureCodecBand, type CodecBand } from './codec-band.ts';
+import { measureCodecSpread, type CodecSpread } from './codec-spread.ts';
 import { boxOfLandmarks, BoxSeries, cutTracks } from './face-boxes.ts';
 import { measureSync, type MeasureOptions, type SyncDistances, type SyncVideo } from './measure-sync.ts';
 import { syncNetKind } from './network-kind.ts';
@@ -80,24 +80,24 @@ class SyncNetAnalyzer implements Analyzer {
     const model = await SyncNetModel.load(path, signal);
     try {
       const measured = await measureSync(video, stretches, { model, signal });
-      const band = await this.#measureBand(video, { stretch: stretches[0], measured }, { model, signal });
-      return describe(measured, { band, source: await this.#measureSource(model), model });
+      const spread = await this.#measureSpread(video, { stretch: stretches[0], measured }, { model, signal });
+      return describe(measured, { spread, source: await this.#measureSource(model), model });
     } finally {
       await model.release();
     }
   }
 
   /** The spread of encodings, or why it was not measured: it never costs the other figures. */
-  async #measureBand(
+  async #measureSpread(
     video: SyncVideo,
     { stretch, measured }: { readonly stretch: Stretch | undefined; readonly measured: SyncDistances },
     options: MeasureOptions,
-  ): Promise<CodecBand | string> {
+  ): Promise<CodecSpread | string> {
     const { input, limits, signal } = this.#setup;
     if (!stretch || video.facts.hdr) return 'The video is HDR, which is not encoded again.';
     try {
       const { workFolder } = input;
-      return await measureCodecBand(video, { stretch, measured }, { ...options, workFolder, limits });
+      return await measureCodecSpread(video, { stretch, measured }, { ...options, workFolder, limits });
     } catch (error) {
       if (signal.aborted) throw abortError(signal);
       return `The video could not be encoded again. ${toLipsyncError(error).message}`;
@@ -170,12 +170,12 @@ function toParts(values: Values, reason: string): Record<string, QualityPart> {
 
 interface Context {
   /** Or why there is none. */
-  readonly band: CodecBand | string;
+  readonly spread: CodecSpread | string;
   readonly source: SyncScores | undefined;
   readonly model: SyncNetModel;
 }
 
-function describe(measured: SyncDistances, { band, source, model }: Context): Findings {
+function describe(measured: SyncDistances, { spread, source, model }: Context): Findings {
   const scores = scoreCurve(meanCurve(measured.distances));
   const interval = resampleIntervals(measured);
   const frameMs = 1000 / syncFramesPerSecond;
@@ -187,11 +187,11 @@ function describe(measured: SyncDistances, { band, source, model }: Context): Fi
     [syncNetParts.offset, scores.offsetFrames],
     [syncNetParts.scoreLow, interval.score[0]],
     [syncNetParts.scoreHigh, interval.score[1]],
-    [syncNetParts.codecSpreadC, typeof band === 'string' ? null : band.lseC],
-    [syncNetParts.codecSpreadD, typeof band === 'string' ? null : band.lseD],
+    [syncNetParts.codecSpreadC, typeof spread === 'string' ? null : spread.lseC],
+    [syncNetParts.codecSpreadD, typeof spread === 'string' ? null : spread.lseD],
   ];
   return {
-    parts: toParts(values, typeof band === 'string' ? band : ''),
+    parts: toParts(values, typeof spread === 'string' ? spread : ''),
     source: {
       [syncNetParts.lseD.name]: source ? rounded(source.lseD) : null,
       [syncNetParts.lseC.name]: source ? rounded(source.lseC) : null,

@@ -7,15 +7,15 @@ import { maxShiftFrames, meanCurve, scoreCurve } from './sync-distances.ts';
 import { VideoSound } from './video-sound.ts';
 
 /** Windows whose pictures and sounds are encoded again. */
-const bandWindows = 2 * syncFramesPerSecond;
+const spreadWindows = 2 * syncFramesPerSecond;
 
 /** How far the scores move when picture and sound are encoded again without a change of sync. */
-export interface CodecBand {
+export interface CodecSpread {
   readonly lseC: number;
   readonly lseD: number;
 }
 
-export interface CodecBandOptions extends MeasureOptions {
+export interface CodecSpreadOptions extends MeasureOptions {
   readonly workFolder: string;
   readonly limits: MediaLimits;
 }
@@ -24,18 +24,18 @@ export interface CodecBandOptions extends MeasureOptions {
  * Scores the middle two seconds of a stretch as they are and after each way of encoding them again, and returns the spread
  * of the scores. Throws the errors of the media functions.
  */
-export async function measureCodecBand(
+export async function measureCodecSpread(
   video: SyncVideo,
   { stretch, measured }: { readonly stretch: Stretch; readonly measured: SyncDistances },
-  options: CodecBandOptions,
-): Promise<CodecBand> {
+  options: CodecSpreadOptions,
+): Promise<CodecSpread> {
   const middle = middleOf(stretch);
   const rows = [...measured.frames.keys()].filter((row) => {
     const frame = measured.frames[row] ?? -1;
     return frame >= middle.start && frame < middle.end;
   });
   const scores = [scoreCurve(meanCurve(measured.distances, rows))];
-  const folder = await mkdtemp(join(options.workFolder, 'codec-band-'));
+  const folder = await mkdtemp(join(options.workFolder, 'codec-spread-'));
   try {
     for (const recipe of reencodeRecipes) {
       const { distances } = await measureAgain(video, middle, { ...options, folder, recipe });
@@ -49,7 +49,7 @@ export async function measureCodecBand(
 }
 
 function middleOf({ track, start, end }: Stretch): Stretch {
-  const length = Math.min(bandWindows, end - start);
+  const length = Math.min(spreadWindows, end - start);
   const first = start + Math.floor((end - start - length) / 2);
   return { track, start: first, end: first + length };
 }
@@ -58,7 +58,7 @@ function middleOf({ track, start, end }: Stretch): Stretch {
 async function measureAgain(
   { path }: SyncVideo,
   { track, start, end }: Stretch,
-  options: CodecBandOptions & { readonly folder: string; readonly recipe: ReencodeRecipe },
+  options: CodecSpreadOptions & { readonly folder: string; readonly recipe: ReencodeRecipe },
 ): Promise<SyncDistances> {
   const { folder, recipe, limits, signal } = options;
   const first = Math.max(track.start, start - maxShiftFrames);
