@@ -7,7 +7,7 @@ export function boardTables({ providers }: BoardJson): string {
   );
   const absent = providers.filter(({ summary }) => summary === null);
   return [
-    ...(rated.length === 0 ? [] : [overview(rated), partTable(rated)]),
+    ...(rated.length === 0 ? [] : [overview(rated), ...partTables(rated)]),
     ...(absent.length === 0
       ? []
       : [absent.map(({ provider, reason }) => `${provider} was not rated: ${reason}.`).join('\n')]),
@@ -38,11 +38,12 @@ function overview(rows: readonly Row[]): string {
   );
 }
 
-/** The parts that were measured in a take, and the names of the others. */
-function partTable(rows: readonly Row[]): string {
+/** The parts that were measured in a take, and the names of the others. Empty when every take failed. */
+function partTables(rows: readonly Row[]): string[] {
   const all = [...new Set(rows.flatMap(({ summary }) => Object.keys(summary.parts)))];
   const names = all.filter((part) => rows.some(({ summary }) => (summary.parts[part]?.takes ?? 0) > 0));
   const others = all.filter((part) => !names.includes(part));
+  if (all.length === 0) return [];
   const unitOf = (part: string): string =>
     rows.find(({ summary }) => summary.parts[part])?.summary.parts[part]?.unit ?? '';
   const measured = table(
@@ -57,7 +58,7 @@ function partTable(rows: readonly Row[]): string {
       }),
     ]),
   );
-  return others.length === 0 ? measured : `${measured}\n\nNot measured in any take: ${others.join(', ')}.`;
+  return others.length === 0 ? [measured] : [measured, `Not measured in any take: ${others.join(', ')}.`];
 }
 
 function failureLines(providers: BoardJson['providers']): string[] {

@@ -215,4 +215,12 @@ describe('The scoreboard', () => {
     expect(board.providers[0]?.summary).toMatchObject({ takes: 2, failures: 1, cost_usd: null, usd_per_minute: null });
     expect(boardTables(board)).toContain('vendor failed on a.mp4 × voice.wav: provider_failed: No face.');
   });
+
+  it('A board on which every take failed has no table of parts.', async () => {
+    const failure = new LipsyncError('provider_failed', 'No face.');
+    const { service } = scripted({ takes: [failure, failure], quoteUsd: 0.2 });
+    const text = boardTables(toBoardJson(await rate([paid], service, 0.5)));
+    expect(text).toContain('| vendor | 2 (2 failed) | none |');
+    expect(text).not.toContain('part, median');
+  });
 });
