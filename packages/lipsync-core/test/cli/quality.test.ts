@@ -60,14 +60,17 @@ describe('quality', slow, () => {
     const reason = expect.stringMatching(/./);
     expect(oneSecond).toMatchObject({ grade: 'unknown', sync: { offset_ms: null, reason } });
     expect(faceless?.parts['sync_strength']).toMatchObject({ value: null, reason });
+    const figures = Object.values(whole?.parts ?? {}).flatMap(({ value }) => (value === null ? [] : [String(value)]));
+    expect(figures.filter((figure) => figure.length > 8)).toEqual([]);
     expect(await readdir(join(folder, 'data', 'work'))).toEqual([]);
   });
 
   it('quality compares with a source clip and a given speech, and writes a report page with the mouths of both.', async () => {
     const report = join(folder, 'report.html');
     const made = ['--source', video, '--audio', join(samples, 'speech.wav')];
-    const { exitCode, stdout } = await runCli('quality', video, ...made, '--report', report);
+    const { exitCode, stdout, stderr } = await runCli('quality', video, ...made, '--report', report);
     expect(exitCode).toBe(0);
+    expect(stderr).toContain(`Report: ${report}\n`);
     expect(stdout).toContain(`${video} · 2.0 s\n`);
     expect(stdout).toContain('Sound and lips');
     expect(stdout).not.toContain('No source clip was given.');

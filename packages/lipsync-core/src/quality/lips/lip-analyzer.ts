@@ -125,7 +125,8 @@ class LipAnalyzer implements Analyzer {
     const { framesPerSecond, input, faces } = this.#setup;
     if (!input.source) return {};
     const lips = { framesPerSecond, every: faces.every, opening: this.#sourceOpening };
-    return { [lipParts.lipDynamics.name]: lipDynamics(lips, { ...sound, talking: sound.talking.map(() => 1) }).value };
+    const { value } = lipDynamics(lips, { ...sound, talking: sound.talking.map(() => 1) });
+    return { [lipParts.lipDynamics.name]: value === null ? null : roundFigure(value) };
   }
 
   #soundLabels(
@@ -194,7 +195,7 @@ function toParts(measured: Readonly<Record<keyof typeof lipParts, Measured>>): R
   const parts = Object.entries<PartDefinition>(lipParts).map(([key, definition]) => {
     // `as`: Object.entries widens the keys of the table.
     const { value, reason } = measured[key as keyof typeof lipParts];
-    return [definition.name, toPart(definition, value === null ? null : Math.round(value * 10_000) / 10_000, reason)];
+    return [definition.name, toPart(definition, value === null ? null : roundFigure(value), reason)];
   });
   return Object.fromEntries(parts);
 }
@@ -206,6 +207,10 @@ function toValues(series: Float32Array, every: number): (number | null)[] {
     const value = series[frame - step] ?? NaN;
     const next = series[frame - step + every] ?? value;
     const mixed = step === 0 ? value : value + ((next - value) * step) / every;
-    return Number.isNaN(mixed) ? null : Math.round(mixed * 10_000) / 10_000;
+    return Number.isNaN(mixed) ? null : roundFigure(mixed);
   });
+}
+
+function roundFigure(value: number): number {
+  return Math.round(value * 10_000) / 10_000;
 }

@@ -26,6 +26,7 @@ export class MonoMeter {
    */
   finish(): number | null {
     if (this.#separate === 0) return null;
-    return Math.max(quietestDb, 10 * Math.log10(this.#mixed / this.#separate + 1e-9));
+    const levelDb = 10 * Math.log10(this.#mixed / this.#separate + 1e-9);
+    return Math.max(quietestDb, Math.round(levelDb * 1000) / 1000);
   }
 }
