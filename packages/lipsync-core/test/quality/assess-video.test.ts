@@ -1,6 +1,8 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { assessVideoTask } from '../../src/quality/assessment/assess-video-task.ts';
+import { planTimeline, probeClip } from '../../src/media/index.ts';
+import type { AssessmentSource } from '../../src/quality/analyzer.ts';
 import type { MeasuredQuality } from '../../src/quality/assessment/merge-findings.ts';
 import { limits } from '../media/make-media.ts';
 import { TakeMaker, taskContext } from './take-fixture.ts';
@@ -14,10 +16,10 @@ describe('The assessment of a video', { timeout: 300_000 }, () => {
   });
   afterAll(async () => maker[Symbol.asyncDispose]());
 
-  function assess(videoPath: string): Promise<MeasuredQuality> {
+  function assess(videoPath: string, source?: AssessmentSource): Promise<MeasuredQuality> {
     const trackCacheFolder = join(maker.folder, 'tracks');
     return assessVideoTask(
-      { videoPath, trackCacheFolder, workFolder: maker.folder, limits, models: {} },
+      { videoPath, source, trackCacheFolder, workFolder: maker.folder, limits, models: {} },
       taskContext(),
     );
   }
@@ -43,5 +45,16 @@ describe('The assessment of a video', { timeout: 300_000 }, () => {
     );
     expect(quality).toMatchObject({ syncScore: null, grade: 'unknown' });
     expect(trace.lipOpening).toHaveLength(125);
+  });
+
+  it('The face of a take is compared with that of its source in another size.', async () => {
+    const make = (width: number): Promise<string> =>
+      maker.ffmpeg('-i', join(samples, 'presenter.mp4'), '-t', '2', '-vf', `scale=${width}:-2`, `w${width}.mp4`);
+    const [videoPath, clipPath] = [await make(400), await make(480)];
+    const clip = await probeClip(clipPath, { limits });
+    const timeline = planTimeline(clip, clip.durationMs, { syncMode: 'loop' });
+    const { parts } = (await assess(videoPath, { clipPath, clipDigest: 'w480', clip, timeline })).quality;
+    expect(parts['identity_similarity']?.value).toBeGreaterThan(0.8);
+    expect(parts['outside_ssim']).toMatchObject({ value: null, reason: expect.stringContaining('another size') });
   });
 });

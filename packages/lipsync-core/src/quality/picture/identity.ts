@@ -7,6 +7,12 @@ import { cropFace } from '../lips/face-crop.ts';
 /** Faces that are compared, spread over the video: a network describes each of them. */
 const comparedFaces = 3;
 
+/** A picture with the landmarks of its face, in its pixels. */
+interface PicturedFace {
+  readonly picture: Picture;
+  readonly points: Float32Array;
+}
+
 /** Compares who is seen in a take and in its source. Keeps no descriptor. */
 export class IdentityMeter {
   readonly #setup: AnalyzerSetup;
@@ -17,17 +23,17 @@ export class IdentityMeter {
     this.#setup = setup;
   }
 
-  /** Compares two pictures of a face when one is due. `points` are its landmarks in the source. */
-  async add(index: number, take: Picture, source: Picture, points: Float32Array): Promise<void> {
+  /** Compares two pictures of a face when one is due. They may differ in size. */
+  async add(index: number, take: PicturedFace, source: PicturedFace): Promise<void> {
     const due = (this.#compared * this.#setup.frameCount) / comparedFaces;
     if (this.#compared >= comparedFaces || index < due) return;
     this.#compared += 1;
     const identifier = await this.#setup.resources.get(createFaceIdentifier);
-    const ours = await this.#describe(identifier, take, points);
-    this.#similarities.push(compareIdentities(ours, await this.#describe(identifier, source, points)));
+    const ours = await this.#describe(identifier, take);
+    this.#similarities.push(compareIdentities(ours, await this.#describe(identifier, source)));
   }
 
-  #describe(identifier: FaceIdentifier, picture: Picture, points: Float32Array): Promise<Float32Array> {
+  #describe(identifier: FaceIdentifier, { picture, points }: PicturedFace): Promise<Float32Array> {
     const face = cropFace(picture, regionOfMesh(points), this.#setup.facts.color);
     return identifier.describe(face, face.region);
   }

@@ -77,7 +77,9 @@ class PictureAnalyzer implements Analyzer {
     if (placement && (usable || !this.#hasSourceSize))
       this.#detail.take.add(this.#detailReader.read(planesOf(picture).luma, placement));
     if (usable) this.#compare(picture, usable, placement);
-    if (usable && face && placement) await this.#identity.add(index, picture, usable, face);
+    const own = usable ? source?.points : points;
+    if (source?.picture && source.points && own && placement)
+      await this.#identity.add(index, { picture, points: own }, { picture: source.picture, points: source.points });
   }
 
   #compare(take: Picture, source: Picture, placement: PatchPlacement | undefined): void {
@@ -123,7 +125,11 @@ class PictureAnalyzer implements Analyzer {
     parts.add(pictureParts.mouthColorShift, difference.mouthColorShift, placeReason);
     parts.add(pictureParts.headJitter, difference.headJitter, faceReason);
     parts.add(pictureParts.mouthJitter, this.#jitter.finish(), reasons.briefFace);
-    parts.add(pictureParts.identity, this.#identity.finish(), faceReason);
+    parts.add(
+      pictureParts.identity,
+      this.#identity.finish(),
+      this.#setup.input.source ? reasons.noFace : reasons.noSource,
+    );
     const blockiness = this.#blockiness.source.finish();
     return {
       parts: parts.all,
