@@ -3,7 +3,7 @@ import { probeSound, readMonoSound, type SoundTrack } from '../../media/index.ts
 
 type ChunkListener = (chunk: Float32Array) => Promise<void>;
 
-/** The sound of a video on the time axis of its picture, mono at 16 kHz, decoded once for all who measure it. */
+/** The sound of a video on the time axis of its picture, mono at 16 kHz, decoded once for all analyzers. */
 export class SoundFeed {
   /** Null without sound. */
   readonly track: SoundTrack | null;
@@ -17,6 +17,7 @@ export class SoundFeed {
     this.#signal = signal;
   }
 
+  /** Probes the sound of a video. Throws `media_failed` or the abort error. */
   static async open(path: string, signal: AbortSignal): Promise<SoundFeed> {
     return new SoundFeed(path, await probeSound(path, signal), signal);
   }
