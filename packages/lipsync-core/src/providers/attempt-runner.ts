@@ -113,7 +113,8 @@ export class AttemptRunner {
   /** Ends whatever an earlier run left running or waiting, because the job ends with `reason`. */
   async abandon(providers: readonly Provider[], reason: LipsyncError): Promise<void> {
     for (const provider of providers) {
-      if (this.log.findResumable(provider)) await this.#endFailed(provider, reason);
+      const resumable = this.log.findResumable(provider);
+      if (resumable && !isFinished(resumable)) await this.#endFailed(provider, reason);
       else await this.#context.admission.releaseUnusedSlot(provider, this.#context.jobId);
     }
     if (this.log.isRunning) await this.#endInterrupted(providers, reason);
@@ -245,6 +246,11 @@ export class AttemptRunner {
     const { jobId, user } = this.#context;
     return { jobId, user, index: this.log.index, startedAtMs: this.log.current.startedAtMs };
   }
+}
+
+/** Whether an attempt is settled and its take is kept, so that nothing of it is left to end. */
+function isFinished({ outcome, take }: Attempt): boolean {
+  return outcome === 'succeeded' && take !== undefined;
 }
 
 /** How the operation of an attempt that ends with `reason` is stopped later, if its cost is still unknown. */
