@@ -63,6 +63,7 @@ class SyncNetAnalyzer implements Analyzer {
   }
 
   add({ index, points, source }: AssessedFrame): void {
+    if (!this.needsEveryFrame) return;
     if (points) this.#boxes.set(index, boxOfLandmarks(points));
     if (source?.points) this.#sourceBoxes?.set(source.clipFrame, boxOfLandmarks(source.points));
   }
