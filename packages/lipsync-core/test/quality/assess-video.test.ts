@@ -57,4 +57,14 @@ describe('The assessment of a video', { timeout: 300_000 }, () => {
     expect(parts['identity_similarity']?.value).toBeGreaterThan(0.8);
     expect(parts['outside_ssim']).toMatchObject({ value: null, reason: expect.stringContaining('another size') });
   });
+
+  it('A take of the sample by preview has no visible seam, although its jaw moves.', async () => {
+    const speechPath = await maker.ffmpeg('-i', join(samples, 'speech.wav'), '-t', '3', 'speech.wav');
+    const clipPath = join(samples, 'presenter.mp4');
+    const { movingPath, input } = await maker.make(clipPath, speechPath);
+    const { timeline, clip } = input;
+    const { parts, labels } = (await assess(movingPath, { clipPath, clipDigest: 'sample', clip, timeline })).quality;
+    expect(parts['seam']?.value).toBeLessThan(1);
+    expect(labels.map(({ code }) => code)).not.toContain('seam_visible');
+  });
 });

@@ -17,7 +17,7 @@ const upperRank = 4;
 /** An edge of the source that lies within these lines may have moved with the jaw. */
 const movedLines = [-6, -4, -2, 0, 2, 4, 6] as const;
 /** Share of the contrast of such an edge that a step must exceed. */
-const movedShare = 0.2;
+const movedShare = 0.5;
 
 /**
  * Measures the step at the border of a redrawn area: the difference between take and source begins within two cells,
