@@ -10,7 +10,7 @@ import {
   syncFramesPerSecond,
 } from '../../packages/lipsync-core/src/quality/syncnet/choose-stretches.ts';
 import { measureCodecSpread } from '../../packages/lipsync-core/src/quality/syncnet/codec-spread.ts';
-import { croppedLength } from '../../packages/lipsync-core/src/quality/syncnet/face-crop.ts';
+import { croppedLength } from '../../packages/lipsync-core/src/quality/syncnet/syncnet-crop.ts';
 import { measureSync } from '../../packages/lipsync-core/src/quality/syncnet/measure-sync.ts';
 import { SyncNetModel } from '../../packages/lipsync-core/src/quality/syncnet/syncnet-model.ts';
 import {

@@ -11,7 +11,7 @@ import {
   type KillPointWatcher,
 } from './heygen-kill-points.ts';
 import { proveLocalKills } from './heygen-kills-local.ts';
-import { paceByReads, startHeygenStack, type HeygenStack } from './heygen-stack.ts';
+import { compareMoney, paceByReads, startHeygenStack, type HeygenStack } from './heygen-stack.ts';
 
 const requiredRuns = Number(process.env['HEYGEN_KILL_RUNS'] ?? 200);
 const localRuns = Number(process.env['HEYGEN_KILL_LOCAL_RUNS'] ?? 20);
@@ -169,40 +169,14 @@ async function checkJobs(
   for (const { id, error } of jobs.filter(({ status }) => status !== 'completed'))
     console.log(`${id} did not complete: ${error?.code}: ${error?.message}`);
   const once = jobs.filter(({ id }) => operationsOf.get(id) === 1).length;
-  const balances = await stack.readBalances();
-  const reportedMicros = Math.round(jobs.reduce((sum, { cost_usd: usd }) => sum + (usd ?? 0), 0) * 1e6);
-  const leftovers = await stack.leftovers();
-  const figures = [
-    jobs.length,
-    `${interruptedRuns} of ${requiredRuns}`,
-    lostLocks,
-    completed,
-    once,
-    balances.charges,
-    balances.walletMicros,
-    balances.spentMicros,
-    reportedMicros,
-    balances.reservedMicros,
-    balances.slotsHeld,
-    balances.pendingSettlements,
-    leftovers.length,
-    seconds.toFixed(0),
-  ];
-  console.log(
-    '\n| jobs | runs interrupted | locks lost | completed by HeyGen | with one operation | charges | wallet, µ$ | ledger, µ$ | reported by jobs, µ$ | reserved, µ$ | slots held | pending settlements | leftovers | s |',
-  );
-  console.log(`|${'---|'.repeat(figures.length)}\n| ${figures.join(' | ')} |`);
-  if (leftovers.length > 0) console.log(leftovers.join('\n'));
+  const money = await compareMoney(stack, jobs);
+  const ownColumns = ['jobs', 'runs interrupted', 'locks lost', 'completed by HeyGen', 'with one operation'];
+  const columns = [...ownColumns, ...money.columns, 's'];
+  const runs = `${interruptedRuns} of ${requiredRuns}`;
+  const figures = [jobs.length, runs, lostLocks, completed, once, ...money.values, seconds.toFixed(0)];
+  console.log(`\n| ${columns.join(' | ')} |\n|${'---|'.repeat(columns.length)}\n| ${figures.join(' | ')} |`);
+  if (money.leftovers.length > 0) console.log(money.leftovers.join('\n'));
   return (
-    completed === jobs.length &&
-    once === jobs.length &&
-    balances.charges === jobs.length &&
-    balances.walletMicros === balances.spentMicros &&
-    reportedMicros === balances.walletMicros &&
-    balances.reservedMicros === 0 &&
-    balances.slotsHeld === 0 &&
-    balances.pendingSettlements === 0 &&
-    leftovers.length === 0 &&
-    stack.standin.control.leaks().length === 0
+    completed === jobs.length && once === jobs.length && money.isBalanced && stack.standin.control.leaks().length === 0
   );
 }

@@ -37,6 +37,46 @@ export interface Balances {
   readonly pendingSettlements: number;
 }
 
+export interface MoneyFigures {
+  /** Names and values of the columns of a table. */
+  readonly columns: readonly string[];
+  readonly values: readonly number[];
+  readonly leftovers: readonly string[];
+  /** Whether each job has one charge, all sums are equal, and nothing is reserved, held, pending or left over. */
+  readonly isBalanced: boolean;
+}
+
+/** Compares the wallet of the stand-in, the ledger and what ended jobs report. */
+export async function compareMoney(
+  stack: HeygenStack,
+  jobs: readonly { readonly cost_usd: number | null }[],
+): Promise<MoneyFigures> {
+  const balances = await stack.readBalances();
+  const { charges, walletMicros, spentMicros, reservedMicros, slotsHeld, pendingSettlements } = balances;
+  const reportedMicros = Math.round(jobs.reduce((sum, { cost_usd: usd }) => sum + (usd ?? 0), 0) * 1e6);
+  const leftovers = await stack.leftovers();
+  const open = [reservedMicros, slotsHeld, pendingSettlements, leftovers.length];
+  return {
+    columns: [
+      'charges',
+      'wallet, µ$',
+      'ledger, µ$',
+      'reported by jobs, µ$',
+      'reserved, µ$',
+      'slots held',
+      'pending settlements',
+      'leftovers',
+    ],
+    values: [charges, walletMicros, spentMicros, reportedMicros, ...open],
+    leftovers,
+    isBalanced:
+      charges === jobs.length &&
+      walletMicros === spentMicros &&
+      reportedMicros === walletMicros &&
+      open.every((count) => count === 0),
+  };
+}
+
 export interface HeygenStackOptions {
   readonly standin?: HeygenStandinOptions;
   readonly environment?: Readonly<Record<string, string>>;

@@ -46,7 +46,8 @@ const pictureFaults: Readonly<Record<string, PictureFault>> = {
   'frozen frames': {
     part: 'frozen_frames',
     unit: 'frames of 50',
-    levels: [5, 10, 20, 30],
+    // The part counts repetitions of at least 240 ms: 6 frames.
+    levels: [7, 10, 20, 30],
     filter: (count) => `select='lt(mod(n,50),${50 - count})',fps=25`,
   },
   'color shift': {

@@ -7,7 +7,7 @@ import { writeMouthModel } from '../../packages/lipsync-core/src/testing/wav2lip
 import { shortenSample } from '../lib/short-sample.ts';
 import type { GuardedProcess } from '../stack/guarded-process.ts';
 import { isWritten, openKillPointWatcher, type KillPoint, type KillPointWatcher } from './heygen-kill-points.ts';
-import { paceByReads, startHeygenStack, type HeygenStack } from './heygen-stack.ts';
+import { compareMoney, paceByReads, startHeygenStack, type HeygenStack } from './heygen-stack.ts';
 import { killRunning } from './processes.ts';
 
 const timeLimitMs = 60 * 60_000;
@@ -179,29 +179,9 @@ async function printKill(
 }
 
 async function checkMoney(stack: HeygenStack, jobs: readonly JobView[]): Promise<boolean> {
-  const balances = await stack.readBalances();
-  const reportedMicros = Math.round(jobs.reduce((sum, { cost_usd: usd }) => sum + (usd ?? 0), 0) * 1e6);
-  const leftovers = await stack.leftovers();
-  const figures = [
-    jobs.length,
-    balances.charges,
-    balances.walletMicros,
-    balances.spentMicros,
-    reportedMicros,
-    balances.reservedMicros,
-    balances.slotsHeld,
-    balances.pendingSettlements,
-    leftovers.length,
-  ];
-  console.log(
-    '\n| jobs | charges | wallet, µ$ | ledger, µ$ | reported by jobs, µ$ | reserved, µ$ | slots held | pending settlements | leftovers |',
-  );
-  console.log(`|${'---|'.repeat(figures.length)}\n| ${figures.join(' | ')} |`);
+  const { columns, values, leftovers, isBalanced } = await compareMoney(stack, jobs);
+  console.log(`\n| jobs | ${columns.join(' | ')} |\n|${'---|'.repeat(columns.length + 1)}`);
+  console.log(`| ${[jobs.length, ...values].join(' | ')} |`);
   if (leftovers.length > 0) console.log(leftovers.join('\n'));
-  return (
-    balances.charges === jobs.length &&
-    balances.walletMicros === balances.spentMicros &&
-    reportedMicros === balances.walletMicros &&
-    balances.reservedMicros + balances.slotsHeld + balances.pendingSettlements + leftovers.length === 0
-  );
+  return isBalanced;
 }

@@ -1,15 +1,12 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { Ledger } from '../billing/ledger.ts';
 import { CircuitBreaker } from '../scheduling/circuit-breaker.ts';
-import { createConcurrencySlots } from '../scheduling/concurrency-slots.ts';
 import { createMemoryState } from '../testing/memory-state-store.ts';
 import { ScriptedVendor } from '../testing/scripted-vendor.ts';
 import type { Admission } from './admission.ts';
-import { PendingSettlementStore } from '../billing/pending-settlements.ts';
 import { runChain, type ChainOutcome } from './chain.ts';
 import type { InlineProvider, TakeRequest } from './provider.ts';
-import { SharedAdmission } from '../jobs/shared-admission.ts';
 import type { Attempt } from './attempt.ts';
+import { createTestAdmission } from '../testing/test-admission.ts';
 
 const clock = { nowMs: () => Date.UTC(2026, 10, 21) };
 const crowd = Array.from({ length: 20 }, (_, index) => `job_${index}`);
@@ -33,17 +30,10 @@ beforeEach(() => {
   breaker = new CircuitBreaker({ state, clock });
   releasedSlots = 0;
   saved = new Map();
-  const ledger = new Ledger({
+  admission = createTestAdmission({
     state,
     clock,
-    caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null },
-  });
-  admission = new SharedAdmission({
     breaker,
-    ledger,
-    slots: createConcurrencySlots({ state, clock }),
-    pendingSettlements: new PendingSettlementStore({ state, clock }),
-    clock,
     slotPollIntervalMs: 1,
     onSlotReleased: () => (releasedSlots += 1),
   });

@@ -57,7 +57,7 @@ export interface PartDefinition {
 
 /** One row of a table of labels. */
 export interface LabelDefinition {
-  /** In snake_case; equal to the code of the warning where there is one. */
+  /** In snake_case. A defect that is also a warning has one code for both. */
   readonly code: string;
   readonly threshold: number;
   readonly unit: string;
@@ -166,7 +166,7 @@ export interface AnalyzerSetup {
 
 /** Measures one aspect of a video in one pass, with bounded memory. */
 export interface Analyzer {
-  /** Whether frames in which no landmarks are measured are needed, too. They are decoded only for those who need them. */
+  /** Whether the analyzer also needs the frames without landmarks, which are decoded only then. */
   readonly needsEveryFrame?: boolean;
   /** Called for the decoded frames in order. */
   add?(frame: AssessedFrame): void | Promise<void>;

@@ -51,12 +51,13 @@ export function describeMs(offsetMs: number): string {
   return offset === 0 ? 'in time' : `${Math.abs(offset)} ms ${offset > 0 ? 'early' : 'late'}`;
 }
 
-/** A value with its unit in three significant digits; shares are percentages, and `ratio` is not spelled out. */
+const dimensionless: readonly string[] = ['correlation', 'ratio'];
+
+/** A value with its unit in three significant digits; shares are percentages, and units without a dimension are left out. */
 export function describeAmount(value: number, unit: string): string {
   const [, whole = ''] = /^share(?: of (.*))?$/.exec(unit) ?? [];
   if (unit.startsWith('share')) return `${threeDigits(100 * value)} %${whole === '' ? '' : ` of ${whole}`}`;
-  if (unit === 'ratio') return `${threeDigits(100 * value)} %`;
-  return `${threeDigits(value)} ${unit === 'correlation' ? '' : unit}`.trimEnd();
+  return `${threeDigits(value)} ${dimensionless.includes(unit) ? '' : unit}`.trimEnd();
 }
 
 function threeDigits(value: number): string {

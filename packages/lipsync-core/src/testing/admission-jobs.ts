@@ -1,16 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { StoreFailure } from '../storage/store-failure.ts';
-import { Ledger } from '../billing/ledger.ts';
 import { systemClock as clock } from '../contract/system-ports.ts';
 import type { Admission } from '../providers/admission.ts';
-import { PendingSettlementStore } from '../billing/pending-settlements.ts';
 import { runChain } from '../providers/chain.ts';
 import type { RemoteProvider, TakeRequest } from '../providers/provider.ts';
-import { SharedAdmission } from '../jobs/shared-admission.ts';
-import { CircuitBreaker } from '../scheduling/circuit-breaker.ts';
-import { createConcurrencySlots } from '../scheduling/concurrency-slots.ts';
 import type { Json, StateStore } from '../storage/state-store.ts';
 import type { Attempt } from '../providers/attempt.ts';
+import { createTestAdmission } from './test-admission.ts';
 
 export const vendorLimit = 3;
 export const vendorPriceMicros = 70;
@@ -79,20 +75,7 @@ function vendorOver(state: StateStore): RemoteProvider {
 
 /** Runs the jobs of a child process to their end, resuming what an earlier process left. */
 export async function serveAdmissionJobs(state: StateStore, child: number): Promise<void> {
-  const ledger = new Ledger({
-    state,
-    clock,
-    caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null },
-  });
-  const admission = new SharedAdmission({
-    breaker: new CircuitBreaker({ state, clock }),
-    slots: createConcurrencySlots({ state, clock }),
-    pendingSettlements: new PendingSettlementStore({ state, clock }),
-    ledger,
-    clock,
-    slotPollIntervalMs: 30,
-    onSlotReleased: () => undefined,
-  });
+  const admission = createTestAdmission({ state, clock, slotPollIntervalMs: 30 });
   await Promise.all(jobsOfChild(child).map((jobId) => takeToItsEnd(state, admission, jobId)));
 }
 

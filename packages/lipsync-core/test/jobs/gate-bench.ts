@@ -2,8 +2,6 @@ import { createReadStream } from 'node:fs';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { Ledger } from '../../src/billing/ledger.ts';
-import { PendingSettlementStore } from '../../src/billing/pending-settlements.ts';
 import type { LipsyncOptionsInput } from '../../src/contract/index.ts';
 import type { Quality, QualityLabel } from '../../src/contract/quality.ts';
 import type { RunContext } from '../../src/jobs/job-handler.ts';
@@ -11,13 +9,10 @@ import { requireKind, type JobRecord } from '../../src/jobs/job-record.ts';
 import type { JobStore } from '../../src/jobs/job-store.ts';
 import { LipsyncPipeline, type LipsyncPipelineOptions } from '../../src/jobs/lipsync-pipeline.ts';
 import type { QualityGateOptions } from '../../src/jobs/quality-gate.ts';
-import { SharedAdmission } from '../../src/jobs/shared-admission.ts';
 import type { RenderPool } from '../../src/processes/render-pool.ts';
 import { ActiveProviders } from '../../src/providers/active-providers.ts';
 import type { InlineProvider, Take, TakeRequest } from '../../src/providers/provider.ts';
 import { emptyTrace } from '../../src/quality/assessment/merge-findings.ts';
-import { CircuitBreaker } from '../../src/scheduling/circuit-breaker.ts';
-import { createConcurrencySlots } from '../../src/scheduling/concurrency-slots.ts';
 import { idleForecast } from '../../src/testing/idle-forecast.ts';
 import { createMemoryState } from '../../src/testing/memory-state-store.ts';
 import { ScriptedVendor } from '../../src/testing/scripted-vendor.ts';
@@ -25,6 +20,7 @@ import { qualityOf } from '../../src/testing/test-quality.ts';
 import { limits } from '../media/make-media.ts';
 import type { makeShortSample } from '../service/short-sample.ts';
 import { openRunnerBench, type RunnerBench, type RunnerOptions } from './runner-bench.ts';
+import { createTestAdmission, createUncappedLedger } from '../../src/testing/test-admission.ts';
 
 export const fatalLabel: QualityLabel = {
   code: 'mouth_frozen',
@@ -110,7 +106,7 @@ export async function openGateBench(
   const bench = await openRunnerBench();
   const clock = { nowMs: () => bench.time.nowMs };
   const state = createMemoryState().open();
-  const ledger = new Ledger({ state, clock, caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null } });
+  const ledger = createUncappedLedger({ state, clock });
   const vendor = new FileVendor();
   const wav2lip = new FileProvider('wav2lip', false);
   const preview = new FileProvider('preview', true);
@@ -119,15 +115,7 @@ export async function openGateBench(
     limits,
     clock,
     forecast: idleForecast,
-    admission: new SharedAdmission({
-      breaker: new CircuitBreaker({ state, clock }),
-      slots: createConcurrencySlots({ state, clock }),
-      pendingSettlements: new PendingSettlementStore({ state, clock }),
-      ledger,
-      clock,
-      slotPollIntervalMs: 1_000,
-      onSlotReleased: () => undefined,
-    }),
+    admission: createTestAdmission({ state, clock, ledger }),
     quality: {
       trackCacheFolder: join(bench.workFolder, 'tracks'),
       minSyncScore: null,

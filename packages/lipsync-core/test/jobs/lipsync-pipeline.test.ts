@@ -6,20 +6,16 @@ import { lipsyncOptionsSchema, type LipsyncOptionsInput, type ProviderId } from 
 import { LipsyncError, type ErrorCode } from '../../src/errors/index.ts';
 import { LipsyncPipeline } from '../../src/jobs/lipsync-pipeline.ts';
 import type { KeptTakes, PipelineInput, PipelineResult } from '../../src/jobs/pipeline-types.ts';
-import { Ledger } from '../../src/billing/ledger.ts';
 import { openJobWorkspace } from '../../src/processes/workspace.ts';
 import { probeTake } from '../../src/media/index.ts';
 import { unknownQuality } from '../../src/quality/assessment/merge-findings.ts';
 import { createPreviewProvider } from '../../src/providers/preview/preview-provider.ts';
 import type { Admission } from '../../src/providers/admission.ts';
-import { PendingSettlementStore } from '../../src/billing/pending-settlements.ts';
 import type { Expectation, Forecast } from '../../src/scheduling/completion-forecast.ts';
 import { listProviderIds, type ExecutionPlan } from '../../src/scheduling/execution-plan.ts';
 import { testPlan } from '../../src/testing/test-plan.ts';
 import { ActiveProviders } from '../../src/providers/active-providers.ts';
-import { SharedAdmission } from '../../src/jobs/shared-admission.ts';
 import { RenderProcessPool, type RenderPool } from '../../src/processes/render-pool.ts';
-import { CircuitBreaker } from '../../src/scheduling/circuit-breaker.ts';
 import { createConcurrencySlots } from '../../src/scheduling/concurrency-slots.ts';
 import type { StateStore } from '../../src/storage/state-store.ts';
 import { idleForecast } from '../../src/testing/idle-forecast.ts';
@@ -29,6 +25,7 @@ import { ScriptedVendor } from '../../src/testing/scripted-vendor.ts';
 import { limits } from '../media/make-media.ts';
 import { makeShortSample } from '../service/short-sample.ts';
 import type { Attempt } from '../../src/providers/attempt.ts';
+import { createTestAdmission } from '../../src/testing/test-admission.ts';
 
 let folder: string;
 let clipPath: string;
@@ -162,22 +159,7 @@ describe('The slot of a job at a remote provider', () => {
   const vendor = new ScriptedVendor();
   const neverFetched = (): Promise<never> => Promise.reject(new Error('The inputs were fetched.'));
   const clock = { nowMs: Date.now };
-  const admissionOver = (state: StateStore): Admission => {
-    const ledger = new Ledger({
-      state,
-      clock,
-      caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null },
-    });
-    return new SharedAdmission({
-      breaker: new CircuitBreaker({ state, clock }),
-      slots: createConcurrencySlots({ state, clock }),
-      pendingSettlements: new PendingSettlementStore({ state, clock }),
-      ledger,
-      clock,
-      slotPollIntervalMs: 1_000,
-      onSlotReleased: () => undefined,
-    });
-  };
+  const admissionOver = (state: StateStore): Admission => createTestAdmission({ state, clock });
 
   interface VendorRun {
     /** Whether other jobs hold all slots. */

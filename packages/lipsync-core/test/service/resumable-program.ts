@@ -4,20 +4,16 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { lipsyncOptionsSchema } from '../../src/contract/index.ts';
 import type { LipsyncPipeline } from '../../src/jobs/lipsync-pipeline.ts';
-import { Ledger } from '../../src/billing/ledger.ts';
 import type { Clock } from '../../src/contract/ports.ts';
 import { createIdSource, systemClock as clock } from '../../src/contract/system-ports.ts';
-import { PendingSettlementStore } from '../../src/billing/pending-settlements.ts';
 import type { ChainContext } from '../../src/providers/attempt-runner.ts';
 import { abandonChain, runChain } from '../../src/providers/chain.ts';
 import type { RemoteProvider, TakeRequest } from '../../src/providers/provider.ts';
-import { SharedAdmission } from '../../src/jobs/shared-admission.ts';
-import { CircuitBreaker } from '../../src/scheduling/circuit-breaker.ts';
-import { createConcurrencySlots } from '../../src/scheduling/concurrency-slots.ts';
 import { LocalJobs, type LocalJobOutcome } from '../../src/service/local-jobs.ts';
 import { OutputFiles } from '../../src/service/output-file.ts';
 import { SqliteStateStore } from '../../src/storage/sqlite-state-store.ts';
 import type { StateStore } from '../../src/storage/state-store.ts';
+import { createTestAdmission, createUncappedLedger } from '../../src/testing/test-admission.ts';
 
 /** A program that runs one job at a scripted vendor. The vendor writes its log beside the files of the program. */
 export interface Program {
@@ -75,20 +71,8 @@ function vendorIn(folder: string): RemoteProvider {
 /** `programClock` is the time of the jobs; providers and slots use the system's clock. */
 export function openProgram(folder: string, programClock: Clock = clock): Program {
   const state = new SqliteStateStore({ path: join(folder, 'state.sqlite') });
-  const ledger = new Ledger({
-    state,
-    clock,
-    caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null },
-  });
-  const admission = new SharedAdmission({
-    breaker: new CircuitBreaker({ state, clock }),
-    slots: createConcurrencySlots({ state, clock }),
-    pendingSettlements: new PendingSettlementStore({ state, clock }),
-    ledger,
-    clock,
-    slotPollIntervalMs: 50,
-    onSlotReleased: () => undefined,
-  });
+  const ledger = createUncappedLedger({ state, clock });
+  const admission = createTestAdmission({ state, clock, ledger, slotPollIntervalMs: 50 });
   const vendor = vendorIn(folder);
   const books = { user: null, maxCostMicros: null, admission, clock } satisfies Partial<ChainContext>;
   const interruptions = new Set<boolean>();

@@ -68,7 +68,8 @@ async function importTo(
 function cacheNotWritable(cause: LipsyncError): LipsyncError {
   return new LipsyncError(
     'model_missing',
-    'The checkpoint cannot be imported because the model cache is not writable. Check the permissions of LIPSYNC_DATA_DIR, or import the checkpoint with "models import" of the command line.',
+    'The checkpoint cannot be imported because the model cache is not writable. ' +
+      'Check the permissions of LIPSYNC_DATA_DIR, or import the checkpoint with "models import" of the command line.',
     { cause },
   );
 }

@@ -6,7 +6,7 @@ import { LipsyncError } from '../../errors/index.ts';
 import { clipFrameAt, type Picture } from '../../media/index.ts';
 import { hashFile } from '../../storage/file-hash.ts';
 import type { AnalyzerSetup, FaceLocator, SourceFrame } from '../analyzer.ts';
-import { cropFace, FixedCrop } from './face-crop.ts';
+import { cropFace, FixedCrop } from './landmark-crop.ts';
 
 const shortVideoS = 8;
 /** Speech moves lips up to about six times a second. */

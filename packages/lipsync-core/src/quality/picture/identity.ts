@@ -2,7 +2,7 @@ import { compareIdentities, createFaceIdentifier, type FaceIdentifier } from '..
 import { regionOfMesh } from '../../face/face-regions.ts';
 import type { Picture } from '../../image/planes.ts';
 import type { AnalyzerSetup } from '../analyzer.ts';
-import { cropFace } from '../lips/face-crop.ts';
+import { cropFace } from '../lips/landmark-crop.ts';
 
 /** Faces that are compared, spread over the video: a network describes each of them. */
 const comparedFaces = 3;

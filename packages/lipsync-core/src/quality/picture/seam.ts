@@ -11,7 +11,7 @@ const edgeCount = 2 * edgesPerDirection;
 const channels = ['luma', 'cb', 'cr'] as const;
 /** The edge that decides, strongest first. The border of a redrawn area has more, a chance edge fewer. */
 const rank = 12;
-/** Rows of the eyes and the forehead, which providers leave, and the rank there. Blocks of an encoder give edges there too. */
+/** Rows of the eyes and the forehead, which providers leave unchanged, and the rank there. An encoder adds edges there too. */
 const upperRows = 34;
 const upperRank = 4;
 /** An edge of the source that lies within these lines may have moved with the jaw. */
@@ -21,8 +21,8 @@ const movedShare = 0.5;
 
 /**
  * Measures the step at the border of a redrawn area: the difference between take and source begins within two cells,
- * equally along a straight line, where the source has no edge, and higher than in the upper face. Soft borders give little, and so do a jaw and details that
- * moved.
+ * equally along a straight line, where the source has no edge, and higher than in the upper face. Soft borders give
+ * little, and so do a jaw and details that moved.
  */
 export class SeamMeter {
   readonly #difference = new Float32Array(patchSide * patchSide);

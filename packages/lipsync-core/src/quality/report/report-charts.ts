@@ -99,12 +99,11 @@ interface CurveScale {
 
 /** A line that breaks where nothing was measured. */
 function curve(values: readonly (number | null)[], { top, highest }: CurveScale, style: string): Markup {
+  const heightOf = (value: number): number => top + rowHeight * (1 - Math.max(0, value) / highest);
   let isDrawing = false;
   const path = values.map((value, index) => {
     const command =
-      value === null
-        ? ''
-        : `${isDrawing ? 'L' : 'M'}${point(xOf(index, values.length), top + rowHeight * (1 - Math.max(0, value) / highest))}`;
+      value === null ? '' : `${isDrawing ? 'L' : 'M'}${point(xOf(index, values.length), heightOf(value))}`;
     isDrawing = value !== null;
     return command;
   });
@@ -112,14 +111,25 @@ function curve(values: readonly (number | null)[], { top, highest }: CurveScale,
 }
 
 function drawLane({ ranges, fatal, code }: QualityLabel, durationMs: number, top: number): Markup {
-  const x = (ms: number): number => gutter + (Math.min(ms, durationMs) / durationMs) * plotWidth;
-  return html`<line
-      class="lane"
-      x1="${gutter}"
-      x2="${width}"
-      y1="${top + laneHeight / 2}"
-      y2="${top + laneHeight / 2}"
-    />${ranges.map(({ startMs, endMs }) => html`<rect class="${fatal ? 'fatal' : 'defect'}" x="${tenths(x(startMs))}" y="${top + 4}" width="${tenths(Math.max(3, x(endMs) - x(startMs)))}" height="${laneHeight - 8}"><title>${code} ${describeRange({ startMs, endMs }, durationMs)}</title></rect>`)}`;
+  const middle = top + laneHeight / 2;
+  const bars = ranges.map((range) => {
+    const [left, right] = [timeX(range.startMs, durationMs), timeX(range.endMs, durationMs)];
+    return html`<rect
+      class="${fatal ? 'fatal' : 'defect'}"
+      x="${left}"
+      y="${top + 4}"
+      width="${tenths(Math.max(3, right - left))}"
+      height="${laneHeight - 8}"
+    >
+      <title>${code} ${describeRange(range, durationMs)}</title>
+    </rect>`;
+  });
+  return html`<line class="lane" x1="${gutter}" x2="${width}" y1="${middle}" y2="${middle}" />${bars}`;
+}
+
+/** Horizontal position of a time; times after the end are at the end. */
+function timeX(ms: number, durationMs: number): number {
+  return tenths(gutter + (Math.min(ms, durationMs) / durationMs) * plotWidth);
 }
 
 function drawTimes(durationMs: number, top: number): Markup {
@@ -128,7 +138,11 @@ function drawTimes(durationMs: number, top: number): Markup {
       .map((seconds) => seconds * 1000)
       .find((step) => durationMs / step <= 12) ?? 3_600_000;
   const times = Array.from({ length: Math.floor(durationMs / stepMs) + 1 }, (_, index) => index * stepMs);
-  return html`${times.map((ms) => html`<line class="grid" x1="${tenths(gutter + (ms / durationMs) * plotWidth)}" x2="${tenths(gutter + (ms / durationMs) * plotWidth)}" y1="0" y2="${top}" /><text class="time" x="${tenths(gutter + (ms / durationMs) * plotWidth)}" y="${top + 14}">${describeTime(ms, durationMs)}</text>`)}`;
+  return html`${times.map((ms) => {
+    const x = timeX(ms, durationMs);
+    return html`<line class="grid" x1="${x}" x2="${x}" y1="0" y2="${top}" />
+      <text class="time" x="${x}" y="${top + 14}">${describeTime(ms, durationMs)}</text>`;
+  })}`;
 }
 
 /** A curve over lags with its best value. */

@@ -45,6 +45,9 @@ export function renderReport(videos: readonly ReportedVideo[]): string {
 
 function renderVideo({ name, durationMs, quality, trace }: ReportedVideo): Markup {
   const { labels } = quality;
+  const models = Object.entries(quality.models).map(
+    ([model, digest]) => html` · ${model} <code>${digest.slice(0, 12)}</code>`,
+  );
   return html`<article>
     <h1>${cleanName(name)} <small>${describeTime(durationMs, durationMs)}</small></h1>
     ${renderVerdict(quality, labels, durationMs)} ${renderScores(quality)}
@@ -59,10 +62,7 @@ function renderVideo({ name, durationMs, quality, trace }: ReportedVideo): Marku
     ${renderMouths(trace, durationMs)}
     <div class="columns">${renderOffset(trace, quality)}${renderDefects(trace, labels, durationMs)}</div>
     ${renderParts(quality)}
-    <footer>
-      Measured by
-      ${quality.methodVersion}${Object.entries(quality.models).map(([model, digest]) => html` · ${model} <code>${digest.slice(0, 12)}</code>`)}
-    </footer>
+    <footer>Measured by ${quality.methodVersion}${models}</footer>
   </article>`;
 }
 

@@ -1,6 +1,7 @@
 /** Style of the report page. It contains no character that markup would escape. */
 export const reportStyle = `
-body { font: 15px/1.45 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 1100px; margin: 24px auto; padding: 0 20px; }
+body { font: 15px/1.45 system-ui, sans-serif; color: #1a1a1a; background: #fff; }
+body { max-width: 1100px; margin: 24px auto; padding: 0 20px; }
 h1 { font-size: 20px; margin: 0 0 12px; overflow-wrap: anywhere; }
 h1 small { color: #666; font-weight: normal; }
 h2 { font-size: 15px; margin: 24px 0 8px; }

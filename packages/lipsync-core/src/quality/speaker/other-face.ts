@@ -3,7 +3,7 @@ import { boxOfRegion, regionOfMesh, stabilizeRegion } from '../../face/face-regi
 import type { FaceDetector, FacePlace, FaceRegion } from '../../face/face-types.ts';
 import type { ColorTags, Picture } from '../../media/index.ts';
 import type { AnalyzerSetup } from '../analyzer.ts';
-import { cropFace } from '../lips/face-crop.ts';
+import { cropFace } from '../lips/landmark-crop.ts';
 import { boxOfPoints, type SpeakerBox } from './mouth-crop.ts';
 import { FaceWindow } from './speaker-windows.ts';
 

@@ -1,7 +1,7 @@
 import { abortError } from '../../errors/index.ts';
 import { openFrames, type ClipFacts, type Frame } from '../../media/index.ts';
 import { droppedWindows, syncFramesPerSecond, windowsOf, type Stretch } from './choose-stretches.ts';
-import { croppedLength, FaceCropper } from './face-crop.ts';
+import { croppedLength, FaceCropper } from './syncnet-crop.ts';
 import { embeddingDistance, maxShiftFrames, shiftCount } from './sync-distances.ts';
 import type { SyncNetModel } from './syncnet-model.ts';
 import { windowFrames } from './syncnet-network.ts';

@@ -3,7 +3,7 @@ import { mfccCount } from '../../audio/mfcc.ts';
 import { LipsyncError } from '../../errors/index.ts';
 import { loadSession, type OnnxSession, type OnnxTensor } from '../../inference/onnx-session.ts';
 import { hashFile } from '../../storage/file-hash.ts';
-import { croppedLength } from './face-crop.ts';
+import { croppedLength } from './syncnet-crop.ts';
 import {
   audioOutputName,
   embeddingLength,

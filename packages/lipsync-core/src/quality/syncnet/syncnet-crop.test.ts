@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { croppedLength, FaceCropper } from './face-crop.ts';
+import { croppedLength, FaceCropper } from './syncnet-crop.ts';
 
 const plane = 224 * 224;
 
