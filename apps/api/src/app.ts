@@ -1,6 +1,6 @@
 import express, { type Express } from 'express';
 import type { ApiDependencies } from './dependencies.ts';
-import { requireKey, requireKeyOrPassword, requireLoopback } from './http/access.ts';
+import { requireAdminKeyOrPassword, requireKey, requireLoopback } from './http/access.ts';
 import { mountRoutes } from './http/mount-routes.ts';
 import { answerProblems, HttpError } from './http/problem.ts';
 import { assignRequestId } from './http/request-id.ts';
@@ -53,7 +53,7 @@ export function createApp(dependencies: ApiDependencies): Express {
     app,
     routes.filter((route) => route.open),
   );
-  app.use(queueBoardPath, ...(hasKeys ? [requireKeyOrPassword(keys)] : []), queueBoard);
+  app.use(queueBoardPath, ...(hasKeys ? [requireAdminKeyOrPassword(keys)] : []), queueBoard);
   if (hasKeys) app.use(requireKey(keys));
   mountRoutes(
     app,

@@ -18,16 +18,18 @@ describe('settings of the API', () => {
     expect(() => apiConfigFromEnvironment({ ...redis, HOST: '::' })).toThrow(/LIPSYNC_API_KEYS must be set/);
   });
 
-  it('Any host is accepted with keys.', () => {
+  it('Any host is accepted with keys, of which those that end with ":admin" are admin keys.', () => {
     const { keys, host } = apiConfigFromEnvironment({
       ...redis,
       HOST: '0.0.0.0',
-      LIPSYNC_API_KEYS: `alice:${'a'.repeat(16)}, bob:${'b'.repeat(15)}:c`,
+      LIPSYNC_API_KEYS: `alice:${'a'.repeat(16)}, bob:${'b'.repeat(15)}:c, ops:${'o'.repeat(16)}:admin, eve:${'e'.repeat(16)}:admin:x`,
     });
     expect(host).toBe('0.0.0.0');
     expect(keys).toEqual([
-      { name: 'alice', secret: 'a'.repeat(16) },
-      { name: 'bob', secret: `${'b'.repeat(15)}:c` },
+      { name: 'alice', secret: 'a'.repeat(16), isAdmin: false },
+      { name: 'bob', secret: `${'b'.repeat(15)}:c`, isAdmin: false },
+      { name: 'ops', secret: 'o'.repeat(16), isAdmin: true },
+      { name: 'eve', secret: `${'e'.repeat(16)}:admin:x`, isAdmin: false },
     ]);
   });
 
@@ -50,6 +52,7 @@ describe('settings of the API', () => {
 
   it.each([
     ['hunter2', /name:secret/],
+    ['me:hunter2:admin', /at least 16/],
     ['me:hunter2', /at least 16 characters; "openssl rand -hex 16" makes one/],
     ['me:hunter2_hunter2', /at least 16/, 'me:hunter2_hunter2,you:hunter2'],
   ])('The error about the key %j states the fix and contains no secret.', (key, reason, keys = key) => {

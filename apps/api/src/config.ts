@@ -19,12 +19,13 @@ import { isLoopbackHost } from './http/loopback.ts';
 const minSecretLength = 16;
 
 const apiKey = z.string().transform((value, context): ApiKey => {
-  const [, name, secret] = /^([\w.-]{1,64}):(\S+)$/.exec(value) ?? [];
-  if (name !== undefined && secret !== undefined && secret.length >= minSecretLength) return { name, secret };
+  const [, name, secret, scope] = /^([\w.-]{1,64}):(\S+?)(:admin)?$/.exec(value) ?? [];
+  if (name !== undefined && secret !== undefined && secret.length >= minSecretLength)
+    return { name, secret, isAdmin: scope !== undefined };
   // The message omits the value, which may be a secret without a name.
   const message =
     secret === undefined
-      ? 'each key must be name:secret, the name of letters, digits, ".", "_" and "-"'
+      ? 'each key must be name:secret or name:secret:admin, the name of letters, digits, ".", "_" and "-"'
       : `each secret must have at least ${minSecretLength} characters; "openssl rand -hex 16" makes one`;
   context.addIssue({ code: 'custom', message });
   return z.NEVER;

@@ -36,8 +36,8 @@ describe('API with keys', () => {
   beforeAll(async () => {
     api = await startApi({
       keys: [
-        { name: 'alice', secret: 'first-secret' },
-        { name: 'bob', secret: 'second-secret' },
+        { name: 'alice', secret: 'first-secret', isAdmin: true },
+        { name: 'bob', secret: 'second-secret', isAdmin: false },
       ],
     });
   });
@@ -104,10 +104,12 @@ describe('API with keys', () => {
     expect(await api.storedFiles()).toEqual(before);
   });
 
-  it('Only the queue board accepts a key as the password of HTTP Basic.', async () => {
+  it('The queue board accepts an admin key only, which may be the password of HTTP Basic there.', async () => {
     expect((await api.fetch('/admin/queues/', basic('anyone', 'first-secret'))).status).toBe(200);
     expect((await api.fetch('/admin/queues/', bearer('first-secret'))).status).toBe(200);
     expect((await api.fetch('/admin/queues/', basic('first-secret', 'wrong'))).status).toBe(401);
+    for (const init of [basic('bob', 'second-secret'), bearer('second-secret')])
+      expect(await json(await api.fetch('/admin/queues/api/queues', init))).toMatchObject({ code: 'forbidden' });
     expect((await api.fetch('/lipsync', basic('alice', 'first-secret'))).status).toBe(401);
   });
 });

@@ -31,7 +31,7 @@ let nowMs = 1_000_000;
 beforeAll(async () => {
   api = await startApi({
     providers: providersWith(heygenApiKey),
-    keys: [{ name: 'alice', secret: 'one' }],
+    keys: [{ name: 'alice', secret: 'one', isAdmin: false }],
     clock: { nowMs: () => nowMs },
   });
   const connection = createClientConnection({ url: api.redis.url, onError: () => undefined });

@@ -1,18 +1,41 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
-import type { Request, RequestHandler } from 'express';
+import type { Request, RequestHandler, Response } from 'express';
 import { hostOf, hostOfUrl, isLoopbackHost } from './loopback.ts';
 import { HttpError } from './problem.ts';
 
 export interface ApiKey {
   readonly name: string;
   readonly secret: string;
+  /** May see and change the jobs of every key, and open the queue dashboard. */
+  readonly isAdmin: boolean;
+}
+
+/** Who sent a request. */
+export interface Caller {
+  /** Name of the API key; null without one. */
+  readonly owner: string | null;
+  /** True for an admin key, and for every caller of an API without keys. */
+  readonly isAdmin: boolean;
+}
+
+/** A caller that has not been identified. It may see no job. */
+export const unknownCaller: Caller = Object.freeze({ owner: null, isAdmin: false });
+
+/** Returns who sent the request that `response` answers. */
+export function callerOf({ locals }: Pick<Response, 'locals'>): Caller {
+  return locals.caller;
+}
+
+/** Returns whether a caller may see and change what belongs to `owner`. */
+export function mayAccess({ owner: callerOwner, isAdmin }: Caller, owner: string | null): boolean {
+  return isAdmin || (callerOwner !== null && callerOwner === owner);
 }
 
 /**
  * Access control of an API without keys: loopback requests only. The Host check stops DNS rebinding; the Origin check
  * stops cross-site requests.
  */
-export const requireLoopback: RequestHandler = (request, _response, next) => {
+export const requireLoopback: RequestHandler = (request, response, next) => {
   const host = hostOf(request.headers.host ?? '');
   if (host === undefined || !isLoopbackHost(host)) {
     throw new HttpError(
@@ -27,44 +50,50 @@ export const requireLoopback: RequestHandler = (request, _response, next) => {
       'Without API keys this service refuses requests from other sites. Set LIPSYNC_API_KEYS.',
     );
   }
+  response.locals.caller = { owner: null, isAdmin: true };
   next();
 };
 
-/** Requires a key as `Authorization: Bearer` and stores its name in `response.locals.caller`. */
+/** Requires a key as `Authorization: Bearer`; afterwards `callerOf` returns its owner. */
 export function requireKey(keys: readonly ApiKey[]): RequestHandler {
-  const nameOf = createKeyLookup(keys);
+  const callerWith = createKeyLookup(keys);
   return (request, response, next) => {
     const secret = bearerSecret(request);
-    const name = nameOf(secret ?? '');
-    if (name === undefined) {
+    const caller = callerWith(secret ?? '');
+    if (caller === undefined) {
       const message =
         secret === undefined ? 'Send an API key as "Authorization: Bearer <secret>".' : 'The API key is not valid.';
       throw unauthorized('Bearer realm="lipsync"', message);
     }
-    response.locals.caller = name;
+    response.locals.caller = caller;
     next();
   };
 }
 
-/** Like `requireKey`, and accepts the secret as the password of HTTP Basic, for browsers. */
-export function requireKeyOrPassword(keys: readonly ApiKey[]): RequestHandler {
-  const nameOf = createKeyLookup(keys);
+/** Requires an admin key, as `Authorization: Bearer` or, for browsers, as the password of HTTP Basic. */
+export function requireAdminKeyOrPassword(keys: readonly ApiKey[]): RequestHandler {
+  const callerWith = createKeyLookup(keys);
   return (request, response, next) => {
-    const name = nameOf(bearerSecret(request) ?? basicPassword(request) ?? '');
-    if (name === undefined)
+    const caller = callerWith(bearerSecret(request) ?? basicPassword(request) ?? '');
+    if (caller === undefined)
       throw unauthorized(
         'Basic realm="lipsync", charset="UTF-8"',
-        'Log in with an API key as the password and any user name.',
+        'Log in with an admin key as the password and any user name.',
       );
-    response.locals.caller = name;
+    response.locals.caller = caller;
+    if (!caller.isAdmin)
+      throw new HttpError(
+        'forbidden',
+        'This page shows the jobs of every key, so it needs an admin key: name:secret:admin in LIPSYNC_API_KEYS.',
+      );
     next();
   };
 }
 
 /** Returns whether a request may see what only callers with a key may see; every request may if there are no keys. */
 export function createKeyCheck(keys: readonly ApiKey[]): (request: Request) => boolean {
-  const nameOf = createKeyLookup(keys);
-  return (request) => keys.length === 0 || nameOf(bearerSecret(request) ?? '') !== undefined;
+  const callerWith = createKeyLookup(keys);
+  return (request) => keys.length === 0 || callerWith(bearerSecret(request) ?? '') !== undefined;
 }
 
 function unauthorized(challenge: string, message: string): HttpError {
@@ -72,11 +101,14 @@ function unauthorized(challenge: string, message: string): HttpError {
 }
 
 /** Compares digests of equal length with every key, so that timing does not reveal a secret. */
-function createKeyLookup(keys: readonly ApiKey[]): (secret: string) => string | undefined {
-  const entries = keys.map(({ name, secret }) => ({ name, digest: digestOf(secret) }));
+function createKeyLookup(keys: readonly ApiKey[]): (secret: string) => Caller | undefined {
+  const entries = keys.map(({ name, secret, isAdmin }) => ({
+    caller: { owner: name, isAdmin },
+    digest: digestOf(secret),
+  }));
   return (secret) => {
     const presented = digestOf(secret);
-    return entries.filter(({ digest }) => timingSafeEqual(digest, presented))[0]?.name;
+    return entries.filter(({ digest }) => timingSafeEqual(digest, presented))[0]?.caller;
   };
 }
 

@@ -3,6 +3,7 @@ import type { Request, Response } from 'express';
 import type { InputReference, JobKind, JobRecord } from '@lipsync/core/host';
 import { createRequestKey, type RequestClaim, type RequestKey } from '@lipsync/queue';
 import type { ApiDependencies } from '../dependencies.ts';
+import { callerOf } from './access.ts';
 import { HttpError } from './problem.ts';
 
 /** What a request asks for. Equal content under one key is the same request. */
@@ -30,7 +31,7 @@ export async function withIdempotencyKey<Result>(
   { request, response }: { readonly request: Request; readonly response: Response },
   create: (idempotent: IdempotentRequest | undefined) => Promise<Result>,
 ): Promise<Result> {
-  const key = readKey(request, response.locals.caller);
+  const key = readKey(request, callerOf(response).owner);
   if (!key) return create(undefined);
   const claim = (content: RequestContent): RequestClaim => ({ ...key, fingerprint: fingerprintOf(content) });
   const idempotent = { claim, findRepeated: (content: RequestContent) => jobs.findRepeated(claim(content)) };

@@ -1,13 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import type { Request, RequestHandler } from 'express';
+import { unknownCaller, type Caller } from './access.ts';
 
 declare global {
   // oxlint-disable-next-line typescript/no-namespace -- Express types `response.locals` through this namespace only
   namespace Express {
     interface Locals {
       requestId: string;
-      /** Name of the caller's API key; null if the API has no keys. */
-      caller: string | null;
+      /** Read with `callerOf`. */
+      caller: Caller;
     }
   }
 }
@@ -18,7 +19,7 @@ const acceptable = /^[\w.-]{1,128}$/;
 export const assignRequestId: RequestHandler = (request, response, next) => {
   const given = request.get('X-Request-Id');
   response.locals.requestId = given !== undefined && acceptable.test(given) ? given : randomUUID();
-  response.locals.caller = null;
+  response.locals.caller = unknownCaller;
   response.set('X-Request-Id', response.locals.requestId);
   next();
 };

@@ -1,5 +1,6 @@
 import type { RequestHandler } from 'express';
 import type { Logger } from '@lipsync/core/host';
+import { callerOf } from './access.ts';
 
 /** Logs one line per finished request. Headers and query are left out, because they may hold a secret. */
 export function logRequests(logger: Logger): RequestHandler {
@@ -8,7 +9,7 @@ export function logRequests(logger: Logger): RequestHandler {
     response.once('close', () => {
       const fields = {
         requestId: response.locals.requestId,
-        caller: response.locals.caller,
+        caller: callerOf(response).owner,
         method: request.method,
         // `path` loses the prefix of a mounted router.
         path: request.originalUrl.split('?', 1)[0],

@@ -10,6 +10,7 @@ import {
 } from '@lipsync/core/host';
 import { parseRequest, type LipsyncOptions } from '@lipsync/core/contract';
 import type { ApiDependencies } from '../dependencies.ts';
+import { callerOf } from '../http/access.ts';
 import { readJsonFields } from '../http/json-body.ts';
 import { parseOptions, toFieldProblem } from '../http/lipsync-options.ts';
 import { HttpError, invalidFields } from '../http/problem.ts';
@@ -40,7 +41,7 @@ async function showEstimate(dependencies: Dependencies, request: Request, respon
       await dependencies.estimator.estimate({
         options,
         durationMs,
-        user: response.locals.caller ?? options.userId ?? null,
+        user: callerOf(response).owner ?? options.userId ?? null,
       }),
     ),
   );

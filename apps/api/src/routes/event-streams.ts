@@ -39,7 +39,7 @@ export class EventStreams {
     response: Response,
   ): Promise<void> {
     const { store, jobs, heartbeatMs } = this.#dependencies;
-    const record: JobRecord = await requireJob<JobKind>(store, kind, request.params['id']);
+    const record: JobRecord = await requireJob<JobKind>(store, kind, { request, response });
     const seenRevision = lastSeenRevision(request);
     if (isTerminal(record.status) && seenRevision >= record.revision) {
       // 204 stops a browser from reconnecting after the last event.

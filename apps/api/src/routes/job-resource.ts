@@ -1,6 +1,8 @@
+import type { Request, Response } from 'express';
 import { isOfKind, type JobKind, type JobRecord, type TraceContext } from '@lipsync/core/host';
 import type { Accepted, RequestClaim } from '@lipsync/queue';
 import type { ApiDependencies } from '../dependencies.ts';
+import { callerOf, mayAccess } from '../http/access.ts';
 import type { BodyRules, JobBody } from '../http/job-body.ts';
 import { HttpError } from '../http/problem.ts';
 
@@ -26,13 +28,18 @@ export interface JobResource<Kind extends JobKind> {
 /** Format of job ids. Other ids are treated as unknown without a lookup. */
 const plausibleId = /^[A-Za-z0-9_-]{1,64}$/;
 
-/** The record of a job of a kind. Throws `not_found` for unknown and malformed ids, and jobs of another kind, alike. */
+/**
+ * The record of the job of a kind that the path names. Throws `not_found` for unknown and malformed ids, jobs of another
+ * kind, and jobs that the caller may not access, alike.
+ */
 export async function requireJob<Kind extends JobKind>(
   store: ApiDependencies['store'],
   kind: Kind,
-  id: unknown,
+  { request, response }: { readonly request: Request; readonly response: Response },
 ): Promise<JobRecord<Kind>> {
+  const { id } = request.params;
   const record = typeof id === 'string' && plausibleId.test(id) ? await store.get(id) : undefined;
-  if (!record || !isOfKind(record, kind)) throw new HttpError('not_found', 'Unknown job. Check the id.');
+  if (!record || !isOfKind(record, kind) || !mayAccess(callerOf(response), record.owner))
+    throw new HttpError('not_found', 'Unknown job. Check the id.');
   return record;
 }

@@ -4,6 +4,7 @@ import { isTerminal, requireKind, type JobKind } from '@lipsync/core/host';
 import { jobStatuses } from '@lipsync/core/contract';
 import type { Accepted } from '@lipsync/queue';
 import type { ApiDependencies } from '../dependencies.ts';
+import { callerOf } from '../http/access.ts';
 import { withIdempotencyKey } from '../http/idempotency.ts';
 import { readJobBody } from '../http/job-body.ts';
 import { parseQuery } from '../http/parse-query.ts';
@@ -54,8 +55,8 @@ async function createJob<Kind extends JobKind>(
   request: Request,
   response: Response,
 ): Promise<void> {
-  const { caller: owner, requestId } = response.locals;
-  const sender = { owner, requestId, traceparent: readTraceparent(request) };
+  const { requestId } = response.locals;
+  const sender = { owner: callerOf(response).owner, requestId, traceparent: readTraceparent(request) };
   const { kind, path, rules } = resource;
   const { record, isRepeated } = await withIdempotencyKey(
     dependencies,
@@ -91,7 +92,7 @@ async function showJob<Kind extends JobKind>(
   request: Request,
   response: Response,
 ): Promise<void> {
-  response.json(resource.view(await requireJob(store, resource.kind, request.params['id'])));
+  response.json(resource.view(await requireJob(store, resource.kind, { request, response })));
 }
 
 async function cancelJob<Kind extends JobKind>(
@@ -99,7 +100,7 @@ async function cancelJob<Kind extends JobKind>(
   request: Request,
   response: Response,
 ): Promise<void> {
-  const { id, status } = await requireJob<JobKind>(store, resource.kind, request.params['id']);
+  const { id, status } = await requireJob<JobKind>(store, resource.kind, { request, response });
   if (isTerminal(status)) throw new HttpError('canceled', `The job is already ${status} and cannot be canceled.`);
   response.status(202).json(resource.view(requireKind(await jobs.cancel(id), resource.kind)));
 }

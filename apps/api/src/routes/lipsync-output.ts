@@ -20,7 +20,7 @@ export function lipsyncOutputRoutes(dependencies: ApiDependencies): readonly Rou
 }
 
 async function sendOutput({ store, artifacts }: ApiDependencies, request: Request, response: Response): Promise<void> {
-  const record = await requireJob(store, 'lipsync', request.params['id']);
+  const record = await requireJob(store, 'lipsync', { request, response });
   if (!record.result) throw noOutput(record);
   const { outputKey } = record.result;
   const artifact = await artifacts.stat(outputKey);

@@ -1,0 +1,72 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { form, json, startApi, type RunningApi } from './running-api.ts';
+
+let api: RunningApi;
+beforeAll(async () => {
+  api = await startApi({
+    keys: [
+      { name: 'alice', secret: 'alice-secret', isAdmin: false },
+      { name: 'bob', secret: 'bob-secret', isAdmin: false },
+      { name: 'operator', secret: 'operator-secret', isAdmin: true },
+    ],
+  });
+});
+afterAll(() => api.close());
+
+type Caller = 'alice' | 'bob' | 'operator';
+
+const as = (caller: Caller, method = 'GET'): RequestInit => ({
+  method,
+  headers: { Authorization: `Bearer ${caller}-secret` },
+});
+
+async function submit(caller: Caller, path = '/lipsync', body = form()): Promise<string> {
+  const { id } = await json(await api.fetch(path, { ...as(caller, 'POST'), body }));
+  return id;
+}
+
+function qualityForm(): FormData {
+  const body = new FormData();
+  body.append('video', new Blob(['clip']), 'clip.mp4');
+  return body;
+}
+
+/** Every route that names a job, with its status for a key that may access the job. */
+const routes = (id: string, qualityId: string): readonly (readonly [string, string, number])[] => [
+  ['GET', `/lipsync/${id}`, 200],
+  ['GET', `/lipsync/${id}/output`, 200],
+  ['GET', `/lipsync/${id}/events`, 200],
+  ['POST', `/lipsync/${id}/cancel`, 409],
+  ['GET', `/quality/${qualityId}`, 200],
+  ['GET', `/quality/${qualityId}/events`, 200],
+  ['POST', `/quality/${qualityId}/cancel`, 202],
+];
+
+describe('jobs of several keys', () => {
+  it('Another key gets 404 for every route of a job, which the owner and an admin key may use.', async () => {
+    const id = await submit('alice');
+    await api.complete(id, 'video');
+    for (const allowed of ['alice', 'operator'] as const) {
+      const qualityId = await submit('alice', '/quality', qualityForm());
+      for (const [method, path, status] of routes(id, qualityId)) {
+        const refused = await api.fetch(path, as('bob', method));
+        expect(await json(refused), path).toMatchObject({ status: 404, code: 'not_found' });
+        const response = await api.fetch(path, as(allowed, method));
+        expect(response.status, `${method} ${path} of ${allowed}`).toBe(status);
+        await response.body?.cancel();
+      }
+    }
+  });
+
+  it('Another key cannot cancel a job.', async () => {
+    const id = await submit('alice');
+    await api.fetch(`/lipsync/${id}/cancel`, as('bob', 'POST'));
+    expect(await api.store.get(id)).toMatchObject({ status: 'queued', cancelRequested: false });
+  });
+
+  it('A job that was created without keys is one of admin keys only.', async () => {
+    const id = await api.recordJob();
+    expect((await api.fetch(`/lipsync/${id}`, as('alice'))).status).toBe(404);
+    expect((await api.fetch(`/lipsync/${id}`, as('operator'))).status).toBe(200);
+  });
+});
