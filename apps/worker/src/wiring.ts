@@ -2,6 +2,7 @@ import {
   ArtifactInputFetcher,
   JobRunner,
   LipsyncHandler,
+  OutboxDispatcher,
   QualityHandler,
   createArtifactStore,
   createLipsyncCore,
@@ -16,6 +17,7 @@ import {
   type JobStore,
   type LipsyncCore,
   type Logger,
+  type OutboxConsumer,
 } from '@lipsync/core/host';
 import {
   LipsyncProducer,
@@ -95,6 +97,8 @@ export async function startWorker(config: WorkerConfig, log: Logger, signal: Abo
     { producer, core, store, artifacts, clock, logger, intervalMs: maintenanceIntervalMs },
     stopped.signal,
   );
+  const outboxConsumers: readonly OutboxConsumer[] = [];
+  const outbox = new OutboxDispatcher({ store, consumers: outboxConsumers, clock, logger }).run(stopped.signal);
   return {
     failed: redis.refused,
     async stop() {
@@ -103,7 +107,7 @@ export async function startWorker(config: WorkerConfig, log: Logger, signal: Abo
       // Without Redis the maintenance tasks would wait for it until their time limits.
       if (!redis.serves) redis.disconnect();
       await core.close();
-      await maintenance;
+      await Promise.all([maintenance, outbox]);
       if (redis.serves) await producer.close();
       redis.disconnect();
     },

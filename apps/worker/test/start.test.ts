@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { startTestRedis, type TestRedis } from '@lipsync/queue/testing';
-import { createClientConnection } from '@lipsync/queue';
+import { testJobRecord } from '@lipsync/core/testing';
+import { createClientConnection, RedisJobStore } from '@lipsync/queue';
 import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
 
 const main = join(import.meta.dirname, '..', 'src', 'main.ts');
@@ -139,3 +140,17 @@ it(
     await expect.poll(() => second.isReady(), { timeout: 20_000 }).toBe(true);
   },
 );
+
+it('A running worker empties the outbox.', { timeout: 60_000 }, async () => {
+  const own = await startTestRedis();
+  onTestFinished(() => own.stop());
+  const connection = createClientConnection({ url: own.url, onError: () => undefined });
+  onTestFinished(() => connection.disconnect());
+  const store = new RedisJobStore({ connection });
+  await store.create(testJobRecord('job_ended'));
+  await store.append('job_ended', { type: 'canceled', atMs: 2_000 });
+  const worker = await startWorker({ REDIS_URL: own.url });
+  await expect.poll(() => worker.isReady(), { timeout: 20_000 }).toBe(true);
+  await expect.poll(() => store.readOutbox(10), { timeout: 10_000 }).toEqual([]);
+  await worker.stop();
+});

@@ -42,6 +42,7 @@ export {
   type OutboxEvent,
   type UnreadableRecordListener,
 } from './jobs/job-store.ts';
+export { OutboxDispatcher, type OutboxConsumer, type OutboxDispatcherOptions } from './jobs/outbox-dispatcher.ts';
 export { decodeJobRecord, encodeJobRecord } from './jobs/record-codec.ts';
 export { toJobView, toQualityJobView, toUsd } from './jobs/job-view.ts';
 export { recordLateCost } from './jobs/attempt-recorder.ts';

@@ -45,7 +45,7 @@ ${createScript}`;
  * wait for a slot, 6 outbox.
  * ARGV: 1 writer, 2 expected revision, 3 new revision, 4 status, 5 format, 6 record JSON, 7 index member, 8 job id,
  * 9 channel of the job, 10 '1' when the job ended, 11 channel to interrupt the current run or empty, 12 prefix of the
- * waiting sets, 13 outbox event JSON or empty, 14 maximum length of the outbox.
+ * waiting sets, 13 outbox event JSON or empty. The outbox is not trimmed: its consumers delete what they handled.
  * Returns 1 when the record is stored, 0 on a conflict.
  */
 export const replaceScript = `
@@ -65,7 +65,7 @@ if ARGV[10] == '1' then
     redis.call('HDEL', KEYS[5], ARGV[8])
   end
 end
-if ARGV[13] ~= '' then redis.call('XADD', KEYS[6], 'MAXLEN', '~', ARGV[14], '*', 'event', ARGV[13]) end
+if ARGV[13] ~= '' then redis.call('XADD', KEYS[6], '*', 'event', ARGV[13]) end
 redis.call('PUBLISH', ARGV[9], ARGV[3])
 if ARGV[11] ~= '' then redis.call('PUBLISH', ARGV[11], ARGV[8]) end
 return 1

@@ -43,8 +43,6 @@ import { waitingProvidersKey, waitingSetPrefix } from './redis-concurrency-slots
 
 const maxConflicts = 500;
 const maxConflictDelayMs = 10;
-/** Approximate number of entries that the outbox keeps when nothing reads it; Redis then drops the oldest. */
-const maxOutboxLength = 10_000;
 
 /** The scripts as `defineCommand` adds them to the connection. */
 interface ScriptCommands {
@@ -136,9 +134,10 @@ export class RedisJobStore implements JobStore {
     return guardRedis(async () => (await this.#connection.zrange(unfinishedJobsKey, 0, '-1')).map(idOfMember));
   }
 
-  readOutbox(limit: number): Promise<readonly OutboxEntry[]> {
+  readOutbox(limit: number, after?: string): Promise<readonly OutboxEntry[]> {
+    const start = after === undefined ? '-' : `(${after}`;
     return guardRedis(async () =>
-      (await this.#connection.xrange(outboxKey, '-', '+', 'COUNT', limit)).map(toOutboxEntry),
+      (await this.#connection.xrange(outboxKey, start, '+', 'COUNT', limit)).map(toOutboxEntry),
     );
   }
 
@@ -197,7 +196,6 @@ export class RedisJobStore implements JobStore {
         isInterrupt ? interruptChannel : '',
         waitingSetPrefix,
         outboxEvent ? JSON.stringify(outboxEvent) : '',
-        String(maxOutboxLength),
       ),
     );
     return stored === 1;

@@ -53,8 +53,8 @@ export interface JobStore {
   list<Kind extends JobKind>(query: JobPageQuery<Kind>): Promise<JobPage<Kind>>;
   /** Returns the ids of all jobs that have not ended, oldest first. */
   unfinished(): Promise<readonly string[]>;
-  /** Returns up to `limit` entries of the outbox, oldest first. */
-  readOutbox(limit: number): Promise<readonly OutboxEntry[]>;
+  /** Returns up to `limit` entries of the outbox, oldest first, of those after the entry `after` if it is given. */
+  readOutbox(limit: number, after?: string): Promise<readonly OutboxEntry[]>;
   /** Removes entries from the outbox; unknown ids are ignored. */
   ackOutbox(ids: readonly string[]): Promise<void>;
 }

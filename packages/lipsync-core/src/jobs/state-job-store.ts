@@ -126,8 +126,8 @@ export class StateJobStore implements JobStore {
     return open.reverse().map(({ id }) => id);
   }
 
-  async readOutbox(limit: number): Promise<readonly OutboxEntry[]> {
-    const found = await this.#state.list(outboxPrefix, { limit });
+  async readOutbox(limit: number, after?: string): Promise<readonly OutboxEntry[]> {
+    const found = await this.#state.list(outboxPrefix, { limit, ...(after === undefined ? {} : { after }) });
     // `as`: only `append` writes these documents.
     return found.map(({ key, document }) => ({ ...(document as unknown as Omit<OutboxEntry, 'id'>), id: key }));
   }

@@ -190,8 +190,8 @@ function createPinnedAgent(addresses: readonly HostAddress[], idleTimeoutMs: num
   });
 }
 
-/** Stops waiting when the signal aborts; the system's resolver itself cannot be stopped. */
-async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+/** Stops waiting when the signal aborts, also for work that cannot be stopped, like the system's resolver. */
+export async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   const { promise: aborted, reject } = Promise.withResolvers<never>();
   const onAbort = (): void => reject(signal.reason);
   signal.addEventListener('abort', onAbort, { once: true });

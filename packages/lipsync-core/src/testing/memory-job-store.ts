@@ -13,7 +13,7 @@ export function createMemoryJobStore(): JobStore {
     append: (id, event) => store.append(id, event),
     list: (query) => store.list(query),
     unfinished: () => store.unfinished(),
-    readOutbox: (limit) => store.readOutbox(limit),
+    readOutbox: (limit, after) => store.readOutbox(limit, after),
     ackOutbox: (ids) => store.ackOutbox(ids),
   };
 }
