@@ -93,6 +93,18 @@ describe('a waiting job', () => {
     await expect.poll(() => statusOf('job_a')).toBe('canceled');
   });
 
+  it('A cloud job that waits for a circuit breaker is not run again as if a slot were free.', async () => {
+    const untilMs = Date.now() + 60_000;
+    await bench.work(cloud(1), async () => ({ type: 'waiting', untilMs, waitsForProbe: true }));
+    await bench.submit('job_a', { method: 'heygen' });
+    await expect.poll(() => bench.queues.cloud.getJobState('job_a')).toBe('delayed');
+    await sleep(300);
+    const waiting = { runs: 1, parkedUntilMs: untilMs, waitsForProbe: true };
+    expect(await bench.store.get('job_a')).toMatchObject(waiting);
+    await cancel('job_a');
+    await expect.poll(() => statusOf('job_a')).toBe('canceled');
+  });
+
   it('A job can wait any number of times without counting as crashed.', async () => {
     await bench.work(render(1), sequence(...Array.from({ length: 12 }, () => waitFor(10)), make));
     await bench.submit('job_a');

@@ -75,8 +75,9 @@ export class LipsyncProducer {
     return guardRedis(async () => {
       const record = await this.#options.store.get(jobId);
       if (!record) return;
-      const { parkedUntilMs, needs, waitsForStorage = false } = record;
-      const waitsForSlot = parkedUntilMs !== null && !isUnderWay(record) && needs === 'remote' && !waitsForStorage;
+      const { parkedUntilMs, needs, waitsForStorage = false, waitsForProbe = false } = record;
+      const waitsForSlot =
+        parkedUntilMs !== null && !isUnderWay(record) && needs === 'remote' && !waitsForStorage && !waitsForProbe;
       if (record.cancelRequested || (waitsForSlot && !(await this.#slots.isWaiting(jobId))))
         await this.#entries.wake(jobId);
     });

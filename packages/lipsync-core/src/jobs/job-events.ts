@@ -30,6 +30,8 @@ type RunEvent = { readonly run: number } & (
       readonly message: string;
       /** The job waits until files can be stored, possibly for days. */
       readonly waitsForStorage?: true;
+      /** The job waits for the circuit breaker of its only provider. */
+      readonly waitsForProbe?: true;
       /** A finished take that could not be published. */
       readonly keptTake?: MadeTake;
     }
@@ -129,15 +131,21 @@ function withInputs(record: JobRecord, inputs: JobInputs): JobRecord {
 }
 
 function park(record: JobRecord, event: Extract<JobEvent, { type: 'parked' }>): JobRecord {
-  const { untilMs, message, waitsForStorage, keptTake } = event;
-  const parked = { ...record, parkedUntilMs: untilMs, stage: 'waiting', message };
+  const { untilMs, message, waitsForStorage, waitsForProbe, keptTake } = event;
+  const parked = {
+    ...record,
+    parkedUntilMs: untilMs,
+    stage: 'waiting',
+    message,
+    ...(waitsForProbe && { waitsForProbe }),
+  };
   // Workers that are killed or restarted now and then during a long wait must not end the job.
   return waitsForStorage ? { ...parked, crashes: 0, waitsForStorage, ...(keptTake && { keptTake }) } : parked;
 }
 
 function startRun(record: JobRecord, atMs: number): JobRecord {
   const crashed = record.status === 'processing' && record.parkedUntilMs === null;
-  const { waitsForStorage, ...rest } = record;
+  const { waitsForStorage, waitsForProbe: _, ...rest } = record;
   const started = {
     status: 'processing',
     runs: record.runs + 1,

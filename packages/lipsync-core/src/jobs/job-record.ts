@@ -123,6 +123,8 @@ export interface JobEnvelope extends TraceContext {
   readonly parkedUntilMs: number | null;
   /** A parked job waits until files can be stored, not for a provider. */
   readonly waitsForStorage?: true;
+  /** A parked job waits for the circuit breaker of its only provider, not for a slot. */
+  readonly waitsForProbe?: true;
   /** Kind of work that the next run begins with, after inputs are fetched; null if any worker may run the job. */
   readonly needs: Provider['kind'] | null;
   readonly warnings: readonly Warning[];

@@ -15,6 +15,9 @@ export interface LipsyncHandlerOptions extends TakePublisherOptions {
   readonly abandonTimeoutMs?: number;
 }
 
+/** How long after its acceptance a job without a deadline waits for the circuit breaker of its only provider. */
+const maxProbeWaitMs = 15 * 60_000;
+
 /** Runs lip-sync jobs: makes a take and publishes it. */
 export class LipsyncHandler implements JobHandler<'lipsync'> {
   readonly #options: LipsyncHandlerOptions;
@@ -40,6 +43,7 @@ export class LipsyncHandler implements JobHandler<'lipsync'> {
         canRun: (kind) => context.canRun(kind),
         earlierAttempts: record.attempts,
         keptTakes: this.#takes.keptTakesOf(record),
+        latestProbeMs: record.deadlineAtMs ?? record.createdAtMs + maxProbeWaitMs,
         wasInterrupted: record.crashes > 0,
         plan: record.plan,
         outputMs: record.outputMs,
@@ -86,7 +90,10 @@ export class LipsyncHandler implements JobHandler<'lipsync'> {
     switch (outcome.type) {
       case 'waiting': {
         const untilMs = Math.min(outcome.untilMs, deadlineAtMs ?? Infinity);
-        return { type: 'parked', run: runs, untilMs, message: waitingMessage(attempts.latest) };
+        if (!outcome.waitsForProbe)
+          return { type: 'parked', run: runs, untilMs, message: waitingMessage(attempts.latest) };
+        const message = 'Waiting until the provider recovers from repeated failures.';
+        return { type: 'parked', run: runs, untilMs, message, waitsForProbe: true };
       }
       case 'elsewhere':
         return { type: 'transferred', run: runs, needs: outcome.needs };

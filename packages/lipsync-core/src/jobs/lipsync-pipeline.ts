@@ -167,7 +167,8 @@ export class LipsyncPipeline {
     context: Pick<
       PipelineContext,
       'signal' | 'trace' | 'earlierAttempts' | 'saveAttempts' | 'checkStorage' | 'canRun' | 'onProgress'
-    >,
+    > &
+      Partial<Pick<PipelineContext, 'latestProbeMs'>>,
   ): ChainContext {
     const { admission, clock } = this.#options;
     const { priority, userId, maxCostUsd } = options;

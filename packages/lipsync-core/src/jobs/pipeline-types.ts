@@ -49,6 +49,8 @@ export interface PipelineContext extends StorageGuard {
   /** Planned output duration; null if not measured. */
   readonly outputMs: number | null;
   readonly keptTakes: KeptTakes;
+  /** As in `ChainContext`. */
+  readonly latestProbeMs?: number;
   /** Returns whether this host runs providers of that kind. */
   canRun(kind: Provider['kind']): boolean;
   onProgress(progress: ProgressReport): void;

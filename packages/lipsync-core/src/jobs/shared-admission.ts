@@ -35,6 +35,9 @@ export interface SharedAdmissionOptions {
 /** How long an operation with a pending settlement keeps its slot: the default time limit of an operation. */
 const pendingSlotMs = 10 * 60_000;
 
+/** Pause before a job that waits for the probe of another job asks again. */
+const probePollIntervalMs = 10_000;
+
 /** Admission shared by all processes of an installation: circuit breaker, slots and ledger in one state store. */
 export class SharedAdmission implements Admission {
   readonly #breaker: CircuitBreaker;
@@ -142,17 +145,25 @@ export class SharedAdmission implements Admission {
   ): Promise<AdmissionDecision> {
     const { id } = provider.facts;
     if (slot.type === 'waiting') {
-      const { openUntilMs, reason } = await this.#breaker.inspect(id);
+      const view = await this.#breaker.inspect(id);
+      const { openUntilMs } = view;
       if (openUntilMs === null) return slot;
       // Failed operations may keep their slots for a while. No job waits for them while the breaker is open.
       await this.#slots.stopWaiting(id, jobId);
-      return { type: 'rejected', error: breakerOpen(id, openUntilMs, reason) };
+      return this.#rejection(id, openUntilMs, view);
     }
     const verdict = await this.#breaker.admit(id, jobId);
     if (verdict.admitted) return slot;
     await this.#releaseSlot(provider, jobId);
-    const { reason } = await this.#breaker.inspect(id);
-    return { type: 'rejected', error: breakerOpen(id, verdict.openUntilMs, reason) };
+    return this.#rejection(id, verdict.openUntilMs, await this.#breaker.inspect(id));
+  }
+
+  #rejection(id: string, openUntilMs: number, { state, reason }: BreakerView): AdmissionDecision {
+    const error = breakerOpen(id, openUntilMs, reason);
+    if (reason === 'refused') return { type: 'rejected', error, retryAtMs: null };
+    // The probe may end long before it is given up, so its end is polled.
+    const retryAtMs = state === 'open' ? openUntilMs : this.#clock.nowMs() + probePollIntervalMs;
+    return { type: 'rejected', error, retryAtMs };
   }
 
   /** Returns whether the cost is known; if not, adds a pending settlement. */

@@ -26,8 +26,11 @@ export type AdmissionDecision =
   | { readonly type: 'admitted' }
   /** All slots are taken. The job should ask again at `untilMs`. */
   | { readonly type: 'waiting'; readonly untilMs: number }
-  /** The circuit breaker is open. */
-  | { readonly type: 'rejected'; readonly error: LipsyncError };
+  /**
+   * The circuit breaker is not closed. `retryAtMs` is when a job that waits for a probe should ask again; null if the
+   * provider rejected the credentials or the balance, which only a person can change.
+   */
+  | { readonly type: 'rejected'; readonly error: LipsyncError; readonly retryAtMs: number | null };
 
 /** How an attempt ended. */
 export interface AttemptEnding {

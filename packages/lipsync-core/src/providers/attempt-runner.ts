@@ -60,6 +60,11 @@ export interface ChainContext extends TakeContext, AttemptLogOptions, SlotApplic
   readonly takes?: TakeStore;
   /** Attempts of earlier runs of this job. A remote one that was still running is resumed. */
   readonly earlierAttempts: readonly Attempt[];
+  /**
+   * Latest time until which a job without another provider waits for the probe of a circuit breaker; without it, the
+   * job fails at once.
+   */
+  readonly latestProbeMs?: number;
   /** Whether this host does work of that kind. */
   canRun(kind: ProviderKind): boolean;
   /** Called, and awaited, after each change of an attempt. */
@@ -80,14 +85,22 @@ export class AttemptRunner {
     this.#context = context;
   }
 
-  /** Starts or resumes an attempt of `provider`. Throws a `StoreFailure` (also `StorageUnavailable`), and the abort reason of a worker shutdown. */
-  async run(provider: Provider, prepare: (attemptIndex: number) => Promise<TakeRequest>): Promise<AttemptOutcome> {
+  /** Starts or resumes an attempt of `provider`; `isLast` if the job has no other. Throws a `StoreFailure` (also `StorageUnavailable`), and the abort reason of a worker shutdown. */
+  async run(
+    provider: Provider,
+    prepare: (attemptIndex: number) => Promise<TakeRequest>,
+    { isLast }: { readonly isLast: boolean },
+  ): Promise<AttemptOutcome> {
     const { log } = this;
     const kept = await this.#findKeptTake(provider);
     if (kept) return { type: 'made', take: kept };
     const admission = await this.#admit(provider);
     if (admission.type === 'waiting') return admission;
     if (admission.type === 'rejected') {
+      const { retryAtMs } = admission;
+      const { latestProbeMs = -Infinity } = this.#context;
+      if (isLast && retryAtMs !== null && retryAtMs <= latestProbeMs)
+        return { type: 'waiting', untilMs: retryAtMs, waitsForProbe: true };
       await log.addRejected(provider, admission.error);
       return { type: 'failed', error: admission.error };
     }

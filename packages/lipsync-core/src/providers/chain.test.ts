@@ -3,6 +3,7 @@ import type { ProviderId } from '../contract/index.ts';
 import { LipsyncError, ProviderError, type ErrorCode } from '../errors/index.ts';
 import { StoreFailure } from '../storage/store-failure.ts';
 import { openAdmission } from '../testing/open-admission.ts';
+import { ScriptedVendor } from '../testing/scripted-vendor.ts';
 import { abandonChain, runChain, type ChainOutcome } from './chain.ts';
 import type { ChainContext } from './attempt-runner.ts';
 import type { InlineProvider, Provider, Take, TakeRequest } from './provider.ts';
@@ -102,6 +103,35 @@ describe('runChain', () => {
       code: 'clip_unusable',
     });
     expect(next.calls).toBe(0);
+  });
+
+  it('A job without another provider waits for the probe of a circuit breaker while its limit allows it.', async () => {
+    const error = new LipsyncError('provider_unavailable', 'The circuit breaker is open.');
+    const last = new ScriptedVendor();
+    const run = (retryAtMs: number | null, chain: readonly Provider[], change: Partial<ChainContext>) =>
+      runChain(chain, async () => request, {
+        ...makeContext().context,
+        admission: {
+          ...openAdmission,
+          admit: async ({ facts: { id } }) =>
+            id === last.facts.id ? { type: 'rejected', error, retryAtMs } : { type: 'admitted' },
+        },
+        ...change,
+      });
+    const waiting = { type: 'waiting', untilMs: 50, waitsForProbe: true };
+    await expect(run(50, [last], { latestProbeMs: 50 })).resolves.toEqual(waiting);
+    await expect(run(50, [last], { latestProbeMs: 49 })).rejects.toBe(error);
+    await expect(run(50, [last], {})).rejects.toBe(error);
+    await expect(run(null, [last], { latestProbeMs: 50 })).rejects.toBe(error);
+    const next = inline('preview', [take]);
+    await expect(run(50, [last, next], { latestProbeMs: 50 })).resolves.toMatchObject({ type: 'made' });
+    const rejected = attempt('preview', {
+      outcome: 'failed',
+      code: 'quality_rejected',
+      take: { degraded: false, durationMs: 1_000, warnings: [] },
+    });
+    const change = { latestProbeMs: 50, earlierAttempts: [rejected] };
+    await expect(run(50, [next, last], change)).rejects.toBe(error);
   });
 
   it('A crashed worker does not count as a try of an inline provider.', async () => {

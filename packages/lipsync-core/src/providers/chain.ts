@@ -22,7 +22,10 @@ import { decideRetry, type RetryDecision } from './retry-policy.ts';
 
 export type ChainOutcome =
   | { readonly type: 'made'; readonly take: Take; readonly provider: Provider; readonly attempts: readonly Attempt[] }
-  /** A remote operation runs, or all slots of its provider are taken. The chain should be run again at `untilMs`. */
+  /**
+   * A remote operation runs, all slots of its provider are taken, or the circuit breaker of the only provider left is
+   * not closed. The chain should be run again at `untilMs`.
+   */
   | Extract<AttemptProgress, { type: 'waiting' }>
   /** The next provider does not run on this host. */
   | { readonly type: 'elsewhere'; readonly needs: ProviderKind };
@@ -42,11 +45,15 @@ export async function runChain(
   const runner = new AttemptRunner(context);
   let lastError = lastErrorOf(earlierAttempts) ?? new LipsyncError('not_supported', 'No provider is left to try.');
   if (errorPolicies[lastError.code].decision === 'fail') throw lastError;
-  for (const provider of providers.slice(resumeIndex(providers, context))) {
-    if (isOutclassed(provider, earlierAttempts)) continue;
+  const remaining = providers
+    .slice(resumeIndex(providers, context))
+    .filter((provider) => !isOutclassed(provider, earlierAttempts));
+  const hasCandidate = earlierAttempts.some(isCandidate);
+  for (const [index, provider] of remaining.entries()) {
+    const isLast = index === remaining.length - 1 && !hasCandidate;
     for (let failures = countFailures(earlierAttempts, provider) + 1; ; failures += 1) {
       if (!canRun(provider.kind)) return { type: 'elsewhere', needs: provider.kind };
-      const outcome = await runner.run(provider, prepare);
+      const outcome = await runner.run(provider, prepare, { isLast });
       if (outcome.type === 'waiting') return outcome;
       if (outcome.type === 'made') return { ...outcome, provider, attempts: runner.log.attempts };
       lastError = outcome.error;

@@ -10,7 +10,12 @@ import { decideRetry, type RemoteCall } from './retry-policy.ts';
 export type AttemptProgress =
   | { readonly type: 'made'; readonly take: Take }
   /** There is nothing to do before `untilMs`. */
-  | { readonly type: 'waiting'; readonly untilMs: number };
+  | {
+      readonly type: 'waiting';
+      readonly untilMs: number;
+      /** The job waits for the circuit breaker of its only provider. */
+      readonly waitsForProbe?: true;
+    };
 
 export interface StorageGuard {
   /** Throws `StorageUnavailable` while outputs or work files cannot be written. Called before anything is paid for. */
