@@ -1,3 +1,5 @@
+import { Ledger, systemClock, toMicros } from '@lipsync/core/host';
+import { createClientConnection, RedisStateStore } from '@lipsync/queue';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { form, json, startApi, type RunningApi } from './running-api.ts';
 
@@ -62,6 +64,42 @@ describe('jobs of several keys', () => {
     const id = await submit('alice');
     await api.fetch(`/lipsync/${id}/cancel`, as('bob', 'POST'));
     expect(await api.store.get(id)).toMatchObject({ status: 'queued', cancelRequested: false });
+  });
+
+  it('A list contains the jobs of its key only, and all jobs for an admin key.', async () => {
+    const ofAlice = await submit('alice');
+    const ofBob = await submit('bob');
+    const listed = async (caller: Caller): Promise<string[]> => {
+      const { jobs } = await json(await api.fetch('/lipsync?limit=100', as(caller)));
+      return jobs.map(({ id }: { id: string }) => id);
+    };
+    const [alice, bob, operator] = [await listed('alice'), await listed('bob'), await listed('operator')];
+    expect([alice.includes(ofAlice), alice.includes(ofBob)]).toEqual([true, false]);
+    expect(bob).toEqual([ofBob]);
+    expect(operator).toEqual(expect.arrayContaining([ofAlice, ofBob]));
+    const { jobs } = await json(await api.fetch('/quality?status=queued', as('bob')));
+    expect(jobs).toEqual([]);
+  });
+
+  it('Costs are those of the key, and of all keys for an admin key.', async () => {
+    const connection = createClientConnection({ url: api.redis.url, onError: () => undefined });
+    const state = new RedisStateStore({ connection });
+    const caps = { dailyMicros: null, monthlyMicros: null, userDailyMicros: null };
+    const ledger = new Ledger({ state, clock: systemClock, caps });
+    for (const user of ['alice', 'carol'])
+      await ledger.reserve({
+        id: `${user}-0`,
+        jobId: user,
+        provider: 'heygen',
+        user,
+        atMs: Date.now(),
+        micros: toMicros(1_000),
+      });
+    connection.disconnect();
+    const usersOf = async (caller: Caller): Promise<unknown> =>
+      (await json(await api.fetch('/costs?group_by=user', as(caller)))).rows.map(({ user }: { user: unknown }) => user);
+    expect([await usersOf('alice'), await usersOf('bob')]).toEqual([['alice'], []]);
+    expect(await usersOf('operator')).toEqual(['alice', 'carol']);
   });
 
   it('A job that was created without keys is one of admin keys only.', async () => {

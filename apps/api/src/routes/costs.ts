@@ -3,6 +3,7 @@ import { stringify } from 'csv-stringify/sync';
 import { z } from 'zod';
 import { toUsd, type Clock, type CostRow } from '@lipsync/core/host';
 import type { ApiDependencies } from '../dependencies.ts';
+import { callerOf } from '../http/access.ts';
 import { parseQuery } from '../http/parse-query.ts';
 import { HttpError } from '../http/problem.ts';
 import type { Route } from './route.ts';
@@ -28,7 +29,9 @@ export function costRoutes(dependencies: Dependencies): readonly Route[] {
 
 async function showCosts({ ledger, clock }: Dependencies, request: Request, response: Response): Promise<void> {
   const { from, to, group_by: groupBy } = readQuery(request, clock);
-  const rows = await ledger.sum({ fromMs: from, toMs: to + dayMs, groupBy });
+  const { owner, isAdmin } = callerOf(response);
+  const scope = isAdmin ? {} : { user: owner ?? '' };
+  const rows = await ledger.sum({ fromMs: from, toMs: to + dayMs, groupBy, ...scope });
   response.vary('Accept');
   if (request.accepts(['json', 'text/csv']) === 'text/csv') {
     response.type('text/csv').send(toCsv(groupBy, rows));

@@ -1,10 +1,10 @@
 import type { Request, Response } from 'express';
 import { z } from 'zod';
-import { isTerminal, requireKind, type JobKind } from '@lipsync/core/host';
+import { isTerminal, listMatchingJobs, requireKind, type JobKind } from '@lipsync/core/host';
 import { jobStatuses } from '@lipsync/core/contract';
 import type { Accepted } from '@lipsync/queue';
 import type { ApiDependencies } from '../dependencies.ts';
-import { callerOf } from '../http/access.ts';
+import { callerOf, mayAccess } from '../http/access.ts';
 import { withIdempotencyKey } from '../http/idempotency.ts';
 import { readJobBody } from '../http/job-body.ts';
 import { parseQuery } from '../http/parse-query.ts';
@@ -82,7 +82,11 @@ async function listJobs<Kind extends JobKind>(
 ): Promise<void> {
   const { status, limit, cursor } = parseQuery(pageQuery, request.query);
   const { kind } = resource;
-  const page = await store.list({ kind, limit, ...(status && { status }), ...(cursor && { cursor }) });
+  const caller = callerOf(response);
+  const pageOf = { kind, limit, ...(status && { status }), ...(cursor && { cursor }) };
+  const page = caller.isAdmin
+    ? await store.list(pageOf)
+    : await listMatchingJobs(store, pageOf, ({ owner }) => mayAccess(caller, owner));
   const jobs = page.records.map((record) => resource.view(record));
   response.json({ jobs, next_cursor: page.nextCursor });
 }

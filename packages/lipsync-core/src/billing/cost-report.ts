@@ -12,6 +12,8 @@ export type CostGroup = 'day' | 'method' | 'user';
 
 export interface CostQuery extends TimeRange {
   readonly groupBy: CostGroup;
+  /** Only the entries of this user; those of all users by default. */
+  readonly user?: string;
 }
 
 export interface CostRow {
@@ -47,13 +49,16 @@ export async function* listEntries(state: StateStore, { fromMs, toMs }: TimeRang
 }
 
 /** Sums entries by day, provider or user, ascending by key; entries without a user come first. */
-export async function sumEntries(entries: AsyncIterable<LedgerEntry>, groupBy: CostGroup): Promise<readonly CostRow[]> {
+export async function sumEntries(
+  entries: AsyncIterable<LedgerEntry>,
+  { groupBy, user }: Pick<CostQuery, 'groupBy' | 'user'>,
+): Promise<readonly CostRow[]> {
   const groups = new Map<
     string | null,
     { readonly jobIds: Set<string>; spentMicros: number; reservedMicros: number }
   >();
   for await (const entry of entries) {
-    if (entry.state === 'released') continue;
+    if (entry.state === 'released' || (user !== undefined && entry.user !== user)) continue;
     const key = groupKey(entry, groupBy);
     const group = groups.get(key) ?? { jobIds: new Set<string>(), spentMicros: 0, reservedMicros: 0 };
     const { spentMicros, reservedMicros } = contributionOf(entry);

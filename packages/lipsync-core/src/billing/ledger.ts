@@ -97,7 +97,7 @@ export class Ledger {
 
   /** Costs by UTC day, provider or user, ascending by key; entries without a user come first. */
   sum(query: CostQuery): Promise<readonly CostRow[]> {
-    return sumEntries(listEntries(this.#state, query), query.groupBy);
+    return sumEntries(listEntries(this.#state, query), query);
   }
 
   async #changeEntry(
