@@ -11,7 +11,7 @@ import type {
   ProviderStatus,
 } from '@lipsync/core/host';
 import type { LipsyncOptions, Method } from '@lipsync/core/contract';
-import type { IdempotencyKeys, QueuedJobs } from '@lipsync/queue';
+import type { IdempotencyKeys, JobErasure, QueuedJobs } from '@lipsync/queue';
 import type { ApiKey } from './http/access.ts';
 import type { BodyTimeLimits } from './http/body-time.ts';
 import type { Readiness } from './readiness.ts';
@@ -19,6 +19,7 @@ import type { Readiness } from './readiness.ts';
 /** Dependencies of the app; `wiring.ts` builds them. */
 export interface ApiDependencies {
   readonly jobs: QueuedJobs;
+  readonly erasure: Pick<JobErasure, 'erase'>;
   readonly requestKeys: Pick<IdempotencyKeys, 'hold'>;
   readonly store: Pick<JobStore, 'get' | 'list'>;
   readonly artifacts: ArtifactStore;

@@ -18,6 +18,7 @@ import {
 } from '@lipsync/core/host';
 import {
   IdempotencyKeys,
+  JobErasure,
   LipsyncProducer,
   QueuedJobs,
   RedisConnections,
@@ -77,6 +78,7 @@ export function wireApi(config: ApiConfig, log: Logger): WiredApi {
         planJob: (options) => planJob(options, config.core),
         verifyRedis: () => redis.verify(),
       }),
+      erasure: new JobErasure({ connection, store, artifacts, producer, clock: systemClock }),
       requestKeys: keys,
       store,
       artifacts,

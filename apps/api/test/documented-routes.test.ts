@@ -18,7 +18,7 @@ const documentation = await readFile(new URL('../../../docs/http-api.md', import
 it('docs/http-api.md lists exactly the routes of the API.', async () => {
   const api = await startApi();
   await using _ = { [Symbol.asyncDispose]: () => api.close() };
-  const documented = [...documentation.matchAll(/^\| `(GET|POST|OPTIONS) ([^`]+)` \|/gm)].map(
+  const documented = [...documentation.matchAll(/^\| `(GET|POST|DELETE|OPTIONS) ([^`]+)` \|/gm)].map(
     ([, method, path]) => `${method} ${path}`,
   );
   const mounted = apiRoutes(api.dependencies).map(({ method, path }) => `${method.toUpperCase()} ${path}`);

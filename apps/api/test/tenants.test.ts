@@ -45,6 +45,14 @@ const routes = (id: string, qualityId: string): readonly (readonly [string, stri
 ];
 
 describe('jobs of several keys', () => {
+  it('A job is erased by its key or an admin key, and by no other.', async () => {
+    for (const allowed of ['alice', 'operator'] as const) {
+      const path = `/lipsync/${await submit('alice')}`;
+      expect((await api.fetch(path, as('bob', 'DELETE'))).status).toBe(404);
+      expect((await api.fetch(path, as(allowed, 'DELETE'))).status).toBe(204);
+    }
+  });
+
   it('Another key gets 404 for every route of a job, which the owner and an admin key may use.', async () => {
     const id = await submit('alice');
     await api.complete(id, 'video');

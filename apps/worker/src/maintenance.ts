@@ -8,7 +8,7 @@ import {
   type LipsyncCore,
   type Logger,
 } from '@lipsync/core/host';
-import type { LipsyncProducer } from '@lipsync/queue';
+import type { JobErasure, LipsyncProducer } from '@lipsync/queue';
 
 /** Far longer than an upload, a download or a copy pauses between two writes: the file belongs to a killed process. */
 const partialFileMaxAgeMs = 30 * 60_000;
@@ -16,6 +16,7 @@ const reconcileLimitMs = 60_000;
 
 export interface MaintenanceOptions {
   readonly producer: Pick<LipsyncProducer, 'sweep'>;
+  readonly erasure: Pick<JobErasure, 'resumeAll'>;
   readonly core: Pick<LipsyncCore, 'reconcile' | 'sweepSlots'>;
   readonly store: Pick<JobStore, 'get'>;
   readonly artifacts: Pick<ArtifactStore, 'sweep'>;
@@ -30,7 +31,7 @@ export interface MaintenanceOptions {
  */
 export async function runMaintenance(options: MaintenanceOptions, signal: AbortSignal): Promise<void> {
   const { logger, intervalMs } = options;
-  const tasks = { sweepJobs, sweepSlots, sweepArtifacts, reconcile };
+  const tasks = { sweepJobs, sweepSlots, sweepArtifacts, reconcile, resumeErasures };
   while (!signal.aborted) {
     for (const [task, run] of Object.entries(tasks)) {
       await run(options, signal).catch((error: unknown) =>
@@ -75,4 +76,10 @@ async function sweepArtifacts({ artifacts, clock, logger }: MaintenanceOptions):
 async function reconcile({ core, logger }: MaintenanceOptions, signal: AbortSignal): Promise<void> {
   const settled = await core.reconcile(AbortSignal.any([signal, AbortSignal.timeout(reconcileLimitMs)]));
   if (settled > 0) logger.info({ settled }, 'pending settlements settled');
+}
+
+/** Erases jobs whose deletion was requested while they ran, and those whose deletion was interrupted. */
+async function resumeErasures({ erasure, logger }: MaintenanceOptions): Promise<void> {
+  const erased = await erasure.resumeAll();
+  if (erased > 0) logger.info({ erased }, 'deleted jobs erased');
 }

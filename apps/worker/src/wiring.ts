@@ -20,7 +20,9 @@ import {
   type OutboxConsumer,
 } from '@lipsync/core/host';
 import {
+  JobErasure,
   LipsyncProducer,
+  outputKeyOf,
   RedisConcurrencySlots,
   RedisConnections,
   RedisJobNotifications,
@@ -93,8 +95,9 @@ export async function startWorker(config: WorkerConfig, log: Logger, signal: Abo
   const lanes = new LaneWorkers({ config, runner, producer, redis, logger });
   await lanes.start();
   const stopped = new AbortController();
+  const erasure = new JobErasure({ connection, store, artifacts, producer, clock });
   const maintenance = runMaintenance(
-    { producer, core, store, artifacts, clock, logger, intervalMs: maintenanceIntervalMs },
+    { producer, erasure, core, store, artifacts, clock, logger, intervalMs: maintenanceIntervalMs },
     stopped.signal,
   );
   const outboxConsumers: readonly OutboxConsumer[] = [];
@@ -112,10 +115,6 @@ export async function startWorker(config: WorkerConfig, log: Logger, signal: Abo
       redis.disconnect();
     },
   };
-}
-
-function outputKeyOf(jobId: string): string {
-  return `outputs/${jobId}/output.mp4`;
 }
 
 interface CoreParts {

@@ -25,6 +25,7 @@ async function runTwice(change: Partial<MaintenanceOptions>): Promise<unknown[]>
   const running = runMaintenance(
     {
       producer: { sweep: async () => ({ requeued: 0, expired: 0 }) },
+      erasure: { resumeAll: async () => 0 },
       core: { reconcile: async () => 0, sweepSlots: async () => 0 },
       store: { get: async (id) => records.get(id) },
       artifacts: { sweep: async () => 0 },

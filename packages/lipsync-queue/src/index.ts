@@ -17,6 +17,7 @@ export {
   type JobPayload,
   type Lane,
 } from './job-catalog.ts';
+export { JobErasure, outputKeyOf, storedInputs, type ErasureState, type JobErasureOptions } from './job-erasure.ts';
 export {
   RedisJobNotifications,
   watchJob,
@@ -36,5 +37,5 @@ export {
 } from './queued-jobs.ts';
 export { RedisConcurrencySlots, type RedisConcurrencySlotsOptions } from './redis-concurrency-slots.ts';
 export { RedisConnections, storeIdKey, type RedisConnectionsOptions } from './redis-connections.ts';
-export { RedisJobStore } from './redis-job-store.ts';
+export { inputErased, RedisJobStore } from './redis-job-store.ts';
 export { RedisStateStore, type RedisStateStoreOptions } from './redis-state-store.ts';

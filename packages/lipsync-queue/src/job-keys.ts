@@ -11,6 +11,15 @@ export const sweepLockKey = 'lipsync:sweep-lock';
 /** Channel that announces the ids of jobs whose current run should stop: canceled, or claimed by another run. */
 export const interruptChannel = 'lipsync:job-interrupts';
 
+/** Set of the ids of jobs whose deletion has begun. */
+export const erasingJobsKey = 'lipsync:jobs-erasing';
+/** Exists once the references of all records that earlier versions stored are counted. */
+export const countedInputsKey = 'lipsync:inputs-counted';
+/** Prefix of the set of ids of the jobs that name a stored input, by artifact key. */
+export const inputJobsPrefix = 'lipsync:jobs-of:';
+/** Prefix of the marker of a stored input that is being deleted, by artifact key. */
+export const erasingInputPrefix = 'lipsync:erasing:';
+
 export function jobKey(id: string): string {
   return `${jobKeyPrefix}${id}`;
 }
@@ -32,6 +41,13 @@ function indexPrefix(kind: JobKind): string {
 /** Channel that announces each change of a job; the message is the new revision. */
 export function jobChannel(id: string): string {
   return `lipsync:job:${id}`;
+}
+
+const inputPattern = /"(inputs\/[0-9a-f]{64})"/g;
+
+/** The artifact keys of all stored inputs that the JSON of a record names, separated by spaces. */
+export function inputsNamedIn(recordJson: string): string {
+  return [...new Set(Array.from(recordJson.matchAll(inputPattern), ([, key]) => key))].join(' ');
 }
 
 const timeDigits = 15;

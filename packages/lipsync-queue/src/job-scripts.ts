@@ -1,3 +1,5 @@
+import { erasingInputPrefix, inputJobsPrefix } from './job-keys.ts';
+
 /**
  * Lua scripts of the job store; each is atomic. A record is a hash with the fields `revision`, `status` and `writer`
  * for the scripts, and `format` and `record` (JSON) for the store. `writer` is the random id of the call that made the
@@ -6,15 +8,31 @@
  */
 
 /**
+ * Defines `refer(names, id)`, which counts a job as a user of stored inputs. It returns false, with nothing counted,
+ * when one of them is being deleted.
+ */
+const referFunction = `
+local function refer(names, id)
+  for name in string.gmatch(names or '', '%S+') do
+    if redis.call('EXISTS', '${erasingInputPrefix}' .. name) == 1 then return false end
+  end
+  for name in string.gmatch(names or '', '%S+') do redis.call('SADD', '${inputJobsPrefix}' .. name, id) end
+  return true
+end
+`;
+
+/**
  * Stores a new record.
  * KEYS: 1 record, 2 index of all jobs, 3 index of its status, 4 index of unfinished jobs.
- * ARGV: 1 writer, 2 revision, 3 status, 4 format, 5 record JSON, 6 index member, 7 channel of the job.
- * Returns 1 when the record is stored, 0 when the id is taken.
+ * ARGV: 1 writer, 2 revision, 3 status, 4 format, 5 record JSON, 6 index member, 7 channel of the job,
+ * 8 artifact keys of its stored inputs, separated by spaces.
+ * Returns 1 when the record is stored, 0 when the id is taken, -1 when an input is being deleted.
  */
-export const createScript = `
+export const createScript = `${referFunction}
 if redis.call('EXISTS', KEYS[1]) == 1 then
   return redis.call('HGET', KEYS[1], 'writer') == ARGV[1] and 1 or 0
 end
+if not refer(ARGV[8], string.match(ARGV[6], ':(.+)$')) then return -1 end
 redis.call('HSET', KEYS[1], 'writer', ARGV[1], 'revision', ARGV[2], 'status', ARGV[3], 'format', ARGV[4], 'record', ARGV[5])
 redis.call('ZADD', KEYS[2], 0, ARGV[6])
 redis.call('ZADD', KEYS[3], 0, ARGV[6])
@@ -25,18 +43,21 @@ return 1
 
 /**
  * Stores a new record unless an equal request has created one. A key whose job was deleted is used again.
- * KEYS: 1 to 4 as above, 5 idempotency key. ARGV: 1 to 7 as above, 8 value of a hold of this request, 9 value to store,
- * 10 its lifetime in milliseconds, 11 prefix of record keys.
+ * KEYS: 1 to 4 as above, 5 idempotency key. ARGV: 1 to 8 as above, 9 value of a hold of this request, 10 value to store,
+ * 11 its lifetime in milliseconds, 12 prefix of record keys. The record's field `idempotency` names the key.
  * Returns as above, or the value of the key when it belongs to another request or to an earlier job.
  */
 export const createOnceScript = `
 local known = redis.call('GET', KEYS[5])
-if known and known ~= ARGV[8] and known ~= ARGV[9] then
+if known and known ~= ARGV[9] and known ~= ARGV[10] then
   local job = string.match(known, '^job %S+ (%S+)$')
-  if not job or redis.call('EXISTS', ARGV[11] .. job) == 1 then return known end
+  if not job or redis.call('EXISTS', ARGV[12] .. job) == 1 then return known end
 end
-redis.call('SET', KEYS[5], ARGV[9], 'PX', ARGV[10])
-${createScript}`;
+redis.call('SET', KEYS[5], ARGV[10], 'PX', ARGV[11])
+local stored = (function() ${createScript} end)()
+if stored == 1 then redis.call('HSET', KEYS[1], 'idempotency', KEYS[5]) end
+return stored
+`;
 
 /**
  * Replaces a record unless another call changed it first. A job that ends leaves the index of unfinished jobs and the
@@ -45,13 +66,15 @@ ${createScript}`;
  * wait for a slot, 6 outbox.
  * ARGV: 1 writer, 2 expected revision, 3 new revision, 4 status, 5 format, 6 record JSON, 7 index member, 8 job id,
  * 9 channel of the job, 10 '1' when the job ended, 11 channel to interrupt the current run or empty, 12 prefix of the
- * waiting sets, 13 outbox event JSON or empty. The outbox is not trimmed: its consumers delete what they handled.
- * Returns 1 when the record is stored, 0 on a conflict.
+ * waiting sets, 13 outbox event JSON or empty, 14 artifact keys of changed inputs. The outbox is not trimmed: its
+ * consumers delete what they handled.
+ * Returns 1 when the record is stored, 0 on a conflict or while a new input is being deleted.
  */
-export const replaceScript = `
+export const replaceScript = `${referFunction}
 if redis.call('HGET', KEYS[1], 'revision') ~= ARGV[2] then
   return redis.call('HGET', KEYS[1], 'writer') == ARGV[1] and 1 or 0
 end
+if not refer(ARGV[14], ARGV[8]) then return 0 end
 redis.call('HSET', KEYS[1], 'writer', ARGV[1], 'revision', ARGV[3], 'status', ARGV[4], 'format', ARGV[5], 'record', ARGV[6])
 if KEYS[2] ~= KEYS[3] then
   redis.call('ZREM', KEYS[2], ARGV[7])

@@ -100,15 +100,8 @@ export class QueuedJobs {
    * Ends a queued job at once and makes a worker stop a job that has started; a finished job stays as it is. Returns
    * the record afterwards. Throws `not_found`.
    */
-  async cancel(jobId: string): Promise<JobRecord> {
-    const { store, producer, clock } = this.#options;
-    // Stored first: every worker that takes the job from now on sees the request.
-    const record = await store.append(jobId, { type: 'cancel_requested' });
-    if (record.parkedUntilMs !== null) await producer.wake(jobId).catch(ignoreOutage);
-    // A worker can stop a remote operation, and delete a kept take.
-    if (record.status !== 'queued' || needsWorkerToEnd(record)) return record;
-    const removed = await producer.remove(jobId).catch(ignoreOutage);
-    return removed ? store.append(jobId, { type: 'canceled', atMs: clock.nowMs() }) : record;
+  cancel(jobId: string): Promise<JobRecord> {
+    return cancelJob(this.#options, jobId);
   }
 
   /** Makes a job that waits for the operation of this attempt check it now. Does nothing for any other job. */
@@ -124,6 +117,24 @@ export class QueuedJobs {
     const { store, watcher, pollIntervalMs = defaultPollIntervalMs } = this.#options;
     return watchJob({ store, watcher, pollIntervalMs }, jobId, signal);
   }
+}
+
+/** The parts of the queue that cancel a job. */
+export interface CancelOptions {
+  readonly store: Pick<JobStore, 'append'>;
+  readonly producer: Pick<LipsyncProducer, 'remove' | 'wake'>;
+  readonly clock: Clock;
+}
+
+/** As `QueuedJobs.cancel`. */
+export async function cancelJob({ store, producer, clock }: CancelOptions, jobId: string): Promise<JobRecord> {
+  // Stored first: every worker that takes the job from now on sees the request.
+  const record = await store.append(jobId, { type: 'cancel_requested' });
+  if (record.parkedUntilMs !== null) await producer.wake(jobId).catch(ignoreOutage);
+  // A worker can stop a remote operation, and delete a kept take.
+  if (record.status !== 'queued' || needsWorkerToEnd(record)) return record;
+  const removed = await producer.remove(jobId).catch(ignoreOutage);
+  return removed ? store.append(jobId, { type: 'canceled', atMs: clock.nowMs() }) : record;
 }
 
 /** The cancel request is stored: if Redis fails now, the worker that takes the job ends it. */

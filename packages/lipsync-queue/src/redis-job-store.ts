@@ -28,6 +28,7 @@ import {
   fromCursor,
   idOfMember,
   indexMember,
+  inputsNamedIn,
   interruptChannel,
   jobChannel,
   jobKey,
@@ -196,6 +197,7 @@ export class RedisJobStore implements JobStore {
         isInterrupt ? interruptChannel : '',
         waitingSetPrefix,
         outboxEvent ? JSON.stringify(outboxEvent) : '',
+        next.spec === current.spec ? '' : inputsNamedIn(text),
       ),
     );
     return stored === 1;
@@ -208,12 +210,30 @@ function creation(record: JobRecord) {
   const { id, kind, revision, status } = record;
   return {
     keys: [jobKey(id), allJobsKey(kind), statusKey(kind, status), unfinishedJobsKey],
-    values: [randomUUID(), String(revision), status, format, text, indexMember(record), jobChannel(id)],
+    values: [
+      randomUUID(),
+      String(revision),
+      status,
+      format,
+      text,
+      indexMember(record),
+      jobChannel(id),
+      inputsNamedIn(text),
+    ],
   };
 }
 
 function requireStored({ id }: JobRecord, stored: number): void {
+  if (stored === -1) throw inputErased();
   if (stored !== 1) throw new LipsyncError('internal', `A job with the id ${id} already exists.`);
+}
+
+/** Returns the error for a new job with a stored input that is deleted with another job at this moment. */
+export function inputErased(): LipsyncError {
+  return new LipsyncError(
+    'resource_exhausted',
+    'A file of this request was deleted with another job while the request was received. Send it again.',
+  );
 }
 
 function defineScripts(connection: Redis): ScriptCommands {

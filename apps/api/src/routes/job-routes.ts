@@ -1,8 +1,8 @@
 import type { Request, Response } from 'express';
 import { z } from 'zod';
-import { isTerminal, listMatchingJobs, requireKind, type JobKind } from '@lipsync/core/host';
+import { isTerminal, listMatchingJobs, requireKind, type JobKind, type JobRecord } from '@lipsync/core/host';
 import { jobStatuses } from '@lipsync/core/contract';
-import type { Accepted } from '@lipsync/queue';
+import { inputErased, storedInputs, type Accepted } from '@lipsync/queue';
 import type { ApiDependencies } from '../dependencies.ts';
 import { callerOf, mayAccess } from '../http/access.ts';
 import { withIdempotencyKey } from '../http/idempotency.ts';
@@ -42,6 +42,7 @@ export function jobRoutes<Kind extends JobKind>(
     { method: 'get', path: `${path}/:id`, handle: handle(showJob) },
     { method: 'get', path: `${path}/:id/events`, handle: streams.handle(resource) },
     { method: 'post', path: `${path}/:id/cancel`, handle: handle(cancelJob) },
+    { method: 'delete', path: `${path}/:id`, handle: handle(deleteJob) },
   ];
 }
 
@@ -65,7 +66,9 @@ async function createJob<Kind extends JobKind>(
       const body = await readJobBody({ request, response }, rules, { ...dependencies, idempotent });
       if (body.type === 'repeated') return { record: body.record, isRepeated: true };
       const { inputs, options } = body;
-      return resource.submit(body, sender, idempotent?.claim({ kind, options, inputs }));
+      const accepted = await resource.submit(body, sender, idempotent?.claim({ kind, options, inputs }));
+      if (!accepted.isRepeated) await requireInputs(dependencies, accepted.record);
+      return accepted;
     },
   );
   if (isRepeated) response.set('Idempotent-Replayed', 'true');
@@ -73,6 +76,14 @@ async function createJob<Kind extends JobKind>(
     .status(202)
     .location(`${dependencies.publicBaseUrl}${path}/${record.id}`)
     .json(resource.view(requireKind(record, kind)));
+}
+
+/** Withdraws a new job whose file was deleted with another job before the new job named it. */
+async function requireInputs({ artifacts, erasure }: ApiDependencies, record: JobRecord): Promise<void> {
+  const found = await Promise.all(storedInputs(record).map((key) => artifacts.stat(key)));
+  if (!found.includes(undefined)) return;
+  await erasure.erase(record.id);
+  throw inputErased();
 }
 
 async function listJobs<Kind extends JobKind>(
@@ -107,4 +118,14 @@ async function cancelJob<Kind extends JobKind>(
   const { id, status } = await requireJob<JobKind>(store, resource.kind, { request, response });
   if (isTerminal(status)) throw new HttpError('canceled', `The job is already ${status} and cannot be canceled.`);
   response.status(202).json(resource.view(requireKind(await jobs.cancel(id), resource.kind)));
+}
+
+async function deleteJob<Kind extends JobKind>(
+  { dependencies: { store, erasure }, resource }: Tools<Kind>,
+  request: Request,
+  response: Response,
+): Promise<void> {
+  const { id } = await requireJob<JobKind>(store, resource.kind, { request, response });
+  if ((await erasure.erase(id)) === 'erased') return void response.status(204).end();
+  response.status(202).json(resource.view(await requireJob(store, resource.kind, { request, response })));
 }

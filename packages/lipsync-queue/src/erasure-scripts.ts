@@ -1,0 +1,47 @@
+/** Lua scripts of the erasure of jobs; each is atomic and may run twice. */
+
+/**
+ * Ends the use of stored inputs by a job, and marks those that no other job uses, so that no new job can use them while
+ * their files are deleted. ARGV: 1 job id, 2 artifact keys, separated by spaces, 3 lifetime of a marker in milliseconds,
+ * 4 prefix of the sets of jobs, 5 prefix of the markers. Returns the marked keys.
+ */
+export const beginErasureScript = `
+local unused = {}
+for name in string.gmatch(ARGV[2], '%S+') do
+  redis.call('SREM', ARGV[4] .. name, ARGV[1])
+  if redis.call('SCARD', ARGV[4] .. name) == 0 then
+    redis.call('SET', ARGV[5] .. name, ARGV[1], 'PX', ARGV[3])
+    table.insert(unused, name)
+  end
+end
+return unused
+`;
+
+/**
+ * Deletes a record whose files are deleted, with its idempotency entry. KEYS: 1 record, 2 set of jobs that are being
+ * erased, 3 and more indexes of jobs. ARGV: 1 job id, 2 index member, 3 artifact keys, separated by spaces, 4 prefix of
+ * the sets of jobs, 5 prefix of the markers.
+ */
+export const endErasureScript = `
+for index = 3, #KEYS do redis.call('ZREM', KEYS[index], ARGV[2]) end
+for name in string.gmatch(ARGV[3], '%S+') do
+  redis.call('SREM', ARGV[4] .. name, ARGV[1])
+  if redis.call('GET', ARGV[5] .. name) == ARGV[1] then redis.call('DEL', ARGV[5] .. name) end
+end
+local request = redis.call('HGET', KEYS[1], 'idempotency')
+local used = request and redis.call('GET', request)
+if used and string.match(used, '^job %S+ (%S+)$') == ARGV[1] then redis.call('DEL', request) end
+redis.call('DEL', KEYS[1])
+redis.call('SREM', KEYS[2], ARGV[1])
+return 1
+`;
+
+/**
+ * Counts a stored job as a user of inputs, unless it is gone or being erased. KEYS: 1 record, 2 set of jobs that are
+ * being erased. ARGV: 1 job id, 2 artifact keys, separated by spaces, 3 prefix of the sets of jobs.
+ */
+export const countInputsScript = `
+if redis.call('EXISTS', KEYS[1]) == 0 or redis.call('SISMEMBER', KEYS[2], ARGV[1]) == 1 then return 0 end
+for name in string.gmatch(ARGV[2], '%S+') do redis.call('SADD', ARGV[3] .. name, ARGV[1]) end
+return 1
+`;

@@ -1,0 +1,174 @@
+import {
+  inputFields,
+  isTerminal,
+  jobKinds,
+  LipsyncError,
+  type ArtifactStore,
+  type InputReference,
+  type JobRecord,
+  type JobStore,
+} from '@lipsync/core/host';
+import { jobStatuses } from '@lipsync/core/contract';
+import type { Redis } from 'ioredis';
+import { guardRedis } from './connection.ts';
+import { beginErasureScript, countInputsScript, endErasureScript } from './erasure-scripts.ts';
+import {
+  allJobsKey,
+  countedInputsKey,
+  erasingInputPrefix,
+  erasingJobsKey,
+  idOfMember,
+  indexMember,
+  inputJobsPrefix,
+  inputsNamedIn,
+  jobKey,
+  statusKey,
+  unfinishedJobsKey,
+} from './job-keys.ts';
+import { cancelJob, type CancelOptions } from './queued-jobs.ts';
+
+/** `pending`: the job is still running; `resumeAll` erases it once it has ended. */
+export type ErasureState = 'erased' | 'pending';
+
+export interface JobErasureOptions extends CancelOptions {
+  /** Made by `createClientConnection`; the caller closes it. */
+  readonly connection: Redis;
+  readonly store: Pick<JobStore, 'get' | 'append'>;
+  readonly artifacts: Pick<ArtifactStore, 'delete'>;
+}
+
+/** No new job uses an input for this long after its deletion began. */
+const inputMarkerMs = 30_000;
+/** A process that was paused for longer deletes nothing: the markers may have expired. */
+const deletionLimitMs = 15_000;
+const countBatch = 200;
+
+/**
+ * Erases jobs: record, indexes, queue entries, idempotency entry, output, and inputs that no other job names. The
+ * ledger and pending settlements stay. The erasure is marked first and the record is deleted last, so that each step
+ * may run twice and `resumeAll` finishes what a killed process began. Every call throws `resource_exhausted` without
+ * Redis and `storage_unwritable` when a file cannot be deleted.
+ */
+export class JobErasure {
+  readonly #options: JobErasureOptions;
+
+  constructor(options: JobErasureOptions) {
+    this.#options = options;
+  }
+
+  /** Erases a job; one that has not ended is canceled first. Does nothing for a job that no longer exists. */
+  async erase(jobId: string): Promise<ErasureState> {
+    const { connection, store, producer } = this.#options;
+    await guardRedis(() => connection.sadd(erasingJobsKey, jobId));
+    const found = await store.get(jobId);
+    if (!found) {
+      await guardRedis(() => connection.srem(erasingJobsKey, jobId));
+      return 'erased';
+    }
+    const record = isTerminal(found.status) ? found : await cancelJob(this.#options, jobId);
+    // The worker that runs the job ends it, with its operation and its costs.
+    if (!isTerminal(record.status) || !(await producer.remove(jobId))) return 'pending';
+    await this.#countInputs();
+    await this.#deleteFiles(record);
+    await this.#deleteRecord(record);
+    return 'erased';
+  }
+
+  /** Continues all erasures that have begun; returns the number of erased jobs. */
+  async resumeAll(): Promise<number> {
+    const ids = await guardRedis(() => this.#options.connection.smembers(erasingJobsKey));
+    let erased = 0;
+    for (const id of ids) if ((await this.erase(id)) === 'erased') erased += 1;
+    return erased;
+  }
+
+  async #deleteFiles(record: JobRecord): Promise<void> {
+    const { connection, artifacts } = this.#options;
+    const startedAtMs = performance.now();
+    const unused = await guardRedis(
+      // `as`: the script returns a list of artifact keys.
+      async () =>
+        (await connection.eval(
+          beginErasureScript,
+          0,
+          record.id,
+          storedInputs(record).join(' '),
+          inputMarkerMs,
+          inputJobsPrefix,
+          erasingInputPrefix,
+        )) as string[],
+    );
+    for (const key of [outputKeyOf(record.id), ...unused]) {
+      if (performance.now() - startedAtMs > deletionLimitMs) throw tooSlow();
+      await artifacts.delete(key);
+    }
+  }
+
+  async #deleteRecord(record: JobRecord): Promise<void> {
+    const { connection } = this.#options;
+    const indexes = [
+      allJobsKey(record.kind),
+      unfinishedJobsKey,
+      ...jobStatuses.map((status) => statusKey(record.kind, status)),
+    ];
+    const keys = [jobKey(record.id), erasingJobsKey, ...indexes];
+    const names = inputsNamedIn(JSON.stringify(record));
+    await guardRedis(() =>
+      connection.eval(
+        endErasureScript,
+        keys.length,
+        ...keys,
+        record.id,
+        indexMember(record),
+        names,
+        inputJobsPrefix,
+        erasingInputPrefix,
+      ),
+    );
+  }
+
+  /** Counts, once per installation, the inputs of records that versions without a count have stored. */
+  async #countInputs(): Promise<void> {
+    const { connection } = this.#options;
+    if (await guardRedis(() => connection.exists(countedInputsKey))) return;
+    for (const kind of jobKinds) {
+      let start = '-';
+      for (;;) {
+        const members = await guardRedis(() =>
+          connection.zrange(allJobsKey(kind), start, '+', 'BYLEX', 'LIMIT', 0, countBatch),
+        );
+        for (const id of members.map(idOfMember)) await this.#countInputsOf(id);
+        const last = members.at(-1);
+        if (last === undefined) break;
+        start = `(${last}`;
+      }
+    }
+    await guardRedis(() => connection.set(countedInputsKey, '1'));
+  }
+
+  /** Reads the JSON only, so that an unreadable record keeps its files, too. */
+  async #countInputsOf(id: string): Promise<void> {
+    const { connection } = this.#options;
+    await guardRedis(async () => {
+      const names = inputsNamedIn((await connection.hget(jobKey(id), 'record')) ?? '');
+      if (names !== '')
+        await connection.eval(countInputsScript, 2, jobKey(id), erasingJobsKey, id, names, inputJobsPrefix);
+    });
+  }
+}
+
+/** Artifact key of the output of a job. */
+export function outputKeyOf(jobId: string): string {
+  return `outputs/${jobId}/output.mp4`;
+}
+
+/** Artifact keys of the inputs of a job that are stored. */
+export function storedInputs({ spec }: JobRecord): readonly string[] {
+  return inputFields
+    .map((field): InputReference | undefined => spec[field])
+    .flatMap((input) => (input?.kind === 'artifact' && /^inputs\/[0-9a-f]{64}$/.test(input.key) ? [input.key] : []));
+}
+
+function tooSlow(): LipsyncError {
+  return new LipsyncError('resource_exhausted', 'Files could not be deleted in time. The deletion continues shortly.');
+}

@@ -1,0 +1,139 @@
+import { createHash } from 'node:crypto';
+import { Readable } from 'node:stream';
+import { systemClock, type ArtifactStore, type JobRecord } from '@lipsync/core/host';
+import { testJobRecord } from '@lipsync/core/testing';
+import type { Redis } from 'ioredis';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { createClientConnection, createRequestKey, JobErasure, outputKeyOf } from '../src/index.ts';
+import { countedInputsKey, erasingInputPrefix, inputJobsPrefix } from '../src/job-keys.ts';
+import { openBench, type QueueBench } from './support.ts';
+
+let bench: QueueBench;
+let connection: Redis;
+let artifacts: ArtifactStore;
+let erasure: JobErasure;
+
+beforeAll(async () => {
+  bench = await openBench();
+  artifacts = await bench.artifacts();
+  connection = createClientConnection({ url: bench.redis.url, onError: () => undefined });
+  erasure = erasureWith(artifacts);
+});
+beforeEach(() => bench.empty());
+afterAll(async () => {
+  connection.disconnect();
+  await bench.close();
+});
+
+function erasureWith(files: Pick<ArtifactStore, 'delete'>): JobErasure {
+  const { store, producer } = bench;
+  return new JobErasure({ connection, store, producer, artifacts: files, clock: systemClock });
+}
+
+/** Returns a new job whose clip and speech have these contents; both are stored. */
+async function jobOf(id: string, clip: string, speech = `speech of ${id}`): Promise<JobRecord<'lipsync'>> {
+  const [video, audio] = await Promise.all([clip, speech].map((text) => stored(text)));
+  const record = testJobRecord(id, 1_000);
+  return { ...record, spec: { ...record.spec, video: reference(video), audio: reference(audio) } };
+}
+
+async function stored(text: string): Promise<string> {
+  return (await artifacts.putInput(Readable.from([Buffer.from(text)]), { maxBytes: 1_000 })).key;
+}
+
+const reference = (key = '') => ({ kind: 'artifact', key, name: 'clip.mp4' }) as const;
+const keyOf = (text: string) => `inputs/${createHash('sha256').update(text).digest('hex')}`;
+const exists = async (text: string) => (await artifacts.stat(keyOf(text))) !== undefined;
+
+describe('JobErasure', () => {
+  it('Erasing a job leaves nothing of it in Redis, and deletes its files.', async () => {
+    const claim = { ...createRequestKey(null, 'key-1'), fingerprint: 'f' };
+    await bench.producer.submitOnce(await jobOf('job_a', 'clip'), claim);
+    expect(await erasure.erase('job_a')).toBe('erased');
+    expect([await exists('clip'), await exists('speech of job_a')]).toEqual([false, false]);
+    const keys = await connection.keys('*');
+    expect(keys.filter((key) => /job_a|jobs-of|erasing|idempotency/.test(key))).toEqual([]);
+    expect((await bench.store.list({ kind: 'lipsync', limit: 10 })).records).toEqual([]);
+    expect(await bench.store.unfinished()).toEqual([]);
+    expect(await erasure.erase('job_a')).toBe('erased');
+  });
+
+  it('An input is deleted with the last of its jobs.', async () => {
+    await bench.store.create(await jobOf('job_a', 'shared'));
+    await bench.store.create(await jobOf('job_b', 'shared'));
+    await erasure.erase('job_a');
+    expect([await exists('shared'), await exists('speech of job_a'), await exists('speech of job_b')]).toEqual([
+      true,
+      false,
+      true,
+    ]);
+    await erasure.erase('job_b');
+    expect(await exists('shared')).toBe(false);
+  });
+
+  it('Jobs that are erased at once leave no input and delete none of another job.', async () => {
+    const ids = Array.from({ length: 20 }, (_, index) => `job_${index}`);
+    for (const id of ids) await bench.store.create(await jobOf(id, `clip ${Number(id.slice(4)) % 4}`));
+    await Promise.all(ids.slice(1).map((id) => erasure.erase(id)));
+    expect(await Promise.all([0, 1, 2, 3].map((index) => exists(`clip ${index}`)))).toEqual([
+      true,
+      false,
+      false,
+      false,
+    ]);
+  });
+
+  it('An input of a record that an earlier version stored is kept for it.', async () => {
+    await bench.store.create(await jobOf('job_a', 'old'));
+    await bench.store.create(await jobOf('job_b', 'old'));
+    await connection.del(countedInputsKey, `${inputJobsPrefix}${keyOf('old')}`);
+    await erasure.erase('job_a');
+    expect(await exists('old')).toBe(true);
+    await erasure.erase('job_b');
+    expect(await exists('old')).toBe(false);
+  });
+
+  it('A downloaded input counts from the moment at which it replaces its URL.', async () => {
+    const record = await jobOf('job_a', 'downloaded');
+    const { video } = record.spec;
+    await bench.store.create({
+      ...record,
+      spec: { ...record.spec, video: { kind: 'url', url: 'https://example.org' } },
+    });
+    await bench.store.create(await jobOf('job_b', 'downloaded'));
+    const { runs } = await bench.store.append('job_a', { type: 'run_started', atMs: 2_000 });
+    await bench.store.append('job_a', { type: 'inputs_fetched', run: runs, inputs: { video } });
+    await erasure.erase('job_b');
+    expect(await exists('downloaded')).toBe(true);
+  });
+
+  it('An erasure that was interrupted while it deleted files is finished later.', async () => {
+    const record = await jobOf('job_a', 'clip');
+    await bench.store.create(record);
+    await bench.store.append('job_a', { type: 'canceled', atMs: 2_000 });
+    const interrupted = erasureWith({ delete: () => Promise.reject(new Error('killed')) });
+    await expect(interrupted.erase('job_a')).rejects.toThrow('killed');
+    expect(await bench.store.get('job_a')).toBeDefined();
+    expect(await erasure.resumeAll()).toBe(1);
+    expect([await bench.store.get('job_a'), await exists('clip')]).toEqual([undefined, false]);
+    expect(await erasure.resumeAll()).toBe(0);
+  });
+
+  it('A new job is refused while one of its inputs is being deleted.', async () => {
+    const record = await jobOf('job_a', 'clip');
+    await connection.set(`${erasingInputPrefix}${keyOf('clip')}`, 'job_b');
+    await expect(bench.store.create(record)).rejects.toMatchObject({ code: 'resource_exhausted' });
+    expect(await bench.store.get('job_a')).toBeUndefined();
+  });
+
+  it('A running job is canceled, and erased with its output once it has ended.', async () => {
+    await bench.store.create(await jobOf('job_a', 'clip'));
+    await bench.store.append('job_a', { type: 'run_started', atMs: 2_000 });
+    expect(await erasure.erase('job_a')).toBe('pending');
+    expect(await bench.store.get('job_a')).toMatchObject({ status: 'processing', cancelRequested: true });
+    expect([await erasure.resumeAll(), await exists('clip')]).toEqual([0, true]);
+    await bench.store.append('job_a', { type: 'canceled', atMs: 3_000 });
+    expect([await erasure.resumeAll(), await exists('clip')]).toEqual([1, false]);
+    expect(await artifacts.stat(outputKeyOf('job_a'))).toBeUndefined();
+  });
+});
