@@ -74,11 +74,19 @@ export class JobErasure {
     return 'erased';
   }
 
-  /** Continues all erasures that have begun; returns the number of erased jobs. */
+  /**
+   * Continues all erasures that have begun; returns the number of erased jobs. One that fails does not keep the others
+   * from being finished; its error is thrown at the end.
+   */
   async resumeAll(): Promise<number> {
     const ids = await guardRedis(() => this.#options.connection.smembers(erasingJobsKey));
     let erased = 0;
-    for (const id of ids) if ((await this.erase(id)) === 'erased') erased += 1;
+    const failures: unknown[] = [];
+    for (const id of ids) {
+      const state = await this.erase(id).catch((error: unknown) => void failures.push(error));
+      if (state === 'erased') erased += 1;
+    }
+    if (failures.length > 0) throw failures[0];
     return erased;
   }
 

@@ -119,6 +119,16 @@ describe('JobErasure', () => {
     expect(await erasure.resumeAll()).toBe(0);
   });
 
+  it('An erasure that fails does not keep others from being finished.', async () => {
+    for (const id of ['job_a', 'job_b', 'job_c']) {
+      await bench.store.create(await jobOf(id, `clip of ${id}`));
+      await connection.sadd('lipsync:jobs-erasing', id);
+    }
+    await connection.hset('lipsync:jobs:job_b', 'record', 'unreadable');
+    await expect(erasure.resumeAll()).rejects.toMatchObject({ code: 'internal' });
+    expect([await bench.store.get('job_a'), await bench.store.get('job_c')]).toEqual([undefined, undefined]);
+  });
+
   it('A new job is refused while one of its inputs is being deleted.', async () => {
     const record = await jobOf('job_a', 'clip');
     await connection.set(`${erasingInputPrefix}${keyOf('clip')}`, 'job_b');
