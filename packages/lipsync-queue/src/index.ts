@@ -17,7 +17,8 @@ export {
   type JobPayload,
   type Lane,
 } from './job-catalog.ts';
-export { JobErasure, outputKeyOf, storedInputs, type ErasureState, type JobErasureOptions } from './job-erasure.ts';
+export { storedInputs } from './job-keys.ts';
+export { JobErasure, outputKeyOf, type ErasureState, type JobErasureOptions } from './job-erasure.ts';
 export {
   RedisJobNotifications,
   watchJob,

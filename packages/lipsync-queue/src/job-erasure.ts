@@ -1,10 +1,8 @@
 import {
-  inputFields,
   isTerminal,
   jobKinds,
   LipsyncError,
   type ArtifactStore,
-  type InputReference,
   type JobRecord,
   type JobStore,
 } from '@lipsync/core/host';
@@ -23,6 +21,7 @@ import {
   inputsNamedIn,
   jobKey,
   statusKey,
+  storedInputs,
   unfinishedJobsKey,
 } from './job-keys.ts';
 import { cancelJob, type CancelOptions } from './queued-jobs.ts';
@@ -120,7 +119,8 @@ export class JobErasure {
       ...jobStatuses.map((status) => statusKey(record.kind, status)),
     ];
     const keys = [jobKey(record.id), erasingJobsKey, ...indexes];
-    const names = inputsNamedIn(JSON.stringify(record));
+    // Also what was counted while the record was unreadable.
+    const names = inputsNamedIn(JSON.stringify(record)).join(' ');
     await guardRedis(() =>
       connection.eval(
         endErasureScript,
@@ -154,27 +154,31 @@ export class JobErasure {
     await guardRedis(() => connection.set(countedInputsKey, '1'));
   }
 
-  /** Reads the JSON only, so that an unreadable record keeps its files, too. */
   async #countInputsOf(id: string): Promise<void> {
     const { connection } = this.#options;
-    await guardRedis(async () => {
-      const names = inputsNamedIn((await connection.hget(jobKey(id), 'record')) ?? '');
-      if (names !== '')
-        await connection.eval(countInputsScript, 2, jobKey(id), erasingJobsKey, id, names, inputJobsPrefix);
-    });
+    const names = await this.#inputsOf(id);
+    if (names.length === 0) return;
+    await guardRedis(() =>
+      connection.eval(countInputsScript, 2, jobKey(id), erasingJobsKey, id, names.join(' '), inputJobsPrefix),
+    );
+  }
+
+  /** An unreadable record keeps every file that its JSON names. */
+  async #inputsOf(id: string): Promise<readonly string[]> {
+    const { connection, store } = this.#options;
+    try {
+      const record = await store.get(id);
+      return record ? storedInputs(record) : [];
+    } catch (error) {
+      if (!(LipsyncError.isInstance(error) && error.code === 'internal')) throw error;
+      return inputsNamedIn((await guardRedis(() => connection.hget(jobKey(id), 'record'))) ?? '');
+    }
   }
 }
 
 /** Artifact key of the output of a job. */
 export function outputKeyOf(jobId: string): string {
   return `outputs/${jobId}/output.mp4`;
-}
-
-/** Artifact keys of the inputs of a job that are stored. */
-export function storedInputs({ spec }: JobRecord): readonly string[] {
-  return inputFields
-    .map((field): InputReference | undefined => spec[field])
-    .flatMap((input) => (input?.kind === 'artifact' && /^inputs\/[0-9a-f]{64}$/.test(input.key) ? [input.key] : []));
 }
 
 function tooSlow(): LipsyncError {

@@ -1,5 +1,5 @@
 import type { JobStatus } from '@lipsync/core/contract';
-import type { JobKind } from '@lipsync/core/host';
+import { inputFields, type InputReference, type JobKind, type JobRecord } from '@lipsync/core/host';
 
 /** Redis keys of job records. Not under BullMQ's prefix: records outlive queue entries. All names are stored data. */
 export const jobKeyPrefix = 'lipsync:jobs:';
@@ -43,11 +43,20 @@ export function jobChannel(id: string): string {
   return `lipsync:job:${id}`;
 }
 
-const inputPattern = /"(inputs\/[0-9a-f]{64})"/g;
+const inputKey = 'inputs/[0-9a-f]{64}';
+const wholeInputKey = new RegExp(`^${inputKey}$`);
+const quotedInputKey = new RegExp(`"(${inputKey})"`, 'g');
 
-/** The artifact keys of all stored inputs that the JSON of a record names, separated by spaces. */
-export function inputsNamedIn(recordJson: string): string {
-  return [...new Set(Array.from(recordJson.matchAll(inputPattern), ([, key]) => key))].join(' ');
+/** Artifact keys of the inputs of a job that are stored. */
+export function storedInputs({ spec }: Pick<JobRecord, 'spec'>): readonly string[] {
+  return inputFields
+    .map((field): InputReference | undefined => spec[field])
+    .flatMap((input) => (input?.kind === 'artifact' && wholeInputKey.test(input.key) ? [input.key] : []));
+}
+
+/** As `storedInputs`, for a record that may be unreadable: every key that its JSON names, so also one in its metadata. */
+export function inputsNamedIn(recordJson: string): readonly string[] {
+  return Array.from(recordJson.matchAll(quotedInputKey), ([, key = '']) => key);
 }
 
 const timeDigits = 15;

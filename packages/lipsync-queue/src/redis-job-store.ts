@@ -28,7 +28,6 @@ import {
   fromCursor,
   idOfMember,
   indexMember,
-  inputsNamedIn,
   interruptChannel,
   jobChannel,
   jobKey,
@@ -36,6 +35,7 @@ import {
   memberPrefixLength,
   outboxKey,
   statusKey,
+  storedInputs,
   toCursor,
   unfinishedJobsKey,
 } from './job-keys.ts';
@@ -197,7 +197,7 @@ export class RedisJobStore implements JobStore {
         isInterrupt ? interruptChannel : '',
         waitingSetPrefix,
         outboxEvent ? JSON.stringify(outboxEvent) : '',
-        next.spec === current.spec ? '' : inputsNamedIn(text),
+        next.spec === current.spec ? '' : storedInputs(next).join(' '),
       ),
     );
     return stored === 1;
@@ -218,7 +218,7 @@ function creation(record: JobRecord) {
       text,
       indexMember(record),
       jobChannel(id),
-      inputsNamedIn(text),
+      storedInputs(record).join(' '),
     ],
   };
 }

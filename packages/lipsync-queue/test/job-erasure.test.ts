@@ -107,6 +107,24 @@ describe('JobErasure', () => {
     expect(await exists('downloaded')).toBe(true);
   });
 
+  it('A record that cannot be read keeps the inputs that its JSON names.', async () => {
+    await bench.store.create(await jobOf('job_a', 'clip'));
+    await bench.store.create(await jobOf('job_b', 'clip'));
+    await connection.hset('lipsync:jobs:job_b', 'record', `{"unknown": ["${keyOf('clip')}"]}`);
+    await connection.del(countedInputsKey, `${inputJobsPrefix}${keyOf('clip')}`);
+    await erasure.erase('job_a');
+    expect(await exists('clip')).toBe(true);
+  });
+
+  it('The metadata of a job does not keep the input of another job.', async () => {
+    const record = await jobOf('job_b', 'other');
+    const metadata = { note: keyOf('clip') };
+    await bench.store.create(await jobOf('job_a', 'clip'));
+    await bench.store.create({ ...record, spec: { ...record.spec, options: { ...record.spec.options, metadata } } });
+    await erasure.erase('job_a');
+    expect(await exists('clip')).toBe(false);
+  });
+
   it('An erasure that was interrupted while it deleted files is finished later.', async () => {
     const record = await jobOf('job_a', 'clip');
     await bench.store.create(record);

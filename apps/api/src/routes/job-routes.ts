@@ -126,6 +126,8 @@ async function deleteJob<Kind extends JobKind>(
   response: Response,
 ): Promise<void> {
   const { id } = await requireJob<JobKind>(store, resource.kind, { request, response });
-  if ((await erasure.erase(id)) === 'erased') return void response.status(204).end();
-  response.status(202).json(resource.view(await requireJob(store, resource.kind, { request, response })));
+  // A worker may have erased the job since `erase` has canceled it.
+  const record = (await erasure.erase(id)) === 'erased' ? undefined : await store.get(id);
+  if (record) response.status(202).json(resource.view(requireKind(record, resource.kind)));
+  else response.status(204).end();
 }

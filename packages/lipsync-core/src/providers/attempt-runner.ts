@@ -85,7 +85,10 @@ export class AttemptRunner {
     this.#context = context;
   }
 
-  /** Starts or resumes an attempt of `provider`; `isLast` if the job has no other. Throws a `StoreFailure` (also `StorageUnavailable`), and the abort reason of a worker shutdown. */
+  /**
+   * Starts or resumes an attempt of `provider`; `isLast` if the job has no other. Throws a `StoreFailure` (also
+   * `StorageUnavailable`), and the abort reason of a worker shutdown.
+   */
   async run(
     provider: Provider,
     prepare: (attemptIndex: number) => Promise<TakeRequest>,
