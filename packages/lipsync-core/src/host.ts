@@ -43,7 +43,7 @@ export {
   type UnreadableRecordListener,
 } from './jobs/job-store.ts';
 export { OutboxDispatcher, type OutboxConsumer, type OutboxDispatcherOptions } from './jobs/outbox-dispatcher.ts';
-export { listMatchingJobs } from './jobs/list-matching-jobs.ts';
+export { matchesFilter, type JobFilter } from './jobs/job-filter.ts';
 export { decodeJobRecord, encodeJobRecord } from './jobs/record-codec.ts';
 export { toJobView, toQualityJobView, toUsd } from './jobs/job-view.ts';
 export { recordLateCost } from './jobs/attempt-recorder.ts';

@@ -1,11 +1,4 @@
-import {
-  isTerminal,
-  jobKinds,
-  LipsyncError,
-  type ArtifactStore,
-  type JobRecord,
-  type JobStore,
-} from '@lipsync/core/host';
+import { isTerminal, LipsyncError, type ArtifactStore, type JobRecord, type JobStore } from '@lipsync/core/host';
 import { jobStatuses } from '@lipsync/core/contract';
 import type { Redis } from 'ioredis';
 import { guardRedis } from './connection.ts';
@@ -15,16 +8,17 @@ import {
   countedInputsKey,
   erasingInputPrefix,
   erasingJobsKey,
-  idOfMember,
   indexMember,
   inputJobsPrefix,
   inputsNamedIn,
   jobKey,
+  lastingIndexes,
   statusKey,
   storedInputs,
   unfinishedJobsKey,
 } from './job-keys.ts';
 import { cancelJob, type CancelOptions } from './queued-jobs.ts';
+import { listStoredJobs } from './stored-jobs.ts';
 
 /** `pending`: the job is still running; `resumeAll` erases it once it has ended. */
 export type ErasureState = 'erased' | 'pending';
@@ -40,7 +34,6 @@ export interface JobErasureOptions extends CancelOptions {
 const inputMarkerMs = 30_000;
 /** A process that was paused for longer deletes nothing: the markers may have expired. */
 const deletionLimitMs = 15_000;
-const countBatch = 200;
 
 /**
  * Erases jobs: record, indexes, queue entries, idempotency entry, output, and inputs that no other job names. The
@@ -117,6 +110,7 @@ export class JobErasure {
       allJobsKey(record.kind),
       unfinishedJobsKey,
       ...jobStatuses.map((status) => statusKey(record.kind, status)),
+      ...lastingIndexes(record),
     ];
     const keys = [jobKey(record.id), erasingJobsKey, ...indexes];
     // Also what was counted while the record was unreadable.
@@ -139,17 +133,8 @@ export class JobErasure {
   async #countInputs(): Promise<void> {
     const { connection } = this.#options;
     if (await guardRedis(() => connection.exists(countedInputsKey))) return;
-    for (const kind of jobKinds) {
-      let start = '-';
-      for (;;) {
-        const members = await guardRedis(() =>
-          connection.zrange(allJobsKey(kind), start, '+', 'BYLEX', 'LIMIT', 0, countBatch),
-        );
-        for (const id of members.map(idOfMember)) await this.#countInputsOf(id);
-        const last = members.at(-1);
-        if (last === undefined) break;
-        start = `(${last}`;
-      }
+    for await (const ids of listStoredJobs(connection)) {
+      for (const id of ids) await this.#countInputsOf(id);
     }
     await guardRedis(() => connection.set(countedInputsKey, '1'));
   }

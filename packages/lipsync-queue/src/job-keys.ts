@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { JobStatus } from '@lipsync/core/contract';
 import { inputFields, type InputReference, type JobKind, type JobRecord } from '@lipsync/core/host';
 
@@ -15,6 +16,8 @@ export const interruptChannel = 'lipsync:job-interrupts';
 export const erasingJobsKey = 'lipsync:jobs-erasing';
 /** Exists once the references of all records that earlier versions stored are counted. */
 export const countedInputsKey = 'lipsync:inputs-counted';
+/** Exists once the jobs that earlier versions stored are in the indexes by API key and user. */
+export const indexedJobsKey = 'lipsync:jobs-indexed';
 /** Prefix of the set of ids of the jobs that name a stored input, by artifact key. */
 export const inputJobsPrefix = 'lipsync:jobs-of:';
 /** Prefix of the marker of a stored input that is being deleted, by artifact key. */
@@ -32,6 +35,22 @@ export function allJobsKey(kind: JobKind): string {
 /** Index of the jobs of a kind with a status, by time. */
 export function statusKey(kind: JobKind, status: JobStatus): string {
   return `${indexPrefix(kind)}jobs-${status}`;
+}
+
+/** Index of the jobs of a kind that an API key created, by time. */
+export function ownerKey(kind: JobKind, owner: string): string {
+  return `${indexPrefix(kind)}jobs-of-key:${owner}`;
+}
+
+/** Index of the jobs of a kind with a `user_id`, of all API keys, by time. A user id may contain any character. */
+export function userKey(kind: JobKind, userId: string): string {
+  return `${indexPrefix(kind)}jobs-of-user:${createHash('sha256').update(userId).digest('base64url')}`;
+}
+
+/** Indexes of a job besides those by time and status. It stays in them until it is deleted. */
+export function lastingIndexes({ kind, owner, spec }: JobRecord): readonly string[] {
+  const { userId } = spec.options;
+  return [...(owner === null ? [] : [ownerKey(kind, owner)]), ...(userId === undefined ? [] : [userKey(kind, userId)])];
 }
 
 function indexPrefix(kind: JobKind): string {
@@ -69,7 +88,12 @@ export const memberPrefixLength = timeDigits + 1;
  * after any member, even one that was removed.
  */
 export function indexMember({ createdAtMs, id }: { readonly createdAtMs: number; readonly id: string }): string {
-  return `${String(createdAtMs).padStart(timeDigits, '0')}:${id}`;
+  return `${earliestMemberAt(createdAtMs)}${id}`;
+}
+
+/** Text that is less than every index member of this time, and greater than those of earlier times. */
+export function earliestMemberAt(ms: number): string {
+  return `${String(ms).padStart(timeDigits, '0')}:`;
 }
 
 export function idOfMember(member: string): string {

@@ -25,7 +25,7 @@ end
  * Stores a new record.
  * KEYS: 1 record, 2 index of all jobs, 3 index of its status, 4 index of unfinished jobs.
  * ARGV: 1 writer, 2 revision, 3 status, 4 format, 5 record JSON, 6 index member, 7 channel of the job,
- * 8 artifact keys of its stored inputs, separated by spaces.
+ * 8 artifact keys of its stored inputs, 9 further indexes, both separated by spaces.
  * Returns 1 when the record is stored, 0 when the id is taken, -1 when an input is being deleted.
  */
 export const createScript = `${referFunction}
@@ -37,23 +37,24 @@ redis.call('HSET', KEYS[1], 'writer', ARGV[1], 'revision', ARGV[2], 'status', AR
 redis.call('ZADD', KEYS[2], 0, ARGV[6])
 redis.call('ZADD', KEYS[3], 0, ARGV[6])
 redis.call('ZADD', KEYS[4], 0, ARGV[6])
+for index in string.gmatch(ARGV[9] or '', '%S+') do redis.call('ZADD', index, 0, ARGV[6]) end
 redis.call('PUBLISH', ARGV[7], ARGV[2])
 return 1
 `;
 
 /**
  * Stores a new record unless an equal request has created one. A key whose job was deleted is used again.
- * KEYS: 1 to 4 as above, 5 idempotency key. ARGV: 1 to 8 as above, 9 value of a hold of this request, 10 value to store,
- * 11 its lifetime in milliseconds, 12 prefix of record keys. The record's field `idempotency` names the key.
+ * KEYS: 1 to 4 as above, 5 idempotency key. ARGV: 1 to 9 as above, 10 value of a hold of this request, 11 value to store,
+ * 12 its lifetime in milliseconds, 13 prefix of record keys. The record's field `idempotency` names the key.
  * Returns as above, or the value of the key when it belongs to another request or to an earlier job.
  */
 export const createOnceScript = `
 local known = redis.call('GET', KEYS[5])
-if known and known ~= ARGV[9] and known ~= ARGV[10] then
+if known and known ~= ARGV[10] and known ~= ARGV[11] then
   local job = string.match(known, '^job %S+ (%S+)$')
-  if not job or redis.call('EXISTS', ARGV[12] .. job) == 1 then return known end
+  if not job or redis.call('EXISTS', ARGV[13] .. job) == 1 then return known end
 end
-redis.call('SET', KEYS[5], ARGV[10], 'PX', ARGV[11])
+redis.call('SET', KEYS[5], ARGV[11], 'PX', ARGV[12])
 local stored = (function() ${createScript} end)()
 if stored == 1 then redis.call('HSET', KEYS[1], 'idempotency', KEYS[5]) end
 return stored
@@ -95,20 +96,57 @@ return 1
 `;
 
 /**
- * Reads a page of records, newest first.
- * KEYS: 1 index. ARGV: 1 start ('+' or '(member'), 2 limit, 3 prefix of record keys, 4 length of a member before the
- * id. Returns a flat list of member, format and record JSON of each entry.
+ * Reads records that are in all of some indexes, newest first. It walks the smallest index and looks every member up in
+ * the others; after 5000 members it stops, so that Redis serves other clients.
+ * KEYS: indexes. ARGV: 1 latest member ('+', '(member' or '[member'), 2 earliest member ('-' or '[member'), 3 limit,
+ * 4 prefix of record keys, 5 length of a member before the id.
+ * Returns a flat list: the member after which the indexes continue, or an empty text at their end, then member, format
+ * and record JSON of each entry.
  */
 export const listScript = `
-local members = redis.call('ZRANGE', KEYS[1], ARGV[1], '-', 'BYLEX', 'REV', 'LIMIT', 0, ARGV[2])
-local answer = {}
-for _, member in ipairs(members) do
-  local found = redis.call('HMGET', ARGV[3] .. string.sub(member, ARGV[4] + 1), 'format', 'record')
-  if found[2] then
-    table.insert(answer, member)
-    table.insert(answer, found[1])
-    table.insert(answer, found[2])
+local smallest = 1
+for index = 2, #KEYS do
+  if redis.call('ZCARD', KEYS[index]) < redis.call('ZCARD', KEYS[smallest]) then smallest = index end
+end
+local function isInAll(member)
+  for index = 1, #KEYS do
+    if index ~= smallest and not redis.call('ZSCORE', KEYS[index], member) then return false end
+  end
+  return true
+end
+local limit = tonumber(ARGV[3])
+local step = #KEYS == 1 and limit or 250
+local answer = {''}
+local start, inspected = ARGV[1], 0
+while true do
+  local members = redis.call('ZRANGE', KEYS[smallest], start, ARGV[2], 'BYLEX', 'REV', 'LIMIT', 0, step)
+  for _, member in ipairs(members) do
+    inspected = inspected + 1
+    local found = isInAll(member) and redis.call('HMGET', ARGV[4] .. string.sub(member, ARGV[5] + 1), 'format', 'record')
+    if found and found[2] then
+      table.insert(answer, member)
+      table.insert(answer, found[1])
+      table.insert(answer, found[2])
+    end
+    if #answer > 3 * limit or inspected == 5000 then
+      answer[1] = member
+      return answer
+    end
+  end
+  if #members < step then return answer end
+  start = '(' .. members[#members]
+end
+`;
+
+/**
+ * Adds stored jobs to indexes, except those that were deleted meanwhile. ARGV: 1 prefix of record keys, then for each
+ * job its id, its index member, and its indexes, separated by spaces.
+ */
+export const indexJobsScript = `
+for position = 2, #ARGV, 3 do
+  if redis.call('EXISTS', ARGV[1] .. ARGV[position]) == 1 then
+    for index in string.gmatch(ARGV[position + 2], '%S+') do redis.call('ZADD', index, 0, ARGV[position + 1]) end
   end
 end
-return answer
+return 1
 `;

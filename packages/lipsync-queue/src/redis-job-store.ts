@@ -2,11 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import {
   applyJobEvent,
-  checkPageSize,
   decodeJobRecord,
   encodeJobRecord,
-  invalidCursor,
-  isOfKind,
   isTerminal,
   LipsyncError,
   outboxEventFor,
@@ -25,21 +22,20 @@ import { guardRedis } from './connection.ts';
 import { claimValues, idempotencyKeyOf, parseKeyState, repeatedJobId, type RequestClaim } from './idempotency-keys.ts';
 import {
   allJobsKey,
-  fromCursor,
   idOfMember,
   indexMember,
   interruptChannel,
   jobChannel,
   jobKey,
   jobKeyPrefix,
-  memberPrefixLength,
+  lastingIndexes,
   outboxKey,
   statusKey,
   storedInputs,
-  toCursor,
   unfinishedJobsKey,
 } from './job-keys.ts';
-import { createOnceScript, createScript, listScript, replaceScript } from './job-scripts.ts';
+import { createOnceScript, createScript, replaceScript } from './job-scripts.ts';
+import { RedisJobLists } from './redis-job-lists.ts';
 import { waitingProvidersKey, waitingSetPrefix } from './redis-concurrency-slots.ts';
 
 const maxConflicts = 500;
@@ -50,7 +46,6 @@ interface ScriptCommands {
   lipsyncCreateJob(...keysAndArguments: readonly string[]): Promise<number>;
   lipsyncCreateJobOnce(...keysAndArguments: readonly string[]): Promise<number | string>;
   lipsyncReplaceJob(...keysAndArguments: readonly string[]): Promise<number>;
-  lipsyncListJobs(...keysAndArguments: readonly string[]): Promise<string[]>;
 }
 
 export interface RedisJobStoreOptions {
@@ -67,11 +62,11 @@ export interface RedisJobStoreOptions {
 export class RedisJobStore implements JobStore {
   readonly #connection: Redis;
   readonly #scripts: ScriptCommands;
-  readonly #onUnreadable: UnreadableRecordListener;
+  readonly #lists: RedisJobLists;
 
   constructor({ connection, onUnreadable = () => undefined }: RedisJobStoreOptions) {
     this.#connection = connection;
-    this.#onUnreadable = onUnreadable;
+    this.#lists = new RedisJobLists(connection, onUnreadable);
     this.#scripts = defineScripts(connection);
   }
 
@@ -114,21 +109,8 @@ export class RedisJobStore implements JobStore {
     throw new LipsyncError('resource_exhausted', 'Too many processes changed this job at once. Try again shortly.');
   }
 
-  async list<Kind extends JobKind>({ kind, status, limit, cursor }: JobPageQuery<Kind>): Promise<JobPage<Kind>> {
-    checkPageSize(limit);
-    const after = cursor === undefined ? undefined : fromCursor(cursor);
-    if (cursor !== undefined && after === undefined) throw invalidCursor();
-    // One record more than requested shows whether there is a next page.
-    const answer = await guardRedis(() =>
-      this.#scripts.lipsyncListJobs(
-        status === undefined ? allJobsKey(kind) : statusKey(kind, status),
-        after === undefined ? '+' : `(${after}`,
-        String(limit + 1),
-        jobKeyPrefix,
-        String(memberPrefixLength),
-      ),
-    );
-    return this.#toPage(answer, kind, limit);
+  list<Kind extends JobKind>(query: JobPageQuery<Kind>): Promise<JobPage<Kind>> {
+    return this.#lists.list(query);
   }
 
   unfinished(): Promise<readonly string[]> {
@@ -144,31 +126,6 @@ export class RedisJobStore implements JobStore {
 
   async ackOutbox(ids: readonly string[]): Promise<void> {
     if (ids.length > 0) await guardRedis(() => this.#connection.xdel(outboxKey, ...ids));
-  }
-
-  /**
-   * `answer` is a flat list of member, format and record JSON, with one entry more than `limit` if there is a next
-   * page.
-   */
-  #toPage<Kind extends JobKind>(answer: readonly string[], kind: Kind, limit: number): JobPage<Kind> {
-    const records: JobRecord<Kind>[] = [];
-    const size = Math.min(limit, answer.length / 3);
-    for (let index = 0; index < size; index += 1) {
-      const [member = '', format = '', text = ''] = answer.slice(3 * index, 3 * index + 3);
-      try {
-        const record = decodeJobRecord({ format, text });
-        if (isOfKind(record, kind)) records.push(record);
-      } catch (error) {
-        if (!LipsyncError.isInstance(error)) throw error;
-        this.#onUnreadable(idOfMember(member), error);
-      }
-    }
-    const last = answer[3 * (size - 1)];
-    return {
-      records,
-      unreadable: size - records.length,
-      nextCursor: last !== undefined && answer.length > 3 * limit ? toCursor(last) : null,
-    };
   }
 
   /** False when another call changed the record since `current` was read. */
@@ -219,6 +176,7 @@ function creation(record: JobRecord) {
       indexMember(record),
       jobChannel(id),
       storedInputs(record).join(' '),
+      lastingIndexes(record).join(' '),
     ],
   };
 }
@@ -240,7 +198,6 @@ function defineScripts(connection: Redis): ScriptCommands {
   connection.defineCommand('lipsyncCreateJob', { numberOfKeys: 4, lua: createScript });
   connection.defineCommand('lipsyncCreateJobOnce', { numberOfKeys: 5, lua: createOnceScript });
   connection.defineCommand('lipsyncReplaceJob', { numberOfKeys: 6, lua: replaceScript });
-  connection.defineCommand('lipsyncListJobs', { numberOfKeys: 1, lua: listScript, readOnly: true });
   // `as`: defineCommand adds these methods at runtime, so ioredis' types lack them.
   return connection as unknown as ScriptCommands;
 }

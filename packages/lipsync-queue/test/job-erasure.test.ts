@@ -48,11 +48,13 @@ const exists = async (text: string) => (await artifacts.stat(keyOf(text))) !== u
 describe('JobErasure', () => {
   it('Erasing a job leaves nothing of it in Redis, and deletes its files.', async () => {
     const claim = { ...createRequestKey(null, 'key-1'), fingerprint: 'f' };
-    await bench.producer.submitOnce(await jobOf('job_a', 'clip'), claim);
+    const job = await jobOf('job_a', 'clip');
+    const options = { ...job.spec.options, userId: 'user-1' };
+    await bench.producer.submitOnce({ ...job, owner: 'alice', spec: { ...job.spec, options } }, claim);
     expect(await erasure.erase('job_a')).toBe('erased');
     expect([await exists('clip'), await exists('speech of job_a')]).toEqual([false, false]);
     const keys = await connection.keys('*');
-    expect(keys.filter((key) => /job_a|jobs-of|erasing|idempotency/.test(key))).toEqual([]);
+    expect(keys.filter((key) => /job_a|jobs-|erasing|idempotency/.test(key))).toEqual([]);
     expect((await bench.store.list({ kind: 'lipsync', limit: 10 })).records).toEqual([]);
     expect(await bench.store.unfinished()).toEqual([]);
     expect(await erasure.erase('job_a')).toBe('erased');

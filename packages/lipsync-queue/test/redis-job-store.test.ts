@@ -2,7 +2,7 @@ import { jobStoreSuite, testJobRecord } from '@lipsync/core/testing';
 import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createClientConnection, RedisJobStore } from '../src/index.ts';
-import { jobKey } from '../src/job-keys.ts';
+import { indexMember, jobKey, ownerKey, userKey } from '../src/job-keys.ts';
 import { startTestRedis, type TestRedis } from '../src/testing/index.ts';
 
 let redis: TestRedis;
@@ -62,6 +62,31 @@ describe('RedisJobStore', () => {
       redis.resume();
     }
     expect(await store.get('job_missing')).toBeUndefined();
+  });
+
+  it('Jobs that an earlier version stored are found by key and user, and an erased job is not added again.', async () => {
+    await connection.flushdb();
+    const store = new RedisJobStore({ connection });
+    for (const id of ['job_a', 'job_b', 'job_c'])
+      await store.create({ ...testJobRecord(id, 1_000, { userId: 'user-1' }), owner: 'alice' });
+    await connection.del(ownerKey('lipsync', 'alice'), userKey('lipsync', 'user-1'));
+    await connection.del(jobKey('job_b'));
+    const other = new RedisJobStore({ connection });
+    const found = (await other.list({ kind: 'lipsync', owner: 'alice', userId: 'user-1', limit: 10 })).records;
+    expect(found.map(({ id }) => id)).toEqual(['job_c', 'job_a']);
+    expect(await connection.zcard(ownerKey('lipsync', 'alice'))).toBe(2);
+  });
+
+  it('A list by two indexes continues where a bounded read of them stopped.', async () => {
+    await connection.flushdb();
+    const store = new RedisJobStore({ connection });
+    const members = Array.from({ length: 12_000 }, (_, index) => ['0', indexMember({ createdAtMs: index, id: 'x' })]);
+    await connection.zadd(ownerKey('lipsync', 'alice'), ...members.flat());
+    await connection.zadd(userKey('lipsync', 'user-1'), ...members.slice(2_000).flat(), '0', 'other');
+    await store.create({ ...testJobRecord('job_a', 2_500, { userId: 'user-1' }), owner: 'alice' });
+    const query = { kind: 'lipsync', owner: 'alice', userId: 'user-1', limit: 10 } as const;
+    const { records, nextCursor } = await store.list(query);
+    expect([records.map(({ id }) => id), nextCursor]).toEqual([['job_a'], null]);
   });
 
   it('A script that the client sends twice stores the record once.', async () => {

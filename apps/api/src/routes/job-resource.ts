@@ -20,6 +20,8 @@ export interface JobResource<Kind extends JobKind> {
   /** Path of the collection. */
   readonly path: string;
   readonly rules: BodyRules<OptionsOf<Kind>>;
+  /** Values of `method` that a job may have requested; empty if jobs of this kind have no method. */
+  readonly methods: readonly string[];
   /** Throws the errors of the queue. */
   submit(body: JobBody<OptionsOf<Kind>>, sender: Sender, claim: RequestClaim | undefined): Promise<Accepted>;
   view(record: JobRecord<Kind>): object;

@@ -1,29 +1,16 @@
 import type { Request, Response } from 'express';
-import { z } from 'zod';
-import { isTerminal, listMatchingJobs, requireKind, type JobKind, type JobRecord } from '@lipsync/core/host';
-import { jobStatuses } from '@lipsync/core/contract';
+import { isTerminal, requireKind, type JobKind, type JobRecord } from '@lipsync/core/host';
 import { inputErased, storedInputs, type Accepted } from '@lipsync/queue';
 import type { ApiDependencies } from '../dependencies.ts';
-import { callerOf, mayAccess } from '../http/access.ts';
+import { callerOf } from '../http/access.ts';
 import { withIdempotencyKey } from '../http/idempotency.ts';
 import { readJobBody } from '../http/job-body.ts';
-import { parseQuery } from '../http/parse-query.ts';
+import { parseJobQuery } from '../http/job-query.ts';
 import { HttpError } from '../http/problem.ts';
 import { readTraceparent } from '../http/request-id.ts';
 import type { EventStreams } from './event-streams.ts';
 import { requireJob, type JobResource } from './job-resource.ts';
 import type { Route } from './route.ts';
-
-const pageQuery = z.strictObject({
-  status: z.enum(jobStatuses).optional(),
-  limit: z
-    .string()
-    .regex(/^\d{1,9}$/, 'must be a whole number')
-    .transform(Number)
-    .pipe(z.int().min(1).max(100))
-    .default(20),
-  cursor: z.string().min(1).max(500).optional(),
-});
 
 /** Routes that create, show, list, follow and cancel jobs of one kind. */
 export function jobRoutes<Kind extends JobKind>(
@@ -91,13 +78,8 @@ async function listJobs<Kind extends JobKind>(
   request: Request,
   response: Response,
 ): Promise<void> {
-  const { status, limit, cursor } = parseQuery(pageQuery, request.query);
-  const { kind } = resource;
-  const caller = callerOf(response);
-  const pageOf = { kind, limit, ...(status && { status }), ...(cursor && { cursor }) };
-  const page = caller.isAdmin
-    ? await store.list(pageOf)
-    : await listMatchingJobs(store, pageOf, ({ owner }) => mayAccess(caller, owner));
+  const { kind, methods } = resource;
+  const page = await store.list(parseJobQuery({ request, response }, kind, methods));
   const jobs = page.records.map((record) => resource.view(record));
   response.json({ jobs, next_cursor: page.nextCursor });
 }

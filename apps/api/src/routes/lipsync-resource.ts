@@ -6,11 +6,12 @@ import type { JobResource } from './job-resource.ts';
 
 /** Lip-sync jobs over HTTP. */
 export function lipsyncResource(dependencies: ApiDependencies): JobResource<'lipsync'> {
-  const { jobs, publicBaseUrl } = dependencies;
+  const { jobs, providers, publicBaseUrl } = dependencies;
   return {
     kind: 'lipsync',
     path: '/lipsync',
     rules: bodyRules(dependencies),
+    methods: ['auto', ...providers.map(({ id }) => id)],
     submit({ inputs: { video, audio }, options }, sender, claim) {
       if (!video || !audio) throw new LipsyncError('internal', 'The request was accepted without an input.');
       return jobs.submit({ video, audio, options, ...sender }, claim);

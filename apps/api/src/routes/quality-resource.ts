@@ -8,6 +8,7 @@ export function qualityResource({ jobs }: ApiDependencies): JobResource<'quality
   return {
     kind: 'quality',
     path: '/quality',
+    methods: [],
     rules: {
       kind: 'quality',
       files: { required: ['video'], optional: ['audio', 'source'] },

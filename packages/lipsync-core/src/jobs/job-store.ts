@@ -1,11 +1,11 @@
 import type { JobStatus } from '../contract/index.ts';
 import { LipsyncError } from '../errors/index.ts';
 import type { JobEvent } from './job-events.ts';
+import type { JobFilter } from './job-filter.ts';
 import { isTerminal, type JobKind, type JobRecord } from './job-record.ts';
 
-export interface JobPageQuery<Kind extends JobKind = JobKind> {
+export interface JobPageQuery<Kind extends JobKind = JobKind> extends JobFilter {
   readonly kind: Kind;
-  readonly status?: JobStatus;
   /** 1 to `maxPageSize`. */
   readonly limit: number;
   /** `nextCursor` of the page before; opaque. */
@@ -50,6 +50,10 @@ export interface JobStore {
    * is stored in the same atomic step. Throws `not_found` if there is no such job.
    */
   append(id: string, event: JobEvent): Promise<JobRecord>;
+  /**
+   * Returns a page of the jobs that match. A store reads a bounded number of records for a page, so that one with filters
+   * may be short, or empty, although its `nextCursor` leads to further matches.
+   */
   list<Kind extends JobKind>(query: JobPageQuery<Kind>): Promise<JobPage<Kind>>;
   /** Returns the ids of all jobs that have not ended, oldest first. */
   unfinished(): Promise<readonly string[]>;

@@ -4,6 +4,7 @@ import { systemClock } from '../contract/system-ports.ts';
 import { LipsyncError } from '../errors/index.ts';
 import type { Json, StateStore, StoredDocument } from '../storage/state-store.ts';
 import { applyJobEvent, type JobEvent } from './job-events.ts';
+import { matchesFilter, type JobFilter } from './job-filter.ts';
 import { isOfKind, isTerminal, type JobKind, type JobRecord } from './job-record.ts';
 import {
   checkPageSize,
@@ -100,25 +101,24 @@ export class StateJobStore implements JobStore {
     });
   }
 
-  async list<Kind extends JobKind>({ kind, status, limit, cursor }: JobPageQuery<Kind>): Promise<JobPage<Kind>> {
+  async list<Kind extends JobKind>({ kind, limit, cursor, ...filter }: JobPageQuery<Kind>): Promise<JobPage<Kind>> {
     checkPageSize(limit);
     const before = cursor === undefined ? undefined : fromCursor(cursor);
-    const matching = (await this.#newestFirst()).filter(
-      (document) =>
-        (document.kind ?? 'lipsync') === kind &&
-        (status === undefined || document.status === status) &&
-        (before === undefined || placeOf(document) < before),
-    );
-    const page = matching.slice(0, limit);
-    const last = page.at(-1);
-    const records = page
-      .flatMap((document) => this.#decodeOrReport(document))
-      .filter((record) => isOfKind(record, kind));
-    return {
-      records,
-      unreadable: page.length - records.length,
-      nextCursor: last && matching.length > limit ? toCursor(placeOf(last)) : null,
-    };
+    const records: JobRecord<Kind>[] = [];
+    let unreadable = 0;
+    let last: JobDocument | undefined;
+    for (const document of await this.#newestFirst()) {
+      if (before !== undefined && placeOf(document) >= before) continue;
+      if ((document.kind ?? 'lipsync') !== kind || !mayMatch(document, filter)) continue;
+      if (last && records.length + unreadable === limit)
+        return { records, unreadable, nextCursor: toCursor(placeOf(last)) };
+      const record = this.#decodeOrReport(document);
+      if (record && !(isOfKind(record, kind) && matchesFilter(record, filter))) continue;
+      if (record) records.push(record);
+      else unreadable += 1;
+      last = document;
+    }
+    return { records, unreadable, nextCursor: null };
   }
 
   async unfinished(): Promise<readonly string[]> {
@@ -146,13 +146,13 @@ export class StateJobStore implements JobStore {
     await this.#state.transact(keys, () => ({ result: undefined, writes: new Map(keys.map((key) => [key, null])) }));
   }
 
-  #decodeOrReport(document: JobDocument): readonly JobRecord[] {
+  #decodeOrReport(document: JobDocument): JobRecord | undefined {
     try {
-      return [decodeJobRecord(document)];
+      return decodeJobRecord(document);
     } catch (error) {
       if (!LipsyncError.isInstance(error)) throw error;
       this.#onUnreadable(document.id, error);
-      return [];
+      return undefined;
     }
   }
 
@@ -170,6 +170,15 @@ export class StateJobStore implements JobStore {
 
 function jobKey(id: string): string {
   return `${jobPrefix}${id}`;
+}
+
+/** Checks what is known without the record, so that fewer of them are decoded. */
+function mayMatch({ status, createdAtMs }: JobDocument, filter: JobFilter): boolean {
+  return (
+    (filter.status === undefined || filter.status === status) &&
+    (filter.fromMs === undefined || filter.fromMs <= createdAtMs) &&
+    (filter.toMs === undefined || filter.toMs > createdAtMs)
+  );
 }
 
 /** Keys order the outbox by time. Null for an event that cannot end a job. */

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { jobStatuses } from '../contract/index.ts';
 import type { JobEvent } from '../jobs/job-events.ts';
+import type { JobFilter } from '../jobs/job-filter.ts';
 import type { JobRecord, LipsyncResult } from '../jobs/job-record.ts';
 import type { JobPage, JobStore } from '../jobs/job-store.ts';
 import type { EncodedJobRecord } from '../jobs/record-codec.ts';
@@ -244,6 +245,17 @@ export function jobStoreSuite(name: string, makeStore: () => Promise<JobStoreUnd
         expect(listed).toEqual([['job_1'], ['job_2'], ['job_3'], ['job_4'], ['job_5']]);
       });
 
+      it('A list contains the jobs that meet all of its conditions, and pages of it contain each one once.', async () => {
+        const { expected, filters, records } = filteredJobs();
+        await createAll(...records);
+        await finish('job_11', { type: 'canceled', atMs: 3_000 });
+        for (const [index, filter] of filters.entries()) {
+          const found = (await allPages(store, 100, filter)).flat();
+          expect(found, JSON.stringify(filter)).toEqual(expected[index]);
+          expect((await allPages(store, 2, filter)).flat(), JSON.stringify(filter)).toEqual(found);
+        }
+      });
+
       it.each([0, 101, 1.5, -1, Number.NaN])('A page size of %d is refused.', async (limit) => {
         await expect(store.list({ kind: 'lipsync', limit })).rejects.toMatchObject({ code: 'request_invalid' });
       });
@@ -350,11 +362,50 @@ function ids(records: readonly JobRecord[]): string[] {
   return records.map(({ id }) => id);
 }
 
-async function allPages(store: JobStore, limit: number): Promise<string[][]> {
+/** Twelve jobs, filters, and the ids that each filter finds. */
+function filteredJobs() {
+  const records = Array.from({ length: 12 }, (_, index) => ({
+    ...testJobRecord(`job_${String(index).padStart(2, '0')}`, 1_000 + 100 * index, {
+      ...(index % 3 === 0 && { userId: 'Zoë / "1"' }),
+      ...(index % 4 === 0 && { method: 'preview' }),
+      metadata: { order: index % 2, name: `n${index % 5}`, list: [index] },
+    }),
+    owner: index % 2 === 0 ? 'alice' : null,
+  }));
+  const cases: readonly (readonly [JobFilter, readonly number[]])[] = [
+    [{ owner: 'alice' }, [10, 8, 6, 4, 2, 0]],
+    [{ owner: 'bob' }, []],
+    [{ owner: 'constructor' }, []],
+    [{ userId: 'Zoë / "1"' }, [9, 6, 3, 0]],
+    [{ userId: 'Zoë / "1"', owner: 'alice' }, [6, 0]],
+    [{ method: 'preview' }, [8, 4, 0]],
+    [{ fromMs: 1_300, toMs: 1_600 }, [5, 4, 3]],
+    [{ fromMs: 1_950, owner: 'alice' }, [10]],
+    [{ metadata: { key: 'name', text: 'n4' } }, [9, 4]],
+    [{ metadata: { key: 'order', text: '1' }, toMs: 1_400 }, [3, 1]],
+    [{ metadata: { key: 'list', text: '3' } }, []],
+    [{ metadata: { key: 'toString', text: '' } }, []],
+    [{ status: 'canceled' }, [11]],
+    [{ status: 'canceled', owner: 'alice' }, []],
+    [{ status: 'queued', owner: 'alice', method: 'preview', userId: 'Zoë / "1"' }, [0]],
+  ];
+  return {
+    records,
+    filters: cases.map(([filter]) => filter),
+    expected: cases.map(([, indexes]) => indexes.map((index) => `job_${String(index).padStart(2, '0')}`)),
+  };
+}
+
+async function allPages(store: JobStore, limit: number, filter: JobFilter = {}): Promise<string[][]> {
   const pages: string[][] = [];
   let cursor: string | null = null;
   do {
-    const page: JobPage = await store.list({ kind: 'lipsync', limit, ...(cursor === null ? {} : { cursor }) });
+    const page: JobPage = await store.list({
+      ...filter,
+      kind: 'lipsync',
+      limit,
+      ...(cursor === null ? {} : { cursor }),
+    });
     pages.push(ids(page.records));
     cursor = page.nextCursor;
   } while (cursor !== null && pages.length < 100);
