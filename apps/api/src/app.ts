@@ -1,8 +1,10 @@
 import express, { type Express } from 'express';
 import type { ApiDependencies } from './dependencies.ts';
 import { requireAdminKeyOrPassword, requireKey, requireLoopback } from './http/access.ts';
+import { allowOrigins } from './http/cors.ts';
 import { mountRoutes } from './http/mount-routes.ts';
 import { answerProblems, HttpError } from './http/problem.ts';
+import { limitRate } from './http/rate-limit.ts';
 import { assignRequestId } from './http/request-id.ts';
 import { logRequests } from './http/request-log.ts';
 import { securityHeaders } from './http/security-headers.ts';
@@ -41,23 +43,24 @@ export function apiRoutes(dependencies: ApiDependencies): readonly Route[] {
 
 /** Builds the Express app. The caller starts listening. */
 export function createApp(dependencies: ApiDependencies): Express {
-  const { keys, logger, queueBoard } = dependencies;
+  const { keys, corsOrigins, logger, queueBoard, rateLimit } = dependencies;
   const hasKeys = keys.length > 0;
   const routes = apiRoutes(dependencies);
   const app = express();
   app.disable('x-powered-by').set('query parser', 'simple');
 
-  app.use(assignRequestId, logRequests(logger), drainUnreadBody, securityHeaders());
-  if (!hasKeys) app.use(requireLoopback);
+  app.use(assignRequestId, logRequests(logger), drainUnreadBody, securityHeaders(), allowOrigins(corsOrigins));
+  if (!hasKeys) app.use(requireLoopback(corsOrigins));
   mountRoutes(
     app,
     routes.filter((route) => route.open),
   );
   app.use(queueBoardPath, ...(hasKeys ? [requireAdminKeyOrPassword(keys)] : []), queueBoard);
-  if (hasKeys) app.use(requireKey(keys));
+  if (hasKeys) app.use(requireKey(keys), limitRate('all', rateLimit));
   mountRoutes(
     app,
     routes.filter((route) => !route.open),
+    hasKeys ? limitRate('creating', rateLimit) : undefined,
   );
   app.use(() => {
     throw new HttpError('not_found', 'Unknown route. See docs/http-api.md for the routes of this API.');

@@ -13,7 +13,9 @@ import {
   type Settings,
 } from '@lipsync/core/config';
 import type { ApiKey } from './http/access.ts';
+import { anyOrigin } from './http/cors.ts';
 import { isLoopbackHost } from './http/loopback.ts';
+import type { RequestRates } from './http/rate-limit.ts';
 
 /** A shorter secret can be guessed. */
 const minSecretLength = 16;
@@ -31,11 +33,25 @@ const apiKey = z.string().transform((value, context): ApiKey => {
   return z.NEVER;
 });
 
+/** The origin of a page as browsers send it, or `*`. */
+const origin = z.string().transform((value, context) => {
+  const url = URL.parse(value);
+  if (value === anyOrigin) return value;
+  if (url && /^https?:$/.test(url.protocol) && `${url.origin}/` === url.href) return url.origin;
+  context.addIssue({ code: 'custom', message: `"${value}" is not an origin such as https://app.example.org` });
+  return z.NEVER;
+});
+
+const maxRequestsPerMinute = 1_000_000;
+
 /** Settings of the API in addition to those of the core. */
 export const apiSettings = {
   PORT: wholeNumber(3000, { minimum: 0, maximum: 65_535 }),
   HOST: text('127.0.0.1'),
   LIPSYNC_API_KEYS: listOf(apiKey, []),
+  LIPSYNC_CORS_ORIGINS: listOf(origin, []),
+  LIPSYNC_MAX_REQUESTS_PER_MINUTE: wholeNumber(6_000, { minimum: 0, maximum: maxRequestsPerMinute }),
+  LIPSYNC_MAX_JOB_REQUESTS_PER_MINUTE: wholeNumber(600, { minimum: 0, maximum: maxRequestsPerMinute }),
   REDIS_URL: redisUrl(),
 } satisfies Settings;
 
@@ -44,6 +60,8 @@ export interface ApiConfig {
   readonly port: number;
   readonly host: string;
   readonly keys: readonly ApiKey[];
+  readonly corsOrigins: readonly string[];
+  readonly requestsPerMinute: RequestRates;
   readonly redisUrl: string;
   readonly core: CoreConfig;
 }
@@ -61,11 +79,22 @@ export function apiConfigFromEnvironment(environment: Environment = readEnvironm
       `HOST: ${host} is not a loopback address, so LIPSYNC_API_KEYS must be set (name:secret, comma-separated).`,
     );
   }
+  if (keys.length === 0 && values.LIPSYNC_CORS_ORIGINS.includes(anyOrigin)) {
+    throw new LipsyncError(
+      'request_invalid',
+      'LIPSYNC_CORS_ORIGINS: * needs LIPSYNC_API_KEYS; without keys any website could use this API through a browser on this machine.',
+    );
+  }
   refuseDuplicates(keys);
   return Object.freeze({
     port: values.PORT,
     host,
     keys,
+    corsOrigins: values.LIPSYNC_CORS_ORIGINS,
+    requestsPerMinute: {
+      all: values.LIPSYNC_MAX_REQUESTS_PER_MINUTE,
+      creating: values.LIPSYNC_MAX_JOB_REQUESTS_PER_MINUTE,
+    },
     redisUrl: values.REDIS_URL,
     core: configFromEnvironment(environment),
   });

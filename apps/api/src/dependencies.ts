@@ -14,6 +14,7 @@ import type { LipsyncOptions, Method } from '@lipsync/core/contract';
 import type { IdempotencyKeys, JobErasure, QueuedJobs } from '@lipsync/queue';
 import type { ApiKey } from './http/access.ts';
 import type { BodyTimeLimits } from './http/body-time.ts';
+import type { RateLimitOptions } from './http/rate-limit.ts';
 import type { Readiness } from './readiness.ts';
 
 /** Dependencies of the app; `wiring.ts` builds them. */
@@ -43,6 +44,10 @@ export interface ApiDependencies {
   readonly logger: Logger;
   /** Empty if the API accepts loopback requests without a key. */
   readonly keys: readonly ApiKey[];
+  /** Limits for each key; an API without keys has none. */
+  readonly rateLimit: RateLimitOptions;
+  /** Origins of pages that may call the API from a browser. */
+  readonly corsOrigins: readonly string[];
   readonly maxUploadBytes: number;
   readonly bodyTime: BodyTimeLimits;
   /** Longest clip and longest speech. */

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { RedisReply } from 'rate-limit-redis';
 import {
   checkMethod,
   checkMinSyncScore,
@@ -31,6 +32,7 @@ import { queueBoardPath } from './app.ts';
 import type { ApiConfig } from './config.ts';
 import type { ApiDependencies } from './dependencies.ts';
 import { bodyTimeLimits } from './http/body-time.ts';
+import type { RateLimitOptions } from './http/rate-limit.ts';
 import { Readiness } from './readiness.ts';
 import { createQueueBoard } from './routes/queue-board.ts';
 
@@ -47,6 +49,16 @@ export interface WiredApi {
   readonly redis: RedisConnections;
   /** Closes the Redis connections. */
   close(): Promise<void>;
+}
+
+function rateLimitOf(config: ApiConfig, redis: RedisConnections): RateLimitOptions {
+  return {
+    rates: config.requestsPerMinute,
+    // `as`: ioredis types every reply as unknown. The store reads the errors of Redis, so they stay as they are.
+    sendCommand: (name, ...values) => redis.commands.call(name, ...values) as Promise<RedisReply>,
+    isCounting: () => redis.serves,
+    logger: redis.logger,
+  };
 }
 
 /** Builds the dependencies of the app. Connects at the first request, so that the API starts without Redis. */
@@ -103,6 +115,8 @@ export function wireApi(config: ApiConfig, log: Logger): WiredApi {
       queueBoard: createQueueBoard({ producer, basePath: queueBoardPath }),
       logger,
       keys: config.keys,
+      rateLimit: rateLimitOf(config, redis),
+      corsOrigins: config.corsOrigins,
       maxUploadBytes: config.core.maxUploadBytes,
       bodyTime: bodyTimeLimits,
       maxDurationMs: config.core.maxDurationMs,

@@ -14,6 +14,7 @@ import {
   type JobStore,
   type Logger,
 } from '@lipsync/core/host';
+import type { Environment } from '@lipsync/core/config';
 import { lipsyncOptionsSchema } from '@lipsync/core/contract';
 import { createClientConnection, LipsyncProducer, RedisJobStore } from '@lipsync/queue';
 import { startTestRedis, type TestRedis } from '@lipsync/queue/testing';
@@ -57,7 +58,10 @@ export interface RunningApi {
 
 const quiet: Logger = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 
-export async function startApi(overrides: Partial<ApiDependencies> = {}): Promise<RunningApi> {
+export async function startApi(
+  overrides: Partial<ApiDependencies> = {},
+  settings: Environment = {},
+): Promise<RunningApi> {
   const redis = await startTestRedis();
   const folder = await mkdtemp(join(tmpdir(), 'api-'));
   const config = apiConfigFromEnvironment({
@@ -66,6 +70,7 @@ export async function startApi(overrides: Partial<ApiDependencies> = {}): Promis
     LIPSYNC_DATA_DIR: join(folder, 'data'),
     LIPSYNC_OUTPUT_DIR: join(folder, 'outputs'),
     LIPSYNC_MAX_UPLOAD_BYTES: String(maxUploadBytes),
+    ...settings,
   });
   const wired = wireApi(config, overrides.logger ?? quiet);
   const dependencies = { ...wired.dependencies, ...overrides };

@@ -17,7 +17,7 @@ export {
   type JobPayload,
   type Lane,
 } from './job-catalog.ts';
-export { storedInputs } from './job-keys.ts';
+export { rateLimitPrefix, storedInputs } from './job-keys.ts';
 export { JobErasure, outputKeyOf, type ErasureState, type JobErasureOptions } from './job-erasure.ts';
 export {
   RedisJobNotifications,

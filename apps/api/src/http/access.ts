@@ -33,26 +33,28 @@ export function mayAccess({ owner: callerOwner, isAdmin }: Caller, owner: string
 
 /**
  * Access control of an API without keys: loopback requests only. The Host check stops DNS rebinding; the Origin check
- * stops cross-site requests.
+ * stops requests from sites other than the listed ones.
  */
-export const requireLoopback: RequestHandler = (request, response, next) => {
-  const host = hostOf(request.headers.host ?? '');
-  if (host === undefined || !isLoopbackHost(host)) {
-    throw new HttpError(
-      'forbidden',
-      'Without API keys this service accepts loopback names only. Use 127.0.0.1 or localhost, or set LIPSYNC_API_KEYS.',
-    );
-  }
-  const { origin } = request.headers;
-  if (origin !== undefined && !isLoopbackHost(hostOfUrl(origin) ?? '')) {
-    throw new HttpError(
-      'forbidden',
-      'Without API keys this service refuses requests from other sites. Set LIPSYNC_API_KEYS.',
-    );
-  }
-  response.locals.caller = { owner: null, isAdmin: true };
-  next();
-};
+export function requireLoopback(allowedOrigins: readonly string[]): RequestHandler {
+  return (request, response, next) => {
+    const host = hostOf(request.headers.host ?? '');
+    if (host === undefined || !isLoopbackHost(host)) {
+      throw new HttpError(
+        'forbidden',
+        'Without API keys this service accepts loopback names only. Use 127.0.0.1 or localhost, or set LIPSYNC_API_KEYS.',
+      );
+    }
+    const { origin } = request.headers;
+    if (origin !== undefined && !allowedOrigins.includes(origin) && !isLoopbackHost(hostOfUrl(origin) ?? '')) {
+      throw new HttpError(
+        'forbidden',
+        'Without API keys this service refuses requests from sites that LIPSYNC_CORS_ORIGINS does not list.',
+      );
+    }
+    response.locals.caller = { owner: null, isAdmin: true };
+    next();
+  };
+}
 
 /** Requires a key as `Authorization: Bearer`; afterwards `callerOf` returns its owner. */
 export function requireKey(keys: readonly ApiKey[]): RequestHandler {

@@ -2,11 +2,15 @@ import type { IRouter, RequestHandler } from 'express';
 import type { Route } from '../routes/route.ts';
 import { HttpError } from './problem.ts';
 
-/** Mounts routes. A known path with another method gets 405 with the allowed methods. */
-export function mountRoutes(router: IRouter, routes: readonly Route[]): void {
+/**
+ * Mounts routes, those that create jobs behind `limitCreation`. A known path with another method gets 405 with the allowed
+ * methods.
+ */
+export function mountRoutes(router: IRouter, routes: readonly Route[], limitCreation?: RequestHandler): void {
   for (const [path, atPath] of Map.groupBy(routes, (route) => route.path)) {
     const mounted = router.route(path);
-    for (const { method, handle } of atPath) mounted[method](handle);
+    for (const { method, handle, createsJobs } of atPath)
+      mounted[method](...(createsJobs && limitCreation ? [limitCreation] : []), handle);
     mounted.all(refuseMethod(atPath.map(({ method }) => method)));
   }
 }

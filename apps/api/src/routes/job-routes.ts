@@ -24,7 +24,7 @@ export function jobRoutes<Kind extends JobKind>(
     (request: Request, response: Response): Promise<void> =>
       work({ dependencies, resource }, request, response);
   return [
-    { method: 'post', path, handle: handle(createJob) },
+    { method: 'post', path, createsJobs: true, handle: handle(createJob) },
     { method: 'get', path, handle: handle(listJobs) },
     { method: 'get', path: `${path}/:id`, handle: handle(showJob) },
     { method: 'get', path: `${path}/:id/events`, handle: streams.handle(resource) },

@@ -6,5 +6,7 @@ export interface Route {
   readonly path: string;
   /** Needs no key, even if keys are set. */
   readonly open?: true;
+  /** Creates jobs, so it has a lower rate limit. */
+  readonly createsJobs?: true;
   readonly handle: RequestHandler;
 }
