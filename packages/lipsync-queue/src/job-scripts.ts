@@ -1,4 +1,4 @@
-import { erasingInputPrefix, inputJobsPrefix } from './job-keys.ts';
+import { erasingInputPrefix, erasingJobsKey, inputJobsPrefix } from './job-keys.ts';
 
 /**
  * Lua scripts of the job store; each is atomic. A record is a hash with the fields `revision`, `status` and `writer`
@@ -66,22 +66,25 @@ return stored
  * KEYS: 1 record, 2 index of its old status, 3 index of its new status, 4 index of unfinished jobs, 5 hash of jobs that
  * wait for a slot, 6 outbox.
  * ARGV: 1 writer, 2 expected revision, 3 new revision, 4 status, 5 format, 6 record JSON, 7 index member, 8 job id,
- * 9 channel of the job, 10 '1' when the job ended, 11 channel to interrupt the current run or empty, 12 prefix of the
- * waiting sets, 13 outbox event JSON or empty, 14 artifact keys of changed inputs. The outbox is not trimmed: its
- * consumers delete what they handled.
- * Returns 1 when the record is stored, 0 on a conflict or while a new input is being deleted.
+ * 9 channel of the job, 10 'open', 'ended', or 'retried' when a job that had ended is queued again, 11 channel to
+ * interrupt the current run or empty, 12 prefix of the waiting sets, 13 outbox event JSON or empty, 14 artifact keys of
+ * changed inputs, of a retried job all. The outbox is not trimmed: its consumers delete what they handled.
+ * Returns 1 when the record is stored, 0 on a conflict or while a new input is being deleted, -2 for the retry of a job
+ * that is being erased.
  */
 export const replaceScript = `${referFunction}
 if redis.call('HGET', KEYS[1], 'revision') ~= ARGV[2] then
   return redis.call('HGET', KEYS[1], 'writer') == ARGV[1] and 1 or 0
 end
+if ARGV[10] == 'retried' and redis.call('SISMEMBER', '${erasingJobsKey}', ARGV[8]) == 1 then return -2 end
 if not refer(ARGV[14], ARGV[8]) then return 0 end
 redis.call('HSET', KEYS[1], 'writer', ARGV[1], 'revision', ARGV[3], 'status', ARGV[4], 'format', ARGV[5], 'record', ARGV[6])
 if KEYS[2] ~= KEYS[3] then
   redis.call('ZREM', KEYS[2], ARGV[7])
   redis.call('ZADD', KEYS[3], 0, ARGV[7])
 end
-if ARGV[10] == '1' then
+if ARGV[10] == 'retried' then redis.call('ZADD', KEYS[4], 0, ARGV[7]) end
+if ARGV[10] == 'ended' then
   redis.call('ZREM', KEYS[4], ARGV[7])
   local provider = redis.call('HGET', KEYS[5], ARGV[8])
   if provider then

@@ -50,9 +50,19 @@ export class LipsyncProducer {
     return repeated;
   }
 
-  async #enqueue(record: JobRecord, lane: Lane): Promise<void> {
+  /** Queues a job that had ended. If that fails, `sweep` queues it. */
+  requeue(record: JobRecord): Promise<void> {
+    return this.#logFailure(record, this.#entries.replaceEnded(record, laneOf(record)));
+  }
+
+  #enqueue(record: JobRecord, lane: Lane): Promise<void> {
+    return this.#logFailure(record, this.#entries.add(record, lane));
+  }
+
+  /** A job whose record is stored is accepted, whether or not it could be queued. */
+  async #logFailure(record: JobRecord, queued: Promise<void>): Promise<void> {
     const { logger } = this.#options;
-    await this.#entries.add(record, lane).catch((error: unknown) => {
+    await queued.catch((error: unknown) => {
       logger.warn({ jobId: record.id, error }, 'job stored but not queued; the next sweep queues it');
     });
   }

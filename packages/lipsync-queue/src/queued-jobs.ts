@@ -1,9 +1,12 @@
 import {
+  findRetryObstacle,
+  isTerminal,
   isUnderWay,
   LipsyncError,
   needsWorkerToEnd,
   newJobRecord,
   newQualityRecord,
+  undecidedStart,
   type CallbackAttempt,
   type Clock,
   type IdSource,
@@ -33,7 +36,7 @@ export interface Accepted {
 
 export interface QueuedJobsOptions {
   readonly store: JobStore;
-  readonly producer: Pick<LipsyncProducer, 'submit' | 'submitOnce' | 'remove' | 'wake'>;
+  readonly producer: Pick<LipsyncProducer, 'submit' | 'submitOnce' | 'remove' | 'requeue' | 'wake'>;
   readonly watcher: JobWatcher;
   readonly keys: Pick<IdempotencyKeys, 'read'>;
   readonly clock: Clock;
@@ -104,6 +107,27 @@ export class QueuedJobs {
     return cancelJob(this.#options, jobId);
   }
 
+  /**
+   * Queues a failed job again under its id, with its attempts and costs. A repeated call for a job that was retried and
+   * has not ended changes nothing. Throws `not_found`, `conflict` for a job in another state, for one that is being
+   * erased, and while the cost of an earlier attempt is unknown, `inputs_gone`, and what `planJob` throws.
+   */
+  async retry(jobId: string): Promise<JobRecord> {
+    const { clock, store, producer, planJob, verifyRedis } = this.#options;
+    await verifyRedis();
+    const record = await store.get(jobId);
+    if (!record) throw new LipsyncError('not_found', `There is no job ${jobId}.`);
+    if (!isTerminal(record.status) && record.retry) return record;
+    if (record.status !== 'failed') throw notFailed(record);
+    const atMs = clock.nowMs();
+    requireRetryable(record, atMs);
+    const start = record.kind === 'lipsync' ? planJob(record.spec.options) : { ...undecidedStart, needs: record.needs };
+    const retried = await store.append(jobId, { type: 'retried', atMs, start });
+    if (isTerminal(retried.status)) throw notFailed(retried);
+    await producer.requeue(retried);
+    return retried;
+  }
+
   /** Makes a job that waits for the operation of this attempt check it now. Does nothing for any other job. */
   async hint({ jobId, index }: CallbackAttempt): Promise<void> {
     const { store, producer } = this.#options;
@@ -116,6 +140,25 @@ export class QueuedJobs {
   watch(jobId: string, signal: AbortSignal): AsyncIterable<JobRecord> {
     const { store, watcher, pollIntervalMs = defaultPollIntervalMs } = this.#options;
     return watchJob({ store, watcher, pollIntervalMs }, jobId, signal);
+  }
+}
+
+function notFailed({ status }: JobRecord): LipsyncError {
+  return new LipsyncError('conflict', `The job is ${status}. Only a job that has failed can be retried.`);
+}
+
+function requireRetryable(record: JobRecord, atMs: number): void {
+  switch (findRetryObstacle(record, atMs)) {
+    case 'inputs_gone':
+      throw new LipsyncError(
+        'inputs_gone',
+        'An input was at a URL with a query, which is not kept. Send a new request.',
+      );
+    case 'cost_unknown': {
+      const message = 'The cost of an earlier attempt is not known yet. Retry when cost_usd of every attempt is set.';
+      throw new LipsyncError('conflict', message);
+    }
+    case undefined:
   }
 }
 

@@ -133,6 +133,7 @@ export class RedisJobStore implements JobStore {
     const { format, text } = encodeJobRecord(next);
     const outboxEvent = outboxEventFor(current, next);
     const isInterrupt = next.cancelRequested !== current.cancelRequested || next.runs !== current.runs;
+    const isRetried = isTerminal(current.status) && !isTerminal(next.status);
     const stored = await guardRedis(() =>
       this.#scripts.lipsyncReplaceJob(
         jobKey(next.id),
@@ -150,13 +151,14 @@ export class RedisJobStore implements JobStore {
         indexMember(next),
         next.id,
         jobChannel(next.id),
-        isTerminal(next.status) ? '1' : '0',
+        isTerminal(next.status) ? 'ended' : isRetried ? 'retried' : 'open',
         isInterrupt ? interruptChannel : '',
         waitingSetPrefix,
         outboxEvent ? JSON.stringify(outboxEvent) : '',
-        next.spec === current.spec ? '' : storedInputs(next).join(' '),
+        next.spec === current.spec && !isRetried ? '' : storedInputs(next).join(' '),
       ),
     );
+    if (stored === -2) throw new LipsyncError('conflict', 'The job is being deleted and cannot be retried.');
     return stored === 1;
   }
 }

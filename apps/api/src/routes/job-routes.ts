@@ -1,5 +1,5 @@
 import type { Request, Response } from 'express';
-import { isTerminal, requireKind, type JobKind, type JobRecord } from '@lipsync/core/host';
+import { isTerminal, requireKind, type ArtifactStore, type JobKind, type JobRecord } from '@lipsync/core/host';
 import { inputErased, storedInputs, type Accepted } from '@lipsync/queue';
 import type { ApiDependencies } from '../dependencies.ts';
 import { callerOf } from '../http/access.ts';
@@ -29,6 +29,7 @@ export function jobRoutes<Kind extends JobKind>(
     { method: 'get', path: `${path}/:id`, handle: handle(showJob) },
     { method: 'get', path: `${path}/:id/events`, handle: streams.handle(resource) },
     { method: 'post', path: `${path}/:id/cancel`, handle: handle(cancelJob) },
+    { method: 'post', path: `${path}/:id/retry`, handle: handle(retryJob) },
     { method: 'delete', path: `${path}/:id`, handle: handle(deleteJob) },
   ];
 }
@@ -67,8 +68,7 @@ async function createJob<Kind extends JobKind>(
 
 /** Withdraws a new job whose file was deleted with another job before the new job named it. */
 async function requireInputs({ artifacts, erasure }: ApiDependencies, record: JobRecord): Promise<void> {
-  const found = await Promise.all(storedInputs(record).map((key) => artifacts.stat(key)));
-  if (!found.includes(undefined)) return;
+  if ((await listMissingInputs(artifacts, record)).length === 0) return;
   await erasure.erase(record.id);
   throw inputErased();
 }
@@ -100,6 +100,26 @@ async function cancelJob<Kind extends JobKind>(
   const { id, status } = await requireJob<JobKind>(store, resource.kind, { request, response });
   if (isTerminal(status)) throw new HttpError('canceled', `The job is already ${status} and cannot be canceled.`);
   response.status(202).json(resource.view(requireKind(await jobs.cancel(id), resource.kind)));
+}
+
+async function retryJob<Kind extends JobKind>(
+  { dependencies: { store, jobs, artifacts }, resource }: Tools<Kind>,
+  request: Request,
+  response: Response,
+): Promise<void> {
+  const record = await requireJob<JobKind>(store, resource.kind, { request, response });
+  if (record.status === 'failed' && (await listMissingInputs(artifacts, record)).length > 0)
+    throw new HttpError('inputs_gone', 'An input of the job is no longer stored. Send a new request.');
+  response.status(202).json(resource.view(requireKind(await jobs.retry(record.id), resource.kind)));
+}
+
+async function listMissingInputs(
+  artifacts: Pick<ArtifactStore, 'stat'>,
+  record: JobRecord,
+): Promise<readonly string[]> {
+  const keys = storedInputs(record);
+  const found = await Promise.all(keys.map((key) => artifacts.stat(key)));
+  return keys.filter((_, index) => found[index] === undefined);
 }
 
 async function deleteJob<Kind extends JobKind>(

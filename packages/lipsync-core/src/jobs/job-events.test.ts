@@ -94,7 +94,7 @@ describe('applyJobEvent', () => {
     const record = newRecord();
     const audio = { kind: 'url', url: 'https://a.example/s.wav?X-Amz-Signature=hush#x' } as const;
     const ended = applyJobEvent({ ...record, spec: { ...record.spec, audio } }, event);
-    expect(ended.spec).toEqual({ ...record.spec, audio: { kind: 'url', url: 'https://a.example/s.wav' } });
+    expect(ended.spec).toEqual({ ...record.spec, audio: { kind: 'url', url: 'https://a.example/s.wav', isCut: true } });
   });
 
   it('A wait for storage does not use up the time limit of the operation of its job.', () => {

@@ -2,6 +2,7 @@ import type { ErrorCode } from '../errors/index.ts';
 import type { ExecutionPlan } from '../scheduling/execution-plan.ts';
 import type { Provider } from '../providers/provider.ts';
 import {
+  firstAttemptOf,
   inputFields,
   isTerminal,
   queuedMessage,
@@ -13,6 +14,7 @@ import {
   type LipsyncSpec,
   type MadeTake,
 } from './job-record.ts';
+import { retryJob, type RetriedEvent } from './job-retry.ts';
 import type { Warning } from '../contract/provider-types.ts';
 import { withoutTakes, type Attempt } from '../providers/attempt.ts';
 
@@ -56,6 +58,7 @@ type RunEvent = { readonly run: number } & (
 /** Everything that can happen to a job. */
 export type JobEvent =
   | RunEvent
+  | RetriedEvent
   | { readonly type: 'run_started'; readonly atMs: number }
   | { readonly type: 'cancel_requested' }
   /** The cost of an ended attempt became known. Accepted after the end of the job, too. */
@@ -65,11 +68,11 @@ export type JobEvent =
   | { readonly type: 'resumed'; readonly spec: LipsyncSpec; readonly deadlineAtMs: number | null };
 
 /** Events that change a job which has ended. */
-const acceptedAfterEnd: readonly JobEvent['type'][] = ['attempt_settled', 'resumed'];
+const acceptedAfterEnd: readonly JobEvent['type'][] = ['attempt_settled', 'resumed', 'retried'];
 
 /**
- * Returns the record after an event. Pure. Ended jobs change only by late costs and by being resumed, events of an
- * earlier run are ignored, progress never decreases until a job is resumed, and an event without effect returns the
+ * Returns the record after an event. Pure. Ended jobs change only by late costs and by being resumed or retried, events of an
+ * earlier run are ignored, progress never decreases until then, and an event without effect returns the
  * same object.
  */
 export function applyJobEvent<Kind extends JobKind>(record: JobRecord<Kind>, event: JobEvent): JobRecord<Kind>;
@@ -101,6 +104,8 @@ function change(record: JobRecord, event: JobEvent): JobRecord {
     case 'failed':
     case 'canceled':
       return end(record, event);
+    case 'retried':
+      return retryJob(record, event);
     case 'planned':
     case 'attempts_changed':
     case 'attempt_settled':
@@ -115,7 +120,9 @@ type LipsyncEvent = Extract<JobEvent, { type: 'planned' | 'attempts_changed' | '
 function changeLipsync(record: JobRecord<'lipsync'>, event: LipsyncEvent): JobRecord<'lipsync'> {
   switch (event.type) {
     case 'planned':
-      return record.attempts.length === 0 ? { ...record, plan: event.plan, outputMs: event.outputMs } : record;
+      return record.attempts.length === firstAttemptOf(record)
+        ? { ...record, plan: event.plan, outputMs: event.outputMs }
+        : record;
     case 'attempts_changed':
       return { ...record, attempts: withKnownCosts(event.attempts, record.attempts) };
     case 'attempt_settled':
@@ -204,7 +211,9 @@ function withoutQueries(inputs: JobInputs): JobInputs {
 }
 
 function withoutQuery(input: InputReference): InputReference {
-  return input.kind === 'url' ? { kind: 'url', url: input.url.replace(/[?#].*/s, '') } : input;
+  if (input.kind !== 'url') return input;
+  const url = input.url.replace(/[?#].*/s, '');
+  return url === input.url ? input : { kind: 'url', url, isCut: true };
 }
 
 /** Crashes start again at one, if an attempt exists: it was interrupted, so its duration is not meaningful. */

@@ -12,7 +12,8 @@ import type { Warning } from '../contract/provider-types.ts';
  */
 export type InputReference =
   | { readonly kind: 'artifact'; readonly key: string; readonly name: string }
-  | { readonly kind: 'url'; readonly url: string }
+  /** `isCut`: the job has ended, and its URL had a query, which may be a secret and is not kept. */
+  | { readonly kind: 'url'; readonly url: string; readonly isCut?: true }
   | { readonly kind: 'file'; readonly path: string };
 
 /** Request fields that name an input. */
@@ -133,6 +134,16 @@ export interface JobEnvelope extends TraceContext {
   readonly startedAtMs: number | null;
   readonly completedAtMs: number | null;
   readonly deadlineAtMs: number | null;
+  /** The last retry; absent without one. */
+  readonly retry?: JobRetry;
+}
+
+export interface JobRetry {
+  /** Number of retries so far. */
+  readonly count: number;
+  readonly atMs: number;
+  /** Index of the first attempt of this retry. Earlier ones count for the costs only. */
+  readonly firstAttempt: number;
 }
 
 /**
@@ -239,6 +250,11 @@ export function nextWork({
 }
 
 export const queuedMessage = 'Waiting for a worker.';
+
+/** Index of the first attempt that counts for the tries of a job: those before it were made before a retry. */
+export function firstAttemptOf({ retry }: Pick<JobRecord, 'retry'>): number {
+  return retry?.firstAttempt ?? 0;
+}
 
 /** Returns whether the last attempt is open, so that a remote operation may be running for the job. */
 export function isUnderWay(record: JobRecord): boolean {

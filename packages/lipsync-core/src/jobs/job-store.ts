@@ -2,6 +2,7 @@ import type { JobStatus } from '../contract/index.ts';
 import { LipsyncError } from '../errors/index.ts';
 import type { JobEvent } from './job-events.ts';
 import type { JobFilter } from './job-filter.ts';
+import { countRetries } from './job-retry.ts';
 import { isTerminal, type JobKind, type JobRecord } from './job-record.ts';
 
 export interface JobPageQuery<Kind extends JobKind = JobKind> extends JobFilter {
@@ -26,6 +27,8 @@ export interface OutboxEvent {
   readonly kind: JobKind;
   readonly status: JobStatus;
   readonly atMs: number;
+  /** Number of retries before this end, so that each end of a job is an event of its own. */
+  readonly retries: number;
 }
 
 export interface OutboxEntry extends OutboxEvent {
@@ -47,7 +50,8 @@ export interface JobStore {
   get(id: string): Promise<JobRecord | undefined>;
   /**
    * Applies an event with compare-and-set and returns the record as it is then. The outbox event of the change, if any,
-   * is stored in the same atomic step. Throws `not_found` if there is no such job.
+   * is stored in the same atomic step. Throws `not_found` if there is no such job, and
+   * `conflict` for the retry of a job that is being erased.
    */
   append(id: string, event: JobEvent): Promise<JobRecord>;
   /**
@@ -80,5 +84,5 @@ export function invalidCursor(): LipsyncError {
 export function outboxEventFor(before: JobRecord, after: JobRecord): OutboxEvent | null {
   if (isTerminal(before.status) || !isTerminal(after.status)) return null;
   const { id: jobId, kind, status, completedAtMs } = after;
-  return { jobId, kind, status, atMs: completedAtMs ?? after.createdAtMs };
+  return { jobId, kind, status, atMs: completedAtMs ?? after.createdAtMs, retries: countRetries(after) };
 }

@@ -4,7 +4,7 @@ import { AttemptRecorder, appendForRun } from './attempt-recorder.ts';
 import { requireInput } from './input-fetcher.ts';
 import type { JobEvent } from './job-events.ts';
 import type { JobHandler, JobRun, RunContext, RunStore } from './job-handler.ts';
-import type { JobRecord } from './job-record.ts';
+import { firstAttemptOf, type JobRecord } from './job-record.ts';
 import type { LipsyncPipeline, PipelineOutcome } from './lipsync-pipeline.ts';
 import type { FetchedInputs } from './pipeline-types.ts';
 import { isAccepted, TakePublisher, type TakePublisherOptions } from './take-publisher.ts';
@@ -42,8 +42,9 @@ export class LipsyncHandler implements JobHandler<'lipsync'> {
         trace: { requestId: record.requestId, traceparent: record.traceparent },
         canRun: (kind) => context.canRun(kind),
         earlierAttempts: record.attempts,
+        firstAttempt: firstAttemptOf(record),
         keptTakes: this.#takes.keptTakesOf(record),
-        latestProbeMs: record.deadlineAtMs ?? record.createdAtMs + maxProbeWaitMs,
+        latestProbeMs: record.deadlineAtMs ?? (record.retry?.atMs ?? record.createdAtMs) + maxProbeWaitMs,
         wasInterrupted: record.crashes > 0,
         plan: record.plan,
         outputMs: record.outputMs,

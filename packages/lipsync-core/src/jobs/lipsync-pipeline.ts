@@ -67,7 +67,7 @@ export class LipsyncPipeline {
     const measureOutputMs = (): Promise<number> => inputs.durationMs();
     let plan =
       context.plan ?? (await makePlan(this.#options, input.options, { savePlan: context.savePlan, measureOutputMs }));
-    if (context.earlierAttempts.length === 0) {
+    if (context.earlierAttempts.length === (context.firstAttempt ?? 0)) {
       let start = await this.#admitBeforePreparing(plan, inputs, chainContext);
       const fasterPlan =
         start.type === 'waiting'
@@ -168,7 +168,7 @@ export class LipsyncPipeline {
       PipelineContext,
       'signal' | 'trace' | 'earlierAttempts' | 'saveAttempts' | 'checkStorage' | 'canRun' | 'onProgress'
     > &
-      Partial<Pick<PipelineContext, 'latestProbeMs'>>,
+      Partial<Pick<PipelineContext, 'firstAttempt' | 'latestProbeMs'>>,
   ): ChainContext {
     const { admission, clock } = this.#options;
     const { priority, userId, maxCostUsd } = options;

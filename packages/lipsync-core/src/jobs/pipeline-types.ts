@@ -42,6 +42,8 @@ export interface PipelineContext extends StorageGuard {
   readonly signal: AbortSignal;
   readonly trace?: TraceContext;
   readonly earlierAttempts: readonly Attempt[];
+  /** As in `ChainContext`. */
+  readonly firstAttempt?: number;
   /** Whether an earlier run crashed; attempt durations are then not recorded. */
   readonly wasInterrupted: boolean;
   /** The saved plan; null before planning. */

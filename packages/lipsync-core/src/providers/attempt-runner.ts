@@ -60,6 +60,8 @@ export interface ChainContext extends TakeContext, AttemptLogOptions, SlotApplic
   readonly takes?: TakeStore;
   /** Attempts of earlier runs of this job. A remote one that was still running is resumed. */
   readonly earlierAttempts: readonly Attempt[];
+  /** Index of the first attempt whose failure counts; those before it were made before a retry. */
+  readonly firstAttempt?: number;
   /**
    * Latest time until which a job without another provider waits for the probe of a circuit breaker; without it, the
    * job fails at once.

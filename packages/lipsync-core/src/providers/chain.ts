@@ -41,12 +41,13 @@ export async function runChain(
   prepare: (attemptIndex: number) => Promise<TakeRequest>,
   context: ChainContext,
 ): Promise<ChainOutcome> {
-  const { earlierAttempts, signal, canRun } = context;
+  const { signal, canRun } = context;
+  const earlierAttempts = context.earlierAttempts.slice(context.firstAttempt);
   const runner = new AttemptRunner(context);
   let lastError = lastErrorOf(earlierAttempts) ?? new LipsyncError('not_supported', 'No provider is left to try.');
   if (errorPolicies[lastError.code].decision === 'fail') throw lastError;
   const remaining = providers
-    .slice(resumeIndex(providers, context))
+    .slice(resumeIndex(providers, earlierAttempts, context))
     .filter((provider) => !isOutclassed(provider, earlierAttempts));
   const hasCandidate = earlierAttempts.some(isCandidate);
   for (const [index, provider] of remaining.entries()) {
@@ -105,8 +106,11 @@ async function pause(ms: number, signal: AbortSignal): Promise<void> {
  * The index of the provider of the last attempt, or of the next one if that attempt ended its tries. Attempts of
  * providers that are no longer configured do not count: an earlier provider may have been paid.
  */
-function resumeIndex(providers: readonly Provider[], context: ChainContext): number {
-  const { earlierAttempts: attempts } = context;
+function resumeIndex(
+  providers: readonly Provider[],
+  attempts: readonly Attempt[],
+  context: Pick<ChainContext, 'plan'>,
+): number {
   const last = attempts.findLast(({ provider }) => providers.some(({ facts }) => facts.id === provider));
   const index = providers.findIndex(({ facts }) => facts.id === last?.provider);
   const provider = providers[index];

@@ -33,7 +33,7 @@ interface Resolution {
 }
 
 /** After this time, the vendor no longer has the operation. */
-const maxAgeMs = 24 * 3_600_000;
+export const settlementMaxAgeMs = 24 * 3_600_000;
 /** Five times the slowest response: an operation that an unacknowledged request started is visible by then. */
 const operationVisibleAfterMs = 10 * 60_000;
 
@@ -74,7 +74,7 @@ export class SettlementReconciler {
 
   /** A process that lacks the provider leaves the settlement to one that has it. */
   #canQuery({ provider, sinceMs }: PendingSettlement, providers: readonly Provider[]): boolean {
-    return providers.some(({ facts }) => facts.id === provider) || this.#ageMs({ sinceMs }) >= maxAgeMs;
+    return providers.some(({ facts }) => facts.id === provider) || this.#ageMs({ sinceMs }) >= settlementMaxAgeMs;
   }
 
   async #resolve(
@@ -85,7 +85,7 @@ export class SettlementReconciler {
   ): Promise<boolean> {
     const provider = providers.find(({ facts }) => facts.id === settlement.provider);
     const found = provider?.kind === 'remote' ? await this.#query(provider, key, settlement, signal) : null;
-    const isTooOld = this.#ageMs(settlement) >= maxAgeMs;
+    const isTooOld = this.#ageMs(settlement) >= settlementMaxAgeMs;
     const resolution = found ?? (isTooOld ? { micros: null, note: 'the vendor never reported a charge' } : null);
     if (!resolution || !(await this.#store.commit(key)) || !(await this.#settle(settlement, resolution))) return false;
     await this.#store.remove(key);

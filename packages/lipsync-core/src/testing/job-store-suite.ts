@@ -339,6 +339,18 @@ export function jobStoreSuite(name: string, makeStore: () => Promise<JobStoreUnd
         expect(await store.readOutbox(10, first?.id)).toMatchObject([{ jobId: 'job_a' }]);
       });
 
+      it('A retried job is unfinished again, and its next end adds an entry of its own.', async () => {
+        await store.create(testJobRecord('job_a', 1_000));
+        const failed = { type: 'failed', atMs: 3_000, code: 'internal', message: '', warnings: [] } as const;
+        await finish('job_a', { ...failed, run: 1 });
+        await store.append('job_a', { type: 'retried', atMs: 4_000, start: { plan: null, needs: null } });
+        expect(await store.unfinished()).toEqual(['job_a']);
+        expect(ids((await store.list({ kind: 'lipsync', status: 'queued', limit: 10 })).records)).toEqual(['job_a']);
+        await finish('job_a', { ...failed, run: 2, atMs: 5_000 });
+        expect((await store.readOutbox(10)).map(({ retries }) => retries)).toEqual([0, 1]);
+        expect(await store.unfinished()).toEqual([]);
+      });
+
       it('Acknowledged entries are removed, and unknown ids are ignored.', async () => {
         await createAll(testJobRecord('job_a', 1_000), testJobRecord('job_b', 1_000));
         await store.append('job_a', { type: 'canceled', atMs: 3_000 });
