@@ -58,13 +58,38 @@ describe('The assessment of a video', { timeout: 300_000 }, () => {
     expect(parts['outside_ssim']).toMatchObject({ value: null, reason: expect.stringContaining('another size') });
   });
 
-  it('A take of the sample by preview has no visible seam, although its jaw moves.', async () => {
+  it('A take of the sample by preview has no visible seam and no soft passage, although its jaw moves.', async () => {
     const speechPath = await maker.ffmpeg('-i', join(samples, 'speech.wav'), '-t', '3', 'speech.wav');
     const clipPath = join(samples, 'presenter.mp4');
     const { movingPath, input } = await maker.make(clipPath, speechPath);
     const { timeline, clip } = input;
     const { parts, labels } = (await assess(movingPath, { clipPath, clipDigest: 'sample', clip, timeline })).quality;
     expect(parts['seam']?.value).toBeLessThan(1);
-    expect(labels.map(({ code }) => code)).not.toContain('seam_visible');
+    const codes = labels.map(({ code }) => code);
+    for (const code of ['seam_visible', 'mouth_soft', 'face_soft']) expect(codes).not.toContain(code);
+  });
+
+  it('A blur and a box that cover a part of a video are labeled there.', async () => {
+    const encoding = ['-c:v', 'libx264', '-crf', '14', '-preset', 'veryfast', '-an'];
+    const shorten = ['-i', join(samples, 'presenter.mp4'), '-t', '4', '-vf', 'scale=640:-2', ...encoding];
+    const clipPath = await maker.ffmpeg(...shorten, 'clean.mp4');
+    const damage = (filter: string, name: string): Promise<string> =>
+      maker.ffmpeg('-i', clipPath, '-vf', `${filter}:enable='between(t,1,2.99)'`, ...encoding, name);
+    const clip = await probeClip(clipPath, { limits });
+    const source = {
+      clipPath,
+      clipDigest: 'clean',
+      clip,
+      timeline: planTimeline(clip, clip.durationMs, { syncMode: 'loop' }),
+    };
+    const softOf = async (path: string, from?: AssessmentSource) =>
+      (await assess(path, from)).quality.labels
+        .filter(({ code }) => code.endsWith('_soft'))
+        .map(({ code, ranges }) => ({ code, ranges }));
+    const ranges = [{ startMs: 1_000, endMs: 3_000 }];
+    const blurred = await damage('boxblur=4:1', 'blurred.mp4');
+    expect(await softOf(blurred)).toEqual([{ code: 'face_soft', ranges }]);
+    const boxed = await damage('drawbox=x=250:y=190:w=150:h=110:color=gray:t=fill', 'boxed.mp4');
+    expect(await softOf(boxed, source)).toEqual([{ code: 'mouth_soft', ranges }]);
   });
 });

@@ -12,7 +12,8 @@ import {
 } from '../analyzer.ts';
 import { toLabel } from '../labels.ts';
 import { BlockinessMeter } from './blockiness.ts';
-import { DetailReader, type FaceDetail } from './detail.ts';
+import { DetailSeries } from './detail-series.ts';
+import { DetailReader } from './detail.ts';
 import { createPatch, FacePatchSampler, placePatch, redrawnArea, type PatchPlacement } from './face-patch.ts';
 import { IdentityMeter } from './identity.ts';
 import { MouthJitterMeter } from './mouth-jitter.ts';
@@ -40,6 +41,11 @@ const reasons = {
   tooShort: 'The video is too short.',
 } as const;
 
+interface PicturePair {
+  readonly take: Picture;
+  readonly source: Picture;
+}
+
 class PictureAnalyzer implements Analyzer {
   readonly #setup: AnalyzerSetup;
   readonly #sampleInterval: number;
@@ -47,7 +53,7 @@ class PictureAnalyzer implements Analyzer {
   readonly #jitter = new MouthJitterMeter();
   readonly #blockiness = { take: new BlockinessMeter(), source: new BlockinessMeter() };
   readonly #detailReader = new DetailReader();
-  readonly #detail = { take: new DetailSum(), source: new DetailSum() };
+  readonly #detail = new DetailSeries();
   readonly #sampler = new FacePatchSampler();
   readonly #patches = { take: createPatch(), source: createPatch() };
   readonly #difference = new SourceDifferenceMeter();
@@ -75,17 +81,21 @@ class PictureAnalyzer implements Analyzer {
     const face = usable ? source?.points : points;
     const placement = face && placePatch(face);
     if (placement && (usable || !this.#hasSourceSize))
-      this.#detail.take.add(this.#detailReader.read(planesOf(picture).luma, placement));
-    if (usable) this.#compare(picture, usable, placement);
+      this.#detail.add('take', this.#timeOf(index), this.#detailReader.read(planesOf(picture).luma, placement));
+    if (usable) this.#compare(this.#timeOf(index), { take: picture, source: usable }, placement);
     const own = usable ? source?.points : points;
     if (source?.picture && source.points && own && placement)
       await this.#identity.add(index, { picture, points: own }, { picture: source.picture, points: source.points });
   }
 
-  #compare(take: Picture, source: Picture, placement: PatchPlacement | undefined): void {
+  #timeOf(index: number): number {
+    return (index * 1000) / this.#setup.framesPerSecond;
+  }
+
+  #compare(timeMs: number, { take, source }: PicturePair, placement: PatchPlacement | undefined): void {
     this.#difference.addPictures(take, source, placement && redrawnArea(placement));
     if (!placement) return;
-    this.#detail.source.add(this.#detailReader.read(planesOf(source).luma, placement));
+    this.#detail.add('source', timeMs, this.#detailReader.read(planesOf(source).luma, placement));
     this.#sampler.sample(take, placement, this.#patches.take);
     this.#sampler.sample(source, placement, this.#patches.source);
     this.#difference.addPatches(this.#patches.take, this.#patches.source, placement);
@@ -106,14 +116,14 @@ class PictureAnalyzer implements Analyzer {
   finish(): Findings {
     const still = this.#stillFrames.finish();
     const difference = this.#difference.finish();
-    const detail = compareDetail(this.#detail.take, this.#detail.source);
+    const detail = this.#detail.finish();
     const sourceReason = this.#sourceReason;
     const faceReason = sourceReason ?? reasons.noFace;
     const placeReason = difference.headJitter === null ? faceReason : reasons.displaced;
     const parts = new PartList();
     parts.add(pictureParts.faceSharpness, detail.face, faceReason);
     parts.add(pictureParts.mouthSharpness, detail.mouth, faceReason);
-    parts.add(pictureParts.mouthDetail, this.#detail.take.ratio, reasons.noFace);
+    parts.add(pictureParts.mouthDetail, this.#detail.ratioOf('take'), reasons.noFace);
     parts.add(pictureParts.blockiness, this.#blockiness.take.finish(), reasons.tooShort);
     parts.add(pictureParts.frozenFrames, still.frozenShare, still.frozenReason);
     parts.add(pictureParts.blackFrames, still.blackShare, reasons.tooShort);
@@ -131,13 +141,12 @@ class PictureAnalyzer implements Analyzer {
       this.#setup.input.source ? reasons.noFace : reasons.noSource,
     );
     const blockiness = this.#blockiness.source.finish();
+    const sourceDetail = this.#detail.ratioOf('source');
     return {
       parts: parts.all,
       source: {
         ...(blockiness === null ? {} : { [pictureParts.blockiness.name]: round(blockiness) }),
-        ...(this.#detail.source.ratio === null
-          ? {}
-          : { [pictureParts.mouthDetail.name]: round(this.#detail.source.ratio) }),
+        ...(sourceDetail === null ? {} : { [pictureParts.mouthDetail.name]: round(sourceDetail) }),
       },
       labels: this.#labels(parts, { frozen: still.frozenRanges, black: still.blackRanges }, blockiness ?? 0),
     };
@@ -159,8 +168,7 @@ class PictureAnalyzer implements Analyzer {
     };
     const blocky = above(pictureParts.blockiness, pictureLabels.blocky, 'The blocks of the encoder are visible.');
     return [
-      ...below(pictureParts.mouthSharpness, pictureLabels.mouthSoft, 'The mouth is less sharp than the face.'),
-      ...below(pictureParts.faceSharpness, pictureLabels.faceSoft, 'The face is less sharp than in the clip.'),
+      ...softLabels(this.#detail),
       ...blocky.filter(({ value }) => value > sourceBlockiness * blockyGrowth),
       ...frozenLabel(ranges.frozen),
       ...blackLabel(ranges.black, parts.valueOf(pictureParts.blackFrames)),
@@ -183,6 +191,18 @@ class PictureAnalyzer implements Analyzer {
 /** A take is blocky when its blocks are this many times as strong as those of its source. */
 const blockyGrowth = 1.2;
 
+function softLabels(detail: DetailSeries): QualityLabel[] {
+  const { mouthSoft, faceSoft } = pictureLabels;
+  const mouth = detail.blurredMouth(mouthSoft.threshold);
+  const face = detail.blurredFace(faceSoft.threshold);
+  return [
+    ...(mouth ? [toLabel(mouthSoft, { ...mouth, message: 'The mouth is less sharp than the face.' })] : []),
+    ...(face
+      ? [toLabel(faceSoft, { ...face, message: 'The face is less sharp than in the clip, or than elsewhere.' })]
+      : []),
+  ];
+}
+
 function frozenLabel(ranges: readonly QualityRange[]): QualityLabel[] {
   if (ranges.length === 0) return [];
   const value = Math.max(...ranges.map(({ startMs, endMs }) => endMs - startMs));
@@ -192,29 +212,6 @@ function frozenLabel(ranges: readonly QualityRange[]): QualityLabel[] {
 function blackLabel(ranges: readonly QualityRange[], value: number | null): QualityLabel[] {
   if (ranges.length === 0 || value === null) return [];
   return [toLabel(pictureLabels.blackFrames, { value, message: 'The picture is black.', ranges })];
-}
-
-/** Sums of the details of many pictures. */
-class DetailSum {
-  mouth = 0;
-  eyes = 0;
-
-  add({ mouth, eyes }: FaceDetail): void {
-    if (!Number.isFinite(mouth + eyes)) return;
-    this.mouth += mouth;
-    this.eyes += eyes;
-  }
-
-  /** Details of the mouth over those of the eyes; null without a face. */
-  get ratio(): number | null {
-    return this.eyes > 0 ? this.mouth / this.eyes : null;
-  }
-}
-
-function compareDetail(take: DetailSum, source: DetailSum) {
-  const [own, reference] = [take.ratio, source.ratio];
-  if (own === null || reference === null) return { face: null, mouth: null };
-  return { face: take.eyes / source.eyes, mouth: own / reference };
 }
 
 /** Parts by name, with rounded values. */

@@ -127,14 +127,15 @@ export const pictureLabels = {
     threshold: 0.6,
     unit: 'ratio',
     fatal: false,
-    meaning: '`mouth_sharpness` is below the threshold: the mouth is blurred in a sharper face.',
+    meaning: '`mouth_sharpness` of at least a second is below the threshold: the mouth is blurred in a sharper face.',
   },
   faceSoft: {
     code: 'face_soft',
     threshold: 0.5,
     unit: 'ratio',
     fatal: false,
-    meaning: '`face_sharpness` is below the threshold: the whole face is blurred.',
+    meaning:
+      'The eyes are blurred for at least a second: against the source clip or, without one, against the rest of the video.',
   },
   blocky: {
     code: 'blocky',
