@@ -11,6 +11,7 @@ const packages = [
   '.',
   'apps/api',
   'apps/worker',
+  'packages/lipsync-client',
   'packages/lipsync-core',
   'packages/lipsync-queue',
   'packages/heygen-standin',

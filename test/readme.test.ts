@@ -8,29 +8,36 @@ import { expect, it, onTestFinished } from 'vitest';
 
 const projectDir = dirname(import.meta.dirname);
 
-/** The TypeScript examples in the README. */
-async function examples(): Promise<string[]> {
-  const text = await readFile(join(projectDir, 'README.md'), 'utf8');
+/** The TypeScript examples in a file. */
+async function examples(path: string): Promise<string[]> {
+  const text = await readFile(join(projectDir, path), 'utf8');
   return [...text.matchAll(/```ts\n(.*?)```/gs)].map(([, code]) => code ?? '');
 }
 
-it('The TypeScript examples in the README compile.', async () => {
-  const codes = await examples();
-  expect(codes.length).toBeGreaterThan(1);
-  // Within the project, so that the packages of the workspace resolve; in node_modules, so that no check reads it.
-  const folder = await mkdtemp(join(projectDir, 'node_modules', '.readme-'));
-  onTestFinished(() => rm(folder, { recursive: true, force: true }));
-  await Promise.all(codes.map((code, index) => writeFile(join(folder, `example-${index}.ts`), code)));
-  const configuration = {
-    extends: join(projectDir, 'tsconfig.base.json'),
-    compilerOptions: { noEmit: true, types: ['node'], typeRoots: [join(projectDir, 'node_modules', '@types')] },
-    include: ['*.ts'],
-  };
-  await writeFile(join(folder, 'tsconfig.json'), JSON.stringify(configuration));
-  await writeFile(join(folder, 'package.json'), JSON.stringify({ type: 'module' }));
-  const tsc = join(projectDir, 'node_modules', '.bin', 'tsc');
-  await expect(promisify(execFile)(tsc, ['-p', folder])).resolves.toBeDefined();
-}, 60_000);
+it.each([
+  ['README.md', '.'],
+  ['packages/lipsync-client/README.md', 'apps/api'],
+])(
+  'The TypeScript examples in %s compile.',
+  async (path, user) => {
+    const codes = await examples(path);
+    expect(codes.length).toBeGreaterThan(1);
+    // Within a package that has the imports, so that they resolve; in node_modules, so that no check reads it.
+    const folder = await mkdtemp(join(projectDir, user, 'node_modules', '.readme-'));
+    onTestFinished(() => rm(folder, { recursive: true, force: true }));
+    await Promise.all(codes.map((code, index) => writeFile(join(folder, `example-${index}.ts`), code)));
+    const configuration = {
+      extends: join(projectDir, 'tsconfig.base.json'),
+      compilerOptions: { noEmit: true, types: ['node'], typeRoots: [join(projectDir, 'node_modules', '@types')] },
+      include: ['*.ts'],
+    };
+    await writeFile(join(folder, 'tsconfig.json'), JSON.stringify(configuration));
+    await writeFile(join(folder, 'package.json'), JSON.stringify({ type: 'module' }));
+    const tsc = join(projectDir, 'node_modules', '.bin', 'tsc');
+    await expect(promisify(execFile)(tsc, ['-p', folder])).resolves.toBeDefined();
+  },
+  60_000,
+);
 
 it('The README lists every provider in the order of auto, with the terms of commercial use.', async () => {
   const text = await readFile(join(projectDir, 'README.md'), 'utf8');

@@ -10,7 +10,13 @@ import { z } from 'zod';
 export const noticesName = 'THIRD_PARTY_NOTICES';
 
 /** What is installed and run; the stand-in, scripts and tests are not part of the product. */
-const products = ['apps/api', 'apps/worker', 'packages/lipsync-core', 'packages/lipsync-queue'];
+const products = [
+  'apps/api',
+  'apps/worker',
+  'packages/lipsync-client',
+  'packages/lipsync-core',
+  'packages/lipsync-queue',
+];
 const rule = '='.repeat(80);
 
 const dependencies = z.record(z.string(), z.string()).default({});

@@ -8,7 +8,7 @@ import {
   listProviderIds,
   type PlanStep,
 } from '@lipsync/core/host';
-import { parseRequest, type LipsyncOptions } from '@lipsync/core/contract';
+import { parseRequest, type EstimateView, type LipsyncOptions } from '@lipsync/core/contract';
 import type { ApiDependencies } from '../dependencies.ts';
 import { callerOf } from '../http/access.ts';
 import { readJsonFields } from '../http/json-body.ts';
@@ -68,7 +68,7 @@ function readBody(
   throw invalidFields('request', [...lengthProblems, ...problems]);
 }
 
-function viewEstimate({ durationMs, plan, first, providers }: Estimate) {
+function viewEstimate({ durationMs, plan, first, providers }: Estimate): EstimateView {
   return {
     duration: durationMs / 1000,
     plan: listProviderIds(plan),
@@ -78,8 +78,8 @@ function viewEstimate({ durationMs, plan, first, providers }: Estimate) {
   };
 }
 
-function viewStep({ provider, kind, maxTries, conditions, costCapUsd }: PlanStep) {
-  return { provider, kind, max_tries: maxTries, conditions, cost_cap_usd: costCapUsd };
+function viewStep({ provider, kind, maxTries, conditions, costCapUsd }: PlanStep): EstimateView['plan_steps'][number] {
+  return { provider, kind, max_tries: maxTries, conditions: [...conditions], cost_cap_usd: costCapUsd };
 }
 
 function viewProvider({ provider, costMicros, expectedMs, isMeasured, cap }: ProviderEstimate) {

@@ -1,4 +1,5 @@
 import { toUsd, type ProviderStatus } from '@lipsync/core/host';
+import type { ProvidersView } from '@lipsync/core/contract';
 import type { ApiDependencies } from '../dependencies.ts';
 import type { Route } from './route.ts';
 
@@ -19,7 +20,10 @@ export function providerRoutes(dependencies: Dependencies): readonly Route[] {
 
 type Dependencies = Pick<ApiDependencies, 'providers' | 'breaker'>;
 
-async function viewProvider(provider: ProviderStatus, { breaker }: Dependencies) {
+async function viewProvider(
+  provider: ProviderStatus,
+  { breaker }: Dependencies,
+): Promise<ProvidersView['providers'][number]> {
   const { id, missingSetting, degraded, microsPerSecond } = provider;
   const { device, licence, modelSuitsDevice, balanceMicros } = await provider.inspect();
   const { state, reason, openUntilMs } = await breaker.inspect(id);

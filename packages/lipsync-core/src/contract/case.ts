@@ -12,6 +12,13 @@ export function toKebabCase(name: string): string {
   return toSnakeCase(name).replaceAll('_', '-');
 }
 
+type SnakeCase<Name> = Name extends `${infer First}${infer Rest}`
+  ? `${First extends Lowercase<First> ? First : `_${Lowercase<First>}`}${SnakeCase<Rest>}`
+  : '';
+
+/** The type of a flat object after `renameKeys` with `toSnakeCase`. */
+export type SnakeCaseKeys<Value> = { [Name in keyof Value as SnakeCase<Name>]: Value[Name] };
+
 /** Renames the keys of a flat object; values stay as they are. */
 export function renameKeys(
   value: Readonly<Record<string, unknown>>,

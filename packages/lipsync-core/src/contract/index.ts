@@ -1,4 +1,4 @@
-export { renameKeys, toCamelCase, toKebabCase, toSnakeCase } from './case.ts';
+export { renameKeys, toCamelCase, toKebabCase, toSnakeCase, type SnakeCaseKeys } from './case.ts';
 export {
   attemptViewSchema,
   errorViewSchema,
@@ -35,6 +35,20 @@ export {
   type SyncMethod,
   type SyncQuality,
 } from './quality.ts';
+export {
+  costsViewSchema,
+  estimateViewSchema,
+  jobPageViewSchema,
+  problemViewSchema,
+  providersViewSchema,
+  qualityJobPageViewSchema,
+  type CostsView,
+  type EstimateView,
+  type JobPageView,
+  type ProblemView,
+  type ProvidersView,
+  type QualityJobPageView,
+} from './service-views.ts';
 export {
   jobStatuses,
   optimizations,

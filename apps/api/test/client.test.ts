@@ -1,0 +1,109 @@
+import { text } from 'node:stream/consumers';
+import { LipsyncApiError, LipsyncClient } from '@lipsync/client';
+import {
+  costsViewSchema,
+  estimateViewSchema,
+  jobPageViewSchema,
+  jobViewSchema,
+  problemViewSchema,
+  providersViewSchema,
+  qualityJobPageViewSchema,
+  qualityJobViewSchema,
+} from '@lipsync/core/contract';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startApi, type RunningApi } from './running-api.ts';
+
+const key = { name: 'alice', secret: 'a-secret-of-a-test', isAdmin: false };
+const files = { video: new File(['clip'], 'my clip.mp4'), audio: new Blob(['speech']) };
+const urls = { video: 'https://example.org/clip.mp4', audio: 'https://example.org/speech.wav' };
+
+describe('client of the API', () => {
+  let api: RunningApi;
+  let client: LipsyncClient;
+
+  beforeAll(async () => {
+    api = await startApi({ keys: [key] });
+    client = new LipsyncClient({ baseUrl: `${api.url}/`, apiKey: key.secret });
+  });
+  afterAll(() => api.close());
+
+  it('The client creates jobs from files and from URLs, with every kind of field, and shows them.', async () => {
+    const uploaded = await client.create({
+      ...files,
+      method: 'preview',
+      max_cost_usd: 1.5,
+      allow_preview: true,
+      metadata: { order: 7 },
+      provider_options: { heygen: { mode: 'precision' } },
+    });
+    expect(jobViewSchema.parse(uploaded)).toMatchObject({
+      status: 'queued',
+      method: 'preview',
+      metadata: { order: 7 },
+    });
+    const remote = await client.create({ ...urls, allow_preview: true, user_id: 'u1' });
+    expect(await client.get(remote.id)).toEqual(remote);
+    const page = jobPageViewSchema.parse(await client.list({ limit: 1, status: 'queued' }));
+    expect(page.jobs.map(({ id }) => id)).toEqual([remote.id]);
+    const all: string[] = [];
+    for await (const { id } of client.listAll({ limit: 1 })) all.push(id);
+    expect(all).toEqual([remote.id, uploaded.id]);
+  });
+
+  it('Two creates of the client with one key make one job, and another content under it is refused.', async () => {
+    const options = { idempotencyKey: 'order-7' };
+    const [one, two] = await Promise.all([client.create(files, options), client.create(files, options)]);
+    expect(two.id).toBe(one.id);
+    await expect(client.create({ ...files, method: 'preview' }, options)).rejects.toMatchObject({
+      status: 422,
+      code: 'idempotency_mismatch',
+    });
+  });
+
+  it('The client follows a job to its end and downloads its output.', async () => {
+    const { id } = await client.create(files);
+    await expect(client.download(id)).rejects.toMatchObject({ code: 'not_found' });
+    const states: string[] = [];
+    const ended = client.waitFor(id, {
+      onProgress: ({ status }) => {
+        states.push(status);
+        if (status === 'queued') void api.complete(id, 'a video');
+      },
+    });
+    expect(await ended).toMatchObject({ id, status: 'completed', method_used: 'preview' });
+    expect([states[0], states.at(-1)]).toEqual(['queued', 'completed']);
+    expect(await client.waitFor(id)).toEqual(await ended);
+    const { name, sizeBytes, stream } = await client.download(id);
+    expect([name, sizeBytes, await text(stream)]).toEqual([expect.stringMatching(/^my clip.*\.mp4$/), 7, 'a video']);
+  });
+
+  it('The client cancels and erases jobs.', async () => {
+    const { id } = await client.create(files);
+    expect(await client.cancel(id)).toMatchObject({ status: 'canceled' });
+    expect(await client.cancel(id)).toMatchObject({ status: 'canceled' });
+    expect(await client.delete(id)).toBeUndefined();
+    await expect(client.get(id)).rejects.toMatchObject({ code: 'not_found' });
+  });
+
+  it('Estimate, costs, providers and quality jobs of the client have the documented shapes.', async () => {
+    estimateViewSchema.parse(await client.estimate({ audio_duration_ms: 5_000, allow_preview: true }));
+    costsViewSchema.parse(await client.costs({ group_by: 'user' }));
+    providersViewSchema.parse(await client.providers());
+    const { id } = await client.quality.create({ video: files.video, quality_windows: 'all' });
+    qualityJobViewSchema.parse(await client.quality.get(id));
+    qualityJobPageViewSchema.parse(await client.quality.list());
+    expect(await client.quality.cancel(id)).toMatchObject({ status: 'canceled' });
+    expect(await client.quality.waitFor(id)).toMatchObject({ status: 'canceled' });
+  });
+
+  it('Refusals of the API are typed errors of the client, and have the shape of a problem document.', async () => {
+    // @ts-expect-error -- neither field is one of the request
+    const refused = await client.create({ ...urls, color: 'red', start_ms: 'x' }).catch((error: unknown) => error);
+    expect(refused).toBeInstanceOf(LipsyncApiError);
+    expect(refused).toMatchObject({ status: 422, code: 'request_invalid', retryable: false });
+    expect((refused as LipsyncApiError).errors.map(({ field }) => field).toSorted()).toEqual(['color', 'start_ms']);
+    const stranger = new LipsyncClient({ baseUrl: api.url, apiKey: 'another-secret-of-a-test' });
+    await expect(stranger.list()).rejects.toMatchObject({ status: 401, code: 'unauthorized' });
+    problemViewSchema.parse(await (await fetch(`${api.url}/lipsync`)).json());
+  });
+});

@@ -1,0 +1,55 @@
+/** The shapes of the HTTP API, in its own spelling. Types only: nothing of the core is loaded. */
+import type { JobStatus, LipsyncOptionsInput, QualityOptionsInput, SnakeCaseKeys } from '@lipsync/core/contract';
+
+export type {
+  AttemptView,
+  CostsView,
+  EstimateView,
+  JobStatus,
+  JobView,
+  ProblemView,
+  ProvidersView,
+  QualityJobView,
+  QualityView,
+} from '@lipsync/core/contract';
+
+/** A file to upload, or the http(s) URL of one that the service fetches. A `File` also has a name. */
+export type Input = Blob | URL | string;
+
+/** A request for a lip-sync: the inputs, and the optional fields of `POST /lipsync`. */
+export type LipsyncRequest = SnakeCaseKeys<LipsyncOptionsInput> & { readonly video: Input; readonly audio: Input };
+
+/** A request for the quality of a video: the inputs, and the optional fields of `POST /quality`. */
+export type QualityRequest = SnakeCaseKeys<QualityOptionsInput> & {
+  readonly video: Input;
+  readonly source?: Input;
+  readonly audio?: Input;
+};
+
+/** The body of `POST /estimate`. */
+export type EstimateRequest = SnakeCaseKeys<LipsyncOptionsInput> & {
+  readonly audio_duration_ms: number;
+  readonly video_duration_ms?: number | null;
+};
+
+/** The query of `GET /lipsync` and `GET /quality`. */
+export interface ListQuery {
+  readonly status?: JobStatus;
+  /** Jobs per page, 1 to 100. */
+  readonly limit?: number;
+  readonly cursor?: string;
+}
+
+/** The query of `GET /costs`. Days are in UTC. */
+export interface CostsQuery {
+  readonly from?: string;
+  readonly to?: string;
+  readonly group_by?: 'day' | 'method' | 'user';
+}
+
+/** A page of jobs, newest first. */
+export interface Page<Job> {
+  readonly jobs: readonly Job[];
+  /** `cursor` of the next page; null on the last one. */
+  readonly next_cursor: string | null;
+}

@@ -1,0 +1,28 @@
+export { LipsyncClient } from './client.ts';
+export type {
+  CostsQuery,
+  CostsView,
+  EstimateRequest,
+  EstimateView,
+  Input,
+  JobStatus,
+  JobView,
+  LipsyncRequest,
+  ListQuery,
+  Page,
+  ProblemView,
+  ProvidersView,
+  QualityJobView,
+  QualityRequest,
+  QualityView,
+} from './contract.ts';
+export type { Download } from './download.ts';
+export { LipsyncApiError, LipsyncClientError, LipsyncConnectionError, LipsyncJobError } from './errors.ts';
+export {
+  JobsResource,
+  type CallOptions,
+  type CreateOptions,
+  type JobUpdate,
+  type WaitOptions,
+} from './jobs-resource.ts';
+export type { ClientOptions } from './transport.ts';

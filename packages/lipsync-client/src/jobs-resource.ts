@@ -1,0 +1,195 @@
+import type { Input, JobStatus, JobView, ListQuery, Page, QualityJobView } from './contract.ts';
+import { LipsyncApiError, LipsyncClientError, LipsyncJobError } from './errors.ts';
+import { readEvents } from './event-reader.ts';
+import { toBody } from './request-body.ts';
+import { invalidResponse, type Transport } from './transport.ts';
+import { wait } from './waits.ts';
+
+export interface CallOptions {
+  readonly signal?: AbortSignal;
+}
+
+export interface CreateOptions extends CallOptions {
+  /** Requests with equal keys and content create one job. Default: a new UUID, which covers the retries of this call. */
+  readonly idempotencyKey?: string;
+}
+
+export interface WaitOptions<Job> extends CallOptions {
+  /** Called with every state of the job that arrives. */
+  readonly onProgress?: (job: Job) => void;
+}
+
+/** A state of a job. `type` is `progress` until the job has ended. */
+export interface JobUpdate<Job> {
+  readonly type: 'progress' | 'completed' | 'failed' | 'canceled';
+  readonly job: Job;
+}
+
+/** `subscribe` gives up when the service cannot be reached for this time. */
+const maxOutageMs = 5 * 60_000;
+const cancelLimitMs = 10_000;
+
+/** Jobs of one kind. */
+export class JobsResource<Job extends JobView | QualityJobView, Request extends object> {
+  readonly #transport: Transport;
+  readonly #path: string;
+  readonly #inputs: readonly string[];
+
+  constructor(transport: Transport, path: string, inputs: readonly string[]) {
+    this.#transport = transport;
+    this.#path = path;
+    this.#inputs = inputs;
+  }
+
+  /** Creates a job and returns at once. The call may be retried: it creates one job. */
+  async create(request: Request, { idempotencyKey = crypto.randomUUID(), signal }: CreateOptions = {}): Promise<Job> {
+    const isInput = ([name]: readonly [string, unknown]): boolean => this.#inputs.includes(name);
+    const entries: [string, unknown][] = Object.entries(request);
+    const inputs: Record<string, Input> = Object.fromEntries(entries.filter(isInput) as [string, Input][]);
+    const body = toBody(inputs, Object.fromEntries(entries.filter((entry) => !isInput(entry))));
+    const headers = { 'Idempotency-Key': idempotencyKey };
+    return this.#job(await this.#transport.requestJson({ method: 'POST', path: this.#path, headers, body, signal }));
+  }
+
+  /**
+   * Creates a job and waits for its result. Throws `LipsyncJobError` if the job fails or is canceled. An aborted signal
+   * cancels the job.
+   */
+  async run(request: Request, options: CreateOptions & WaitOptions<Job> = {}): Promise<Job> {
+    const created = await this.create(request, options);
+    try {
+      const job = await this.waitFor(created.id, options);
+      if (job.status !== 'completed') throw new LipsyncJobError(job);
+      return job;
+    } catch (error) {
+      if (options.signal?.aborted)
+        await this.cancel(created.id, { signal: AbortSignal.timeout(cancelLimitMs) }).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  async get(id: string, { signal }: CallOptions = {}): Promise<Job> {
+    return this.#job(await this.#transport.requestJson({ path: this.#pathOf(id), signal }));
+  }
+
+  /** Returns a page of jobs, newest first. */
+  async list(query: ListQuery = {}, { signal }: CallOptions = {}): Promise<Page<Job>> {
+    const page = await this.#transport.requestJson<Page<Job>>({ path: this.#path, query, signal });
+    if (!Array.isArray(page?.jobs)) throw invalidResponse('The response is no page of jobs.');
+    return page;
+  }
+
+  /** Yields the jobs of all pages, newest first. */
+  async *listAll(query: ListQuery = {}, options: CallOptions = {}): AsyncGenerator<Job, void> {
+    for (let cursor = query.cursor; ;) {
+      const page = await this.list({ ...query, ...(cursor !== undefined && { cursor }) }, options);
+      yield* page.jobs;
+      if (page.next_cursor === null) return;
+      cursor = page.next_cursor;
+    }
+  }
+
+  /** Cancels a job and returns it; one that has ended stays as it is. A running job ends shortly afterwards. */
+  async cancel(id: string, { signal }: CallOptions = {}): Promise<Job> {
+    try {
+      const path = `${this.#pathOf(id)}/cancel`;
+      return this.#job(await this.#transport.requestJson({ method: 'POST', path, signal }));
+    } catch (error) {
+      if (!(error instanceof LipsyncApiError) || error.code !== 'canceled') throw error;
+      return this.get(id, signal && { signal });
+    }
+  }
+
+  /** Erases a job with its files. Returns the job while it still runs, and undefined once it is erased. */
+  async delete(id: string, { signal }: CallOptions = {}): Promise<Job | undefined> {
+    let isRepeated = false;
+    const onRetry = (): void => void (isRepeated = true);
+    try {
+      return await this.#transport.requestJson<Job>({ method: 'DELETE', path: this.#pathOf(id), signal, onRetry });
+    } catch (error) {
+      // The response to the first try was lost.
+      if (isRepeated && error instanceof LipsyncApiError && error.status === 404) return undefined;
+      throw error;
+    }
+  }
+
+  /** Waits until a job has ended, whatever its status is, and returns it. An aborted signal ends the wait only. */
+  async waitFor(id: string, { signal, onProgress }: WaitOptions<Job> = {}): Promise<Job> {
+    for await (const { type, job } of this.subscribe(id, signal && { signal })) {
+      onProgress?.(job);
+      if (type !== 'progress') return job;
+    }
+    return this.get(id, signal && { signal });
+  }
+
+  /**
+   * Yields the state of a job now and after every change; the last one is its end. A broken connection resumes after the
+   * last event. While the service has no stream to spare, the job is polled.
+   */
+  async *subscribe(id: string, { signal }: CallOptions = {}): AsyncGenerator<JobUpdate<Job>, void> {
+    let lastEventId = '';
+    let shown = '';
+    let failures = 0;
+    let reachedAtMs = Date.now();
+    for (;;) {
+      let failure: unknown;
+      try {
+        for await (const { id: eventId, data } of this.#events(id, lastEventId, signal)) {
+          failures = 0;
+          reachedAtMs = Date.now();
+          if (eventId !== '') lastEventId = eventId;
+          shown = data;
+          const update = toUpdate(parseJob(data) as Job);
+          yield update;
+          if (update.type !== 'progress') return;
+        }
+        failures = 0;
+        reachedAtMs = Date.now();
+      } catch (error) {
+        signal?.throwIfAborted();
+        failure = error;
+        if (!(error instanceof LipsyncClientError) || !error.retryable) throw error;
+        if (Date.now() - reachedAtMs > maxOutageMs) throw error;
+      }
+      failures += 1;
+      await wait(this.#transport.delayMs(failures, failure), signal);
+      // Without streams the state is still up to date.
+      if (!(failure instanceof LipsyncApiError)) continue;
+      const job = await this.get(id, signal && { signal });
+      reachedAtMs = Date.now();
+      if (JSON.stringify(job) === shown) continue;
+      shown = JSON.stringify(job);
+      const update = toUpdate(job);
+      yield update;
+      if (update.type !== 'progress') return;
+    }
+  }
+
+  async *#events(id: string, lastEventId: string, signal: AbortSignal | undefined) {
+    const headers = { Accept: 'text/event-stream', ...(lastEventId !== '' && { 'Last-Event-ID': lastEventId }) };
+    const response = await this.#transport.open({ path: `${this.#pathOf(id)}/events`, headers, signal, maxRetries: 0 });
+    if (response.body) yield* readEvents(response.body, { idleMs: this.#transport.idleTimeoutMs, signal });
+  }
+
+  #pathOf(id: string): string {
+    return `${this.#path}/${encodeURIComponent(id)}`;
+  }
+
+  #job(job: Job | undefined): Job {
+    if (typeof job?.id !== 'string') throw invalidResponse('The response is no job.');
+    return job;
+  }
+}
+
+function parseJob(data: string): unknown {
+  try {
+    return JSON.parse(data);
+  } catch (cause) {
+    throw invalidResponse('An event is no JSON.', cause);
+  }
+}
+
+function toUpdate<Job extends { readonly status: JobStatus }>(job: Job): JobUpdate<Job> {
+  const { status } = job;
+  return { type: status === 'queued' || status === 'processing' ? 'progress' : status, job };
+}
