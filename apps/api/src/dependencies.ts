@@ -32,6 +32,8 @@ export interface ApiDependencies {
   readonly optionsSchema: OptionsSchema;
   /** All providers, configured or not. */
   readonly providers: readonly ProviderStatus[];
+  /** Whether takes are assessed, and which optional models are configured for it; as in responses. */
+  readonly qualityModels: Readonly<Record<'enabled' | 'syncnet' | 'lr_asd' | 'dnsmos', boolean>>;
   readonly breaker: Pick<CircuitBreaker, 'inspect'>;
   readonly ledger: Pick<Ledger, 'sum'>;
   readonly estimator: Estimator;

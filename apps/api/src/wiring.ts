@@ -51,6 +51,15 @@ export interface WiredApi {
   close(): Promise<void>;
 }
 
+function qualityModelsOf({ qualityEnabled, syncnetModelPath, speakerModelPath, dnsmosModelPath }: ApiConfig['core']) {
+  return {
+    enabled: qualityEnabled,
+    syncnet: syncnetModelPath !== null,
+    lr_asd: speakerModelPath !== null,
+    dnsmos: dnsmosModelPath !== null,
+  };
+}
+
 function rateLimitOf(config: ApiConfig, redis: RedisConnections): RateLimitOptions {
   return {
     rates: config.requestsPerMinute,
@@ -97,6 +106,7 @@ export function wireApi(config: ApiConfig, log: Logger): WiredApi {
       checkMethod: (method) => checkMethod(method, config.core),
       checkMinSyncScore: (options) => checkMinSyncScore(options, config.core),
       providers: listProviders(config.core, { state }),
+      qualityModels: qualityModelsOf(config.core),
       optionsSchema: optionsSchemaOf(config.core),
       breaker: new CircuitBreaker({ state, clock: systemClock }),
       ledger: new Ledger({ state, clock: systemClock, caps: config.core.budget }),

@@ -1,4 +1,5 @@
 import {
+  checkMethod,
   CircuitBreaker,
   createCostEstimator,
   Ledger,
@@ -29,7 +30,10 @@ beforeAll(async () => {
   redis = await startTestRedis();
   connection = createClientConnection({ url: redis.url, onError: () => undefined });
   state = new RedisStateStore({ connection });
-  api = await startApi({ estimator: createCostEstimator(config, { state }) });
+  api = await startApi({
+    estimator: createCostEstimator(config, { state }),
+    checkMethod: (method) => checkMethod(method, config),
+  });
 });
 afterAll(async () => {
   await api.close();
@@ -150,6 +154,11 @@ describe('POST /estimate', () => {
     expect(await json(await without.postJson('/estimate', { ...halfMinute, method: 'heygen' }))).toMatchObject({
       status: 422,
       code: 'not_supported',
+      errors: [{ field: 'method', message: 'is not configured here' }],
+    });
+    expect(await json(await without.postJson('/estimate', { ...halfMinute, min_sync_score: 0.7 }))).toMatchObject({
+      code: 'not_supported',
+      errors: [{ field: 'min_sync_score' }],
     });
     expect((await api.post('/estimate', new FormData())).status).toBe(415);
     expect((await api.post('/estimate', '{', { 'Content-Type': 'application/json' })).status).toBe(400);

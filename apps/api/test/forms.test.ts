@@ -97,7 +97,7 @@ describe('files without a file name', () => {
     body.set('video', 'https://example.org/clip.mp4');
     expect(await json(await api.post('/lipsync', body))).toMatchObject({
       status: 422,
-      errors: [{ field: 'video', message: 'is a URL: send application/json with "video_url" instead' }],
+      errors: [{ field: 'video', message: 'is a URL: send it as "video_url" instead' }],
     });
     expect(await api.storedFiles()).toEqual(before);
   });
@@ -110,13 +110,83 @@ describe('files without a file name', () => {
       errors: [{ field: 'audio', message: 'must be sent as a file (with curl: -F audio=@PATH)' }],
     });
   });
+});
 
-  it('The field video_url of a form is refused with the way to send URLs.', async () => {
-    expect(await json(await api.post('/lipsync', form({ video_url: 'https://example.org/a' })))).toMatchObject({
+describe('files and URLs in one form', () => {
+  const url = 'https://example.org/input?signature=hush';
+
+  function mixedForm(file: 'video' | 'audio', fields: Record<string, string> = {}): FormData {
+    const body = form({ [file === 'video' ? 'audio_url' : 'video_url']: url, ...fields });
+    body.delete(file === 'video' ? 'audio' : 'video');
+    return body;
+  }
+
+  it.each([
+    ['video', 'audio'],
+    ['audio', 'video'],
+  ] as const)('A form with the file %s and the URL of the %s is accepted and fetches the URL.', async (file, other) => {
+    const response = await api.post('/lipsync', mixedForm(file));
+    expect(response.status).toBe(202);
+    const { spec } = (await api.store.get((await json(response)).id)) ?? {};
+    expect(spec?.[file]).toMatchObject({ kind: 'artifact' });
+    expect(spec).toMatchObject({ [other]: { kind: 'url', url } });
+  });
+
+  it('A form with two URLs is accepted without a file, and equals the same JSON under an Idempotency-Key.', async () => {
+    const body = new FormData();
+    for (const field of ['video_url', 'audio_url']) body.append(field, url);
+    const headers = { 'Idempotency-Key': crypto.randomUUID() };
+    const { id } = await json(await api.post('/lipsync', body, headers));
+    const sameAsJson = JSON.stringify({ video_url: url, audio_url: url });
+    const repeated = await api.post('/lipsync', sameAsJson, { ...headers, 'Content-Type': 'application/json' });
+    expect(repeated.headers.get('idempotent-replayed')).toBe('true');
+    expect(await json(repeated)).toMatchObject({ id });
+  });
+
+  it('A mixed form under the key of one with another URL is refused, and its file is not stored.', async () => {
+    const headers = { 'Idempotency-Key': crypto.randomUUID() };
+    await api.post('/lipsync', mixedForm('video'), headers);
+    const other = mixedForm('video', { audio_url: 'https://example.org/other' });
+    other.set('audio_url', 'https://example.org/other');
+    expect(await json(await api.post('/lipsync', other, headers))).toMatchObject({ code: 'idempotency_mismatch' });
+  });
+
+  it('A form with the file and the URL of an input is refused, like a form with neither.', async () => {
+    const before = await api.storedFiles();
+    const both = form({ video_url: url });
+    expect(await json(await api.post('/lipsync', both))).toMatchObject({
       status: 422,
-      errors: [
-        { field: 'video_url', message: 'cannot be sent in a form: send all inputs as URLs in application/json' },
-      ],
+      code: 'request_invalid',
+      errors: [{ field: 'video_url', message: 'cannot be sent together with the file "video"' }],
+    });
+    const neither = new FormData();
+    neither.append('video_url', url);
+    expect(await json(await api.post('/lipsync', neither))).toMatchObject({
+      errors: [{ field: 'audio', message: 'is missing: send it as a file, or its URL as "audio_url"' }],
+    });
+    expect(await api.storedFiles()).toEqual(before);
+  });
+
+  it('A form with a private URL is refused with every other problem, and its file is not stored.', async () => {
+    const before = await api.storedFiles();
+    const body = mixedForm('video', { color: 'red' });
+    body.set('audio_url', 'http://127.0.0.1/speech.wav');
+    const problem = await json(await api.post('/lipsync', body));
+    expect(problem).toMatchObject({ status: 422, code: 'request_invalid' });
+    expect(problem.errors.map(({ field }: { field: string }) => field)).toEqual(['audio_url', 'color']);
+    body.delete('color');
+    expect(await json(await api.post('/lipsync', body))).toMatchObject({ code: 'url_forbidden' });
+    expect(await api.storedFiles()).toEqual(before);
+  });
+
+  it('A quality request may mix a file and a URL too.', async () => {
+    const body = new FormData();
+    body.append('video', new Blob(['clip']), 'clip.mp4');
+    body.append('source_url', url);
+    const { id } = await json(await api.post('/quality', body));
+    expect((await api.store.get(id))?.spec).toMatchObject({
+      video: { kind: 'artifact' },
+      source: { kind: 'url', url },
     });
   });
 });

@@ -342,6 +342,16 @@ describe('POST /lipsync with URLs', () => {
     });
   });
 
+  it('An invalid min_sync_score is invalid in forms, in JSON and in estimates, whether or not it could be served.', async () => {
+    const responses = [
+      await api.post('/lipsync', form({ min_sync_score: '7' })),
+      await api.postJson('/lipsync', { ...urls, min_sync_score: 7 }),
+      await api.postJson('/estimate', { audio_duration_ms: 1_000, min_sync_score: 7 }),
+    ];
+    for (const response of responses)
+      expect(await refused(response, 422)).toMatchObject({ code: 'request_invalid', fields: ['min_sync_score'] });
+  });
+
   it('A JSON body above 64 KiB is refused with 413.', async () => {
     const response = await api.postJson('/lipsync', { ...urls, metadata: { text: 'x'.repeat(70_000) } });
     expect((await refused(response, 413)).code).toBe('payload_too_large');

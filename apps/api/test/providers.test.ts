@@ -145,4 +145,15 @@ describe('GET /providers', () => {
     const [heygen] = await providersOf({ HEYGEN_API_KEY: 'key', HEYGEN_API_ENDPOINT: 'http://127.0.0.1:9' });
     expect(heygen).toMatchObject({ configured: true, balance_usd: null });
   });
+
+  it('GET /providers states which models assess outputs.', async () => {
+    const api = await startApi({}, { SYNCNET_MODEL_PATH: '/models/syncnet.onnx' });
+    await using _ = { [Symbol.asyncDispose]: () => api.close() };
+    expect((await json(await api.fetch('/providers'))).quality).toEqual({
+      enabled: true,
+      syncnet: true,
+      lr_asd: false,
+      dnsmos: false,
+    });
+  });
 });

@@ -13,7 +13,7 @@ import { readFormValues } from './form-values.ts';
 import type { IdempotentRequest } from './idempotency.ts';
 import { readJsonFields } from './json-body.ts';
 import { parseOptions } from './lipsync-options.ts';
-import { receiveForm, type FormFiles } from './multipart.ts';
+import { receiveForm, urlField, type FormFiles } from './multipart.ts';
 import { HttpError, invalidFields, type FieldProblem } from './problem.ts';
 
 const maxUrlLength = 4_096;
@@ -23,9 +23,7 @@ export interface BodyRules<Options> {
   readonly kind: JobKind;
   readonly files: FormFiles;
   readonly schema: z.ZodType<Options>;
-  /** Throws for a form field that this installation cannot serve, before the files are received. */
-  checkField?(field: string, text: string): void;
-  /** Throws for options that this installation cannot serve. */
+  /** Throws for options that this installation cannot serve; for those of a form before its files are received. */
   checkOptions?(options: Options): void;
 }
 
@@ -70,29 +68,28 @@ export async function readJobBody<Options extends object>(
 async function readForm<Options extends object>(
   request: Request,
   rules: BodyRules<Options>,
-  { artifacts, bodyTime, idempotent, maxUploadBytes }: BodyDependencies,
+  { artifacts, bodyTime, checkUrl, idempotent, maxUploadBytes }: BodyDependencies,
 ): Promise<JobBody<Options> | RepeatedBody> {
-  const { fields, problems, uploads } = await receiveForm(request, artifacts, {
+  const form = await receiveForm(request, artifacts, {
     files: rules.files,
     maxFileBytes: maxUploadBytes,
     isHashed: idempotent !== undefined,
     bodyTime,
-    checkField: (field, text) => rules.checkField?.(field, text),
+    checkField: (field, text) => checkFieldAlone(rules, field, text),
   });
+  const { uploads } = form;
   try {
-    const isUrl = isUrlField(rules.files);
-    const options = new Map([...fields].filter(([name]) => !isUrl(name)));
-    const urls = [...fields.keys()].filter(isUrl).map(urlInForm);
-    const parsed = parseOptions(readFormValues(options), rules.schema);
-    const all = [...problems, ...urls, ...parsed.problems];
-    if (parsed.options === undefined || all.length > 0) throw invalidFields('request', all);
-    const { options: values } = parsed;
+    const { options, urls } = parseFields(readFormValues(form.fields), rules, {
+      checkUrl,
+      problems: form.problems,
+      requiredUrls: [],
+    });
     const record = await idempotent?.findRepeated({
       kind: rules.kind,
-      options: values,
-      inputs: await uploads.references(),
+      options,
+      inputs: { ...urls, ...(await uploads.references()) },
     });
-    if (!record) return { type: 'received', inputs: await uploads.commit(), options: values };
+    if (!record) return { type: 'received', inputs: { ...urls, ...(await uploads.commit()) }, options };
     await uploads.discard();
     return { type: 'repeated', record };
   } catch (error) {
@@ -102,30 +99,57 @@ async function readForm<Options extends object>(
   }
 }
 
+/** Throws for a field that this installation cannot serve. The schema refuses an invalid one, once the form is complete. */
+function checkFieldAlone<Options>(
+  { files, schema, checkOptions }: BodyRules<Options>,
+  field: string,
+  text: string,
+): void {
+  if (isUrlField(files)(field)) return;
+  const { options } = parseOptions(readFormValues(new Map([[field, text]])), schema);
+  if (options !== undefined) checkOptions?.(options);
+}
+
 function readJson<Options>(
   fields: Map<string, unknown>,
   rules: BodyRules<Options>,
   { checkUrl }: BodyDependencies,
 ): JobBody<Options> {
-  const { required, optional } = rules.files;
-  const isUrl = isUrlField(rules.files);
-  const parsed = parseOptions(new Map([...fields].filter(([name]) => !isUrl(name))), rules.schema);
-  const given = [...required, ...optional.filter((field) => fields.has(urlField(field)))];
-  const read = given.map((field) => [field, readUrl(urlField(field), fields.get(urlField(field)), checkUrl)] as const);
-  const refusals = read.flatMap(([, outcome]) => (outcome.kind === 'refused' ? [outcome] : []));
-  if (parsed.options === undefined || refusals.length > 0) {
-    throw invalidFields(
-      'request',
-      [...refusals.map(({ problem }) => problem), ...parsed.problems],
-      onlyForbidden(refusals, parsed.problems) ? 'url_forbidden' : 'request_invalid',
-    );
-  }
-  rules.checkOptions?.(parsed.options);
-  return { type: 'received', inputs: Object.fromEntries(read), options: parsed.options };
+  const requiredUrls = rules.files.required;
+  const { options, urls } = parseFields(fields, rules, { checkUrl, problems: [], requiredUrls });
+  rules.checkOptions?.(options);
+  return { type: 'received', inputs: urls, options };
 }
 
-function urlField(field: InputField): string {
-  return `${field}_url`;
+interface FieldRules {
+  readonly checkUrl: (url: string) => void;
+  /** What is already known to be wrong with the request. */
+  readonly problems: readonly FieldProblem[];
+  /** Inputs that have no file. */
+  readonly requiredUrls: readonly InputField[];
+}
+
+/** Options and URLs among the fields of a request. Throws an error that lists every problem. */
+function parseFields<Options>(
+  fields: ReadonlyMap<string, unknown>,
+  { files: { required, optional }, schema }: BodyRules<Options>,
+  { checkUrl, problems, requiredUrls }: FieldRules,
+): { readonly options: Options; readonly urls: JobInputs } {
+  const isUrl = isUrlField({ required, optional });
+  const parsed = parseOptions(new Map([...fields].filter(([name]) => !isUrl(name))), schema);
+  const given = [...required, ...optional].filter(
+    (field) => requiredUrls.includes(field) || fields.has(urlField(field)),
+  );
+  const read = given.map((field) => [field, readUrl(urlField(field), fields.get(urlField(field)), checkUrl)] as const);
+  const refusals = read.flatMap(([, outcome]) => (outcome.kind === 'refused' ? [outcome] : []));
+  const others = [...problems, ...parsed.problems];
+  if (parsed.options !== undefined && refusals.length === 0 && others.length === 0)
+    return { options: parsed.options, urls: Object.fromEntries(read) };
+  throw invalidFields(
+    'request',
+    [...refusals.map(({ problem }) => problem), ...others],
+    onlyForbidden(refusals, others) ? 'url_forbidden' : 'request_invalid',
+  );
 }
 
 function isUrlField({ required, optional }: FormFiles): (name: string) => boolean {
@@ -172,10 +196,6 @@ function readUrl(
     return refuse(error.message, error.code === 'url_forbidden');
   }
   return { kind: 'url', url: value };
-}
-
-function urlInForm(field: string): FieldProblem {
-  return { field, message: 'cannot be sent in a form: send all inputs as URLs in application/json' };
 }
 
 function onlyForbidden(refusals: readonly UrlRefusal[], others: readonly FieldProblem[]): boolean {

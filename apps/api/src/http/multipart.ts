@@ -56,7 +56,11 @@ export async function receiveForm(request: Request, artifacts: ArtifactStore, ru
   } finally {
     stopWatching();
   }
-  return { fields, problems: [...problems, ...missingFiles(uploads, rules.files, problems)], uploads };
+  const inputProblems = [
+    ...missingFiles({ uploads, fields, problems }, rules.files),
+    ...sentTwice({ uploads, fields }, rules.files),
+  ];
+  return { fields, problems: [...problems, ...inputProblems], uploads };
 }
 
 /** Collects fields and files as they arrive; calls `refuse` with an error that ends the form immediately. */
@@ -166,14 +170,25 @@ function findFieldProblem(
   return value.includes('\ufffd') ? 'is not valid UTF-8' : undefined;
 }
 
-function missingFiles(
-  uploads: PendingUploads,
-  { required }: FormFiles,
-  problems: readonly FieldProblem[],
-): FieldProblem[] {
+/** The field that takes the URL of an input instead of its file. */
+export function urlField(field: InputField): string {
+  return `${field}_url`;
+}
+
+function missingFiles({ uploads, fields, problems }: ReceivedForm, { required }: FormFiles): FieldProblem[] {
   return required
-    .filter((field) => !uploads.has(field) && !problems.some((problem) => problem.field === field))
-    .map((field) => ({ field, message: 'is missing: send it as a file' }));
+    .filter((field) => !uploads.has(field) && !fields.has(urlField(field)))
+    .filter((field) => !problems.some((problem) => problem.field === field))
+    .map((field) => ({ field, message: `is missing: send it as a file, or its URL as "${urlField(field)}"` }));
+}
+
+function sentTwice(
+  { uploads, fields }: Pick<ReceivedForm, 'uploads' | 'fields'>,
+  { required, optional }: FormFiles,
+): FieldProblem[] {
+  return [...required, ...optional]
+    .filter((field) => uploads.has(field) && fields.has(urlField(field)))
+    .map((field) => ({ field: urlField(field), message: `cannot be sent together with the file "${field}"` }));
 }
 
 function isFileField({ required, optional }: FormFiles, field: string | undefined): field is InputField {

@@ -141,7 +141,7 @@ function findContentProblem(
   if (sizeBytes === 0) return 'is an empty file';
   if (fileName !== undefined || sizeBytes > maxTextBytes) return undefined;
   const text = head.toString('utf8').trim();
-  if (/^https?:\/\/\S+$/i.test(text)) return `is a URL: send application/json with "${field}_url" instead`;
+  if (/^https?:\/\/\S+$/i.test(text)) return `is a URL: send it as "${field}_url" instead`;
   const isText = isUtf8(head) && !/[^\P{Cc}\t\r\n]/u.test(text);
   return isText ? `must be sent as a file (with curl: -F ${field}=@PATH)` : undefined;
 }

@@ -14,9 +14,13 @@ import { callerOf } from '../http/access.ts';
 import { readJsonFields } from '../http/json-body.ts';
 import { parseOptions, toFieldProblem } from '../http/lipsync-options.ts';
 import { HttpError, invalidFields } from '../http/problem.ts';
+import { requireSupportedOptions } from './lipsync-resource.ts';
 import type { Route } from './route.ts';
 
-type Dependencies = Pick<ApiDependencies, 'bodyTime' | 'estimator' | 'maxDurationMs' | 'optionsSchema'>;
+type Dependencies = Pick<
+  ApiDependencies,
+  'bodyTime' | 'checkMethod' | 'checkMinSyncScore' | 'estimator' | 'maxDurationMs' | 'optionsSchema'
+>;
 
 /** Plan, cost and expected completion of a job, without starting or reserving anything. */
 export function estimateRoutes(dependencies: Dependencies): readonly Route[] {
@@ -31,6 +35,7 @@ async function showEstimate(dependencies: Dependencies, request: Request, respon
       httpStatus: 415,
     });
   const { lengths, options } = readBody(await readJsonFields(request, response, dependencies.bodyTime), dependencies);
+  requireSupportedOptions(dependencies, options);
   const { syncMode, startMs, endMs } = options;
   const durationMs = outputDurationMs(
     { clipMs: lengths.video_duration_ms, speechMs: lengths.audio_duration_ms },

@@ -20,19 +20,20 @@ export function lipsyncResource(dependencies: ApiDependencies): JobResource<'lip
   };
 }
 
-function bodyRules({ checkMethod, checkMinSyncScore, optionsSchema }: ApiDependencies): BodyRules<LipsyncOptions> {
+function bodyRules(dependencies: ApiDependencies): BodyRules<LipsyncOptions> {
   return {
     kind: 'lipsync',
     files: { required: ['video', 'audio'], optional: [] },
-    schema: optionsSchema,
-    checkField(field, text) {
-      if (field === 'method') requireSupported(field, () => checkMethod(text));
-      // Before the files are received, whatever the value: the schema refuses one that is invalid.
-      if (field === 'min_sync_score') requireSupported(field, () => checkMinSyncScore({ minSyncScore: 1 }));
-    },
-    checkOptions(options) {
-      requireSupported('method', () => checkMethod(options.method));
-      requireSupported('min_sync_score', () => checkMinSyncScore(options));
-    },
+    schema: dependencies.optionsSchema,
+    checkOptions: (options) => requireSupportedOptions(dependencies, options),
   };
+}
+
+/** Throws `not_supported`, with the name of the field, for options that this installation cannot serve. */
+export function requireSupportedOptions(
+  { checkMethod, checkMinSyncScore }: Pick<ApiDependencies, 'checkMethod' | 'checkMinSyncScore'>,
+  options: LipsyncOptions,
+): void {
+  requireSupported('method', () => checkMethod(options.method));
+  requireSupported('min_sync_score', () => checkMinSyncScore(options));
 }

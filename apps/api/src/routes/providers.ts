@@ -12,13 +12,14 @@ export function providerRoutes(dependencies: Dependencies): readonly Route[] {
       async handle(_request, response) {
         response.json({
           providers: await Promise.all(dependencies.providers.map((provider) => viewProvider(provider, dependencies))),
+          quality: dependencies.qualityModels,
         });
       },
     },
   ];
 }
 
-type Dependencies = Pick<ApiDependencies, 'providers' | 'breaker'>;
+type Dependencies = Pick<ApiDependencies, 'providers' | 'breaker' | 'qualityModels'>;
 
 async function viewProvider(
   provider: ProviderStatus,
