@@ -11,6 +11,7 @@ import { proveHeygenFaults } from './soak/heygen-faults.ts';
 import { proveHeygenKey } from './soak/heygen-key.ts';
 import { proveHeygenKills } from './soak/heygen-kills.ts';
 import { proveHeygenWaiting } from './soak/heygen-waiting.ts';
+import { proveJobLists } from './soak/job-lists.ts';
 import { proveKills } from './soak/kills.ts';
 import { proveMemory, proveWav2LipMemory } from './soak/memory.ts';
 import { provePacked } from './soak/packed.ts';
@@ -34,6 +35,7 @@ const proofs: Readonly<Record<string, () => Promise<boolean>>> = {
   'heygen-key': proveHeygenKey,
   'heygen-kills': proveHeygenKills,
   'heygen-waiting': proveHeygenWaiting,
+  'job-lists': proveJobLists,
   packed: provePacked,
   'quality-gate': proveQualityGate,
   'quality-clips': proveQualityOfClips,

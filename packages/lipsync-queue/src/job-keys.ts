@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { JobStatus } from '@lipsync/core/contract';
-import { inputFields, type InputReference, type JobKind, type JobRecord } from '@lipsync/core/host';
+import { inputFields, type InputReference, type JobFilter, type JobKind, type JobRecord } from '@lipsync/core/host';
 
 /** Redis keys of job records. Not under BullMQ's prefix: records outlive queue entries. All names are stored data. */
 export const jobKeyPrefix = 'lipsync:jobs:';
@@ -18,7 +18,7 @@ export const rateLimitPrefix = 'lipsync:requests:';
 export const erasingJobsKey = 'lipsync:jobs-erasing';
 /** Exists once the references of all records that earlier versions stored are counted. */
 export const countedInputsKey = 'lipsync:inputs-counted';
-/** Exists once the jobs that earlier versions stored are in the indexes by API key and user. */
+/** Exists once the jobs that earlier versions stored are in the indexes by API key, user and method. */
 export const indexedJobsKey = 'lipsync:jobs-indexed';
 /** Prefix of the set of ids of the jobs that name a stored input, by artifact key. */
 export const inputJobsPrefix = 'lipsync:jobs-of:';
@@ -49,10 +49,32 @@ export function userKey(kind: JobKind, userId: string): string {
   return `${indexPrefix(kind)}jobs-of-user:${createHash('sha256').update(userId).digest('base64url')}`;
 }
 
+/** Index of the jobs of a kind that requested a method, by time. */
+function methodKey(kind: JobKind, method: string): string {
+  return `${indexPrefix(kind)}jobs-with-method:${method}`;
+}
+
 /** Indexes of a job besides those by time and status. It stays in them until it is deleted. */
-export function lastingIndexes({ kind, owner, spec }: JobRecord): readonly string[] {
+export function lastingIndexes(record: JobRecord): readonly string[] {
+  const { kind, owner, spec } = record;
   const { userId } = spec.options;
-  return [...(owner === null ? [] : [ownerKey(kind, owner)]), ...(userId === undefined ? [] : [userKey(kind, userId)])];
+  return filterIndexes(kind, {
+    ...(owner !== null && { owner }),
+    ...(userId !== undefined && { userId }),
+    ...(record.kind === 'lipsync' && { method: record.spec.options.method }),
+  });
+}
+
+/** Indexes that together contain the jobs that meet these conditions. */
+export function filterIndexes(
+  kind: JobKind,
+  { owner, userId, method }: Pick<JobFilter, 'owner' | 'userId' | 'method'>,
+): readonly string[] {
+  return [
+    ...(owner === undefined ? [] : [ownerKey(kind, owner)]),
+    ...(userId === undefined ? [] : [userKey(kind, userId)]),
+    ...(method === undefined ? [] : [methodKey(kind, method)]),
+  ];
 }
 
 function indexPrefix(kind: JobKind): string {

@@ -100,9 +100,10 @@ return 1
 
 /**
  * Reads records that are in all of some indexes, newest first. It walks the smallest index and looks every member up in
- * the others; after 5000 members it stops, so that Redis serves other clients.
+ * the others. It stops after a number of members, so that Redis serves other clients.
  * KEYS: indexes. ARGV: 1 latest member ('+', '(member' or '[member'), 2 earliest member ('-' or '[member'), 3 limit,
- * 4 prefix of record keys, 5 length of a member before the id.
+ * 4 prefix of record keys, 5 length of a member before the id, 6 maximum number of members, 7 and more texts of which the
+ * record JSON contains one; none for all records.
  * Returns a flat list: the member after which the indexes continue, or an empty text at their end, then member, format
  * and record JSON of each entry.
  */
@@ -117,8 +118,15 @@ local function isInAll(member)
   end
   return true
 end
+local function mayMatch(text)
+  for index = 7, #ARGV do
+    if string.find(text, ARGV[index], 1, true) then return true end
+  end
+  return #ARGV < 7
+end
 local limit = tonumber(ARGV[3])
-local step = #KEYS == 1 and limit or 250
+local maximum = tonumber(ARGV[6])
+local step = #KEYS == 1 and #ARGV < 7 and limit or 250
 local answer = {''}
 local start, inspected = ARGV[1], 0
 while true do
@@ -126,12 +134,12 @@ while true do
   for _, member in ipairs(members) do
     inspected = inspected + 1
     local found = isInAll(member) and redis.call('HMGET', ARGV[4] .. string.sub(member, ARGV[5] + 1), 'format', 'record')
-    if found and found[2] then
+    if found and found[2] and mayMatch(found[2]) then
       table.insert(answer, member)
       table.insert(answer, found[1])
       table.insert(answer, found[2])
     end
-    if #answer > 3 * limit or inspected == 5000 then
+    if #answer > 3 * limit or inspected >= maximum then
       answer[1] = member
       return answer
     end

@@ -16,22 +16,22 @@ import { guardRedis } from './connection.ts';
 import {
   allJobsKey,
   earliestMemberAt,
+  filterIndexes,
   fromCursor,
   idOfMember,
   jobKeyPrefix,
   memberPrefixLength,
-  ownerKey,
   statusKey,
   toCursor,
-  userKey,
 } from './job-keys.ts';
 import { listScript } from './job-scripts.ts';
 import { indexStoredJobs } from './stored-jobs.ts';
 
-/** Number of records that are read at once when some of them may not match. */
-const readSize = 100;
 /** Maximum number of reads for one page. */
-const maxReads = 10;
+const maxReads = 2;
+/** Maximum number of index members that one read inspects: with, and without, a search of the records. */
+const maxSearched = 250;
+const maxInspected = 5_000;
 
 interface ListCommand {
   lipsyncListJobs(...values: readonly (string | number)[]): Promise<string[]>;
@@ -43,7 +43,7 @@ interface StoredEntry {
   readonly text: string;
 }
 
-/** Pages of job records in Redis, from indexes by status, API key and user. The caller closes the connection. */
+/** Pages of job records in Redis, from indexes by status, API key, user and method. The caller closes the connection. */
 export class RedisJobLists {
   readonly #connection: Redis;
   readonly #command: ListCommand;
@@ -65,13 +65,11 @@ export class RedisJobLists {
     const after = cursor === undefined ? undefined : fromCursor(cursor);
     if (cursor !== undefined && after === undefined) throw invalidCursor();
     const indexes = await this.#indexesOf(query);
-    // One record more than requested shows whether there is a next page.
-    const count = query.method === undefined && query.metadata === undefined ? limit + 1 : readSize;
     const records: JobRecord<Kind>[] = [];
     let unreadable = 0;
     let position = after;
     for (let reads = 0; reads < maxReads; reads += 1) {
-      const { entries, end } = await this.#read(indexes, rangeOf(query, position), count);
+      const { entries, end } = await this.#read(indexes, rangeOf(query, position), query);
       for (const entry of entries) {
         if (records.length + unreadable === limit && position !== undefined)
           return { records, unreadable, nextCursor: toCursor(position) };
@@ -86,10 +84,13 @@ export class RedisJobLists {
     return { records, unreadable, nextCursor: position === undefined ? null : toCursor(position) };
   }
 
-  async #read(indexes: readonly string[], range: readonly [string, string], count: number) {
-    const answer = await guardRedis(() =>
-      this.#command.lipsyncListJobs(indexes.length, ...indexes, ...range, count, jobKeyPrefix, memberPrefixLength),
-    );
+  async #read(indexes: readonly string[], range: readonly [string, string], query: JobPageQuery) {
+    // One record more than requested shows whether there is a next page.
+    const count = query.limit + 1;
+    const texts = textsOf(query);
+    const maximum = texts.length > 0 ? maxSearched : maxInspected;
+    const values = [...indexes, ...range, count, jobKeyPrefix, memberPrefixLength, maximum, ...texts];
+    const answer = await guardRedis(() => this.#command.lipsyncListJobs(indexes.length, ...values));
     const entries: StoredEntry[] = [];
     for (let index = 1; index < answer.length; index += 3) {
       const [member = '', format = '', text = ''] = answer.slice(index, index + 3);
@@ -99,11 +100,9 @@ export class RedisJobLists {
   }
 
   /** The indexes that together contain the jobs of a query, and others only if their records do not match. */
-  async #indexesOf({ kind, status, owner, userId }: JobPageQuery): Promise<readonly string[]> {
-    const further = [
-      ...(owner === undefined ? [] : [ownerKey(kind, owner)]),
-      ...(userId === undefined ? [] : [userKey(kind, userId)]),
-    ];
+  async #indexesOf(query: JobPageQuery): Promise<readonly string[]> {
+    const { kind, status } = query;
+    const further = filterIndexes(kind, query);
     if (further.length > 0 && !this.#isIndexed) {
       await indexStoredJobs(this.#connection);
       this.#isIndexed = true;
@@ -121,6 +120,13 @@ export class RedisJobLists {
       return undefined;
     }
   }
+}
+
+/** Texts of which the JSON of each matching record contains one; empty if every record may match. */
+function textsOf({ metadata }: JobPageQuery): readonly string[] {
+  if (!metadata) return [];
+  const field = `${JSON.stringify(metadata.key)}:`;
+  return [`${field}${JSON.stringify(metadata.text)}`, `${field}${metadata.text}`];
 }
 
 /** The latest and the earliest index member of a query, of those after `position`. */

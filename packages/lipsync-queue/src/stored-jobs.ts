@@ -31,7 +31,7 @@ export async function* listStoredJobs(connection: Redis): AsyncGenerator<readonl
 }
 
 /**
- * Adds the jobs that earlier versions stored to the indexes by API key and user; once per installation. May be
+ * Adds the jobs that earlier versions stored to the indexes by API key, user and method; once per installation. May be
  * interrupted and run twice. Unreadable records are left out. Throws `resource_exhausted` without Redis.
  */
 export async function indexStoredJobs(connection: Redis): Promise<void> {
