@@ -9,7 +9,7 @@ COPY packages packages
 COPY scripts/use-built-exports.mjs scripts/
 RUN npx -y pnpm@12.21.0 install --frozen-lockfile \
  && npx -y pnpm@12.21.0 run build \
- && node scripts/use-built-exports.mjs packages/lipsync-core packages/lipsync-queue \
+ && node scripts/use-built-exports.mjs packages/lipsync-client packages/lipsync-core packages/lipsync-queue \
  && npx -y pnpm@12.21.0 --filter @lipsync/api deploy --prod /ship/api \
  && npx -y pnpm@12.21.0 --filter @lipsync/worker deploy --prod /ship/worker
 

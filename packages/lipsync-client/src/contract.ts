@@ -32,12 +32,19 @@ export type EstimateRequest = SnakeCaseKeys<LipsyncOptionsInput> & {
   readonly video_duration_ms?: number | null;
 };
 
-/** The query of `GET /lipsync` and `GET /quality`. */
+/** The query of `GET /lipsync` and `GET /quality`. Conditions add up; at most one is on metadata. */
 export interface ListQuery {
-  readonly status?: JobStatus;
+  readonly [metadata: `metadata.${string}`]: string | number | boolean;
+  readonly status?: JobStatus | undefined;
+  readonly user_id?: string | undefined;
+  /** Only for lip-sync jobs. */
+  readonly method?: string | undefined;
+  /** Times as in `created_at`, or UTC days. */
+  readonly from?: string | undefined;
+  readonly to?: string | undefined;
   /** Jobs per page, 1 to 100. */
-  readonly limit?: number;
-  readonly cursor?: string;
+  readonly limit?: number | undefined;
+  readonly cursor?: string | undefined;
 }
 
 /** The query of `GET /costs`. Days are in UTC. */

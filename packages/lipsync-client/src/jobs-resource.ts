@@ -56,14 +56,19 @@ export class JobsResource<Job extends JobView | QualityJobView, Request extends 
    * cancels the job.
    */
   async run(request: Request, options: CreateOptions & WaitOptions<Job> = {}): Promise<Job> {
-    const created = await this.create(request, options);
+    const { id } = await this.create(request, options);
+    const job = await this.waitOrCancel(id, options);
+    if (job.status !== 'completed') throw new LipsyncJobError(job);
+    return job;
+  }
+
+  /** Like `waitFor`, but an aborted signal cancels the job. */
+  async waitOrCancel(id: string, options: WaitOptions<Job> = {}): Promise<Job> {
     try {
-      const job = await this.waitFor(created.id, options);
-      if (job.status !== 'completed') throw new LipsyncJobError(job);
-      return job;
+      return await this.waitFor(id, options);
     } catch (error) {
       if (options.signal?.aborted)
-        await this.cancel(created.id, { signal: AbortSignal.timeout(cancelLimitMs) }).catch(() => undefined);
+        await this.cancel(id, { signal: AbortSignal.timeout(cancelLimitMs) }).catch(() => undefined);
       throw error;
     }
   }
@@ -100,6 +105,11 @@ export class JobsResource<Job extends JobView | QualityJobView, Request extends 
     }
   }
 
+  /** Runs a failed job again from its stored inputs. Throws if it has not failed or cannot run again. */
+  async retry(id: string, { signal }: CallOptions = {}): Promise<Job> {
+    return this.#job(await this.#transport.requestJson({ method: 'POST', path: `${this.#pathOf(id)}/retry`, signal }));
+  }
+
   /** Erases a job with its files. Returns the job while it still runs, and undefined once it is erased. */
   async delete(id: string, { signal }: CallOptions = {}): Promise<Job | undefined> {
     let isRepeated = false;
@@ -130,38 +140,37 @@ export class JobsResource<Job extends JobView | QualityJobView, Request extends 
     let lastEventId = '';
     let shown = '';
     let failures = 0;
+    let failure: unknown;
     let reachedAtMs = Date.now();
     for (;;) {
-      let failure: unknown;
       try {
+        // Without a stream the state is still up to date.
+        const polled = failure instanceof LipsyncApiError ? await this.get(id, signal && { signal }) : undefined;
+        if (polled && JSON.stringify(polled) !== shown) {
+          shown = JSON.stringify(polled);
+          yield toUpdate(polled);
+          if (hasEnded(polled)) return;
+        }
+        if (polled) reachedAtMs = Date.now();
         for await (const { id: eventId, data } of this.#events(id, lastEventId, signal)) {
-          failures = 0;
           reachedAtMs = Date.now();
           if (eventId !== '') lastEventId = eventId;
           shown = data;
-          const update = toUpdate(parseJob(data) as Job);
-          yield update;
-          if (update.type !== 'progress') return;
+          const job = parseJob(data) as Job;
+          yield toUpdate(job);
+          if (hasEnded(job)) return;
         }
-        failures = 0;
         reachedAtMs = Date.now();
+        failures = 0;
+        failure = undefined;
       } catch (error) {
         signal?.throwIfAborted();
-        failure = error;
         if (!(error instanceof LipsyncClientError) || !error.retryable) throw error;
         if (Date.now() - reachedAtMs > maxOutageMs) throw error;
+        failure = error;
       }
       failures += 1;
       await wait(this.#transport.delayMs(failures, failure), signal);
-      // Without streams the state is still up to date.
-      if (!(failure instanceof LipsyncApiError)) continue;
-      const job = await this.get(id, signal && { signal });
-      reachedAtMs = Date.now();
-      if (JSON.stringify(job) === shown) continue;
-      shown = JSON.stringify(job);
-      const update = toUpdate(job);
-      yield update;
-      if (update.type !== 'progress') return;
     }
   }
 
@@ -192,4 +201,8 @@ function parseJob(data: string): unknown {
 function toUpdate<Job extends { readonly status: JobStatus }>(job: Job): JobUpdate<Job> {
   const { status } = job;
   return { type: status === 'queued' || status === 'processing' ? 'progress' : status, job };
+}
+
+function hasEnded({ status }: { readonly status: JobStatus }): boolean {
+  return status !== 'queued' && status !== 'processing';
 }

@@ -10,10 +10,11 @@ export function providerRoutes(dependencies: Dependencies): readonly Route[] {
       method: 'get',
       path: '/providers',
       async handle(_request, response) {
-        response.json({
+        const view: ProvidersView = {
           providers: await Promise.all(dependencies.providers.map((provider) => viewProvider(provider, dependencies))),
           quality: dependencies.qualityModels,
-        });
+        };
+        response.json(view);
       },
     },
   ];

@@ -1,9 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { LipsyncClientError } from '@lipsync/client';
 import { Command, CommanderError } from 'commander';
-import { toLipsyncError } from '../errors/index.ts';
+import { toLipsyncError, type LipsyncError } from '../errors/index.ts';
 import { addDoctorCommand } from './doctor-command.ts';
 import { addGenerateCommand } from './generate-command.ts';
+import { addServiceCommands } from './service-commands.ts';
 import { addQualityCommand } from './quality-command.ts';
 import { addModelsCommand } from './models-command.ts';
 import type { ProviderDefinition } from '../providers/definition.ts';
@@ -54,6 +56,7 @@ function createProgram(
     });
   addGenerateCommand(program, terminal, definitions, setExitCode);
   addQualityCommand(program, terminal, definitions, setExitCode);
+  addServiceCommands(program, terminal, definitions, setExitCode);
   addDoctorCommand(program, terminal, definitions, setExitCode);
   addModelsCommand(program, terminal, definitions, setExitCode);
   return program;
@@ -72,15 +75,16 @@ function readVersion(): string {
  * Returns the exit code.
  */
 function printFailure(thrown: unknown, args: readonly string[], { stdout, stderr }: Terminal): number {
-  const error = thrown instanceof CommanderError ? toUsageError(thrown) : toLipsyncError(thrown);
+  const error = thrown instanceof CommanderError ? toUsageError(thrown) : toFailure(thrown);
   const problems = error instanceof UsageError ? error.problems : [];
   const exitCode = error instanceof UsageError ? usageExitCode : 1;
   if (args.includes('--json')) {
-    const { code, message, policy } = error;
+    const { code, message } = error;
+    const retryable = error instanceof LipsyncClientError ? error.retryable : error.policy.retryable;
     const output = args[0] === 'generate' ? { output_path: null } : {};
     const failure = {
       status: 'failed',
-      error: { code, message, retryable: policy.retryable },
+      error: { code, message, retryable },
       errors: problems,
       ...output,
     };
@@ -92,6 +96,11 @@ function printFailure(thrown: unknown, args: readonly string[], { stdout, stderr
   const lines = problems.length === 0 ? [error.message] : problems.map(({ flag, message }) => `${flag} ${message}`);
   for (const line of lines) writeLine(stderr, `${exitCode === usageExitCode ? 'error' : error.code}: ${line}`);
   return exitCode;
+}
+
+/** Errors of a service keep their code. */
+function toFailure(thrown: unknown): LipsyncError | LipsyncClientError {
+  return thrown instanceof LipsyncClientError ? thrown : toLipsyncError(thrown);
 }
 
 function toUsageError({ code, message }: CommanderError): UsageError {

@@ -1,11 +1,14 @@
+import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { configFromEnvironment } from '../config.ts';
 import { parseRequest, type JobView, type LipsyncOptions } from '../contract/index.ts';
 import { toJobView } from '../jobs/job-view.ts';
 import { createLocalHost } from '../service/get-lipsync-service.ts';
-import type { LocalJobOutcome } from '../service/local-jobs.ts';
+import { OutputFiles } from '../service/output-file.ts';
 import type { OptionsSchema } from '../service/parse-input.ts';
 import type { ProviderDefinition } from '../providers/definition.ts';
+import { connect, namingFlags, toRequest } from './remote-service.ts';
+import { download } from './service-commands.ts';
 import { summarizeQuality } from './describe-quality.ts';
 import { modesHelp, OptionFlags } from './option-flags.ts';
 import { type Terminal, createProgressDisplay, interruptSignal, writeLine } from './terminal.ts';
@@ -15,6 +18,7 @@ interface GenerateFlags extends Record<string, unknown> {
   readonly output: string;
   readonly overwrite?: boolean;
   readonly json?: boolean;
+  readonly server?: string;
 }
 
 export function addGenerateCommand(
@@ -31,16 +35,21 @@ export function addGenerateCommand(
     .argument('<audio>', 'speech recording, any audio format or a video with sound: a file or an http(s) URL')
     .requiredOption('-o, --output <file>', 'path of the resulting MP4 (required)')
     .option('--overwrite', 'replace an existing output (default: refuse)')
+    .option(
+      '--server <url>',
+      'service that makes the job; its key comes from LIPSYNC_SERVER_KEY (default: this machine)',
+    )
     .option('--json', 'print the job as one line of JSON on stdout');
   flags
     .addTo(command)
     .addHelpText('after', modesHelp)
     .action(async (video: string, audio: string, given: GenerateFlags) => {
-      const outcome = await generate({ video, audio, given }, { definitions, flags, terminal });
+      const run = given.server === undefined ? generate : generateRemotely;
+      const outcome = await run({ video, audio, given }, { definitions, flags, terminal });
       const shown = nameFlags(outcome, flags);
       if (given.json) printJson(shown, given.output, terminal);
       else printResult(shown, given.output, terminal);
-      setExitCode(outcome.error ? 1 : 0);
+      setExitCode(shown.error === null ? 0 : 1);
     });
 }
 
@@ -48,6 +57,11 @@ interface GenerateArguments {
   readonly video: string;
   readonly audio: string;
   readonly given: GenerateFlags;
+}
+
+interface GenerateOutcome {
+  readonly view: JobView;
+  readonly error: { readonly code: string; readonly message: string } | null;
 }
 
 interface GenerateTools {
@@ -59,22 +73,48 @@ interface GenerateTools {
 async function generate(
   { video, audio, given }: GenerateArguments,
   { definitions, flags, terminal }: GenerateTools,
-): Promise<LocalJobOutcome> {
+): Promise<GenerateOutcome> {
   const host = createLocalHost(configFromEnvironment(undefined, definitions));
   const interrupt = interruptSignal();
   const display = createProgressDisplay(terminal.stderr);
   try {
     const options = readOptions(host.optionsSchema, flags, given);
-    return await host.localJobs.run(
+    const { record, error } = await host.localJobs.run(
       { videoPath: video, audioPath: audio, outputPath: given.output, overwrite: given.overwrite ?? false, options },
       { signal: interrupt.signal, onProgress: (update) => display.show(update) },
     );
+    return { view: toJobView(record, null), error: error ?? null };
   } finally {
     display.end();
     interrupt.end();
     await host.close();
   }
 }
+
+/** Runs the job at a service and downloads its output. An interruption cancels the job. */
+async function generateRemotely(
+  { video, audio, given }: GenerateArguments,
+  { flags, terminal }: GenerateTools,
+): Promise<GenerateOutcome> {
+  const client = connect(given.server);
+  const { output: path, overwrite = false } = given;
+  await new OutputFiles().requireFree(resolve(path), overwrite);
+  const request = await toRequest({ video, audio }, flags, given);
+  const interrupt = interruptSignal();
+  const display = createProgressDisplay(terminal.stderr);
+  const { signal } = interrupt;
+  try {
+    const { id } = await namingFlags(flags, () => client.create(request, { signal }));
+    const view = await client.waitOrCancel(id, { signal, onProgress: (job) => display.show(job) });
+    if (view.status === 'completed') await download(client, id, { path, overwrite, signal });
+    return { view, error: view.status === 'completed' ? null : (view.error ?? canceled) };
+  } finally {
+    display.end();
+    interrupt.end();
+  }
+}
+
+const canceled = { code: 'canceled', message: 'The job was canceled at the service.' };
 
 /** Throws a `UsageError` with every invalid flag. */
 function readOptions(schema: OptionsSchema, flags: OptionFlags, given: GenerateFlags): LipsyncOptions {
@@ -91,12 +131,11 @@ interface ShownJob {
   readonly error: string | null;
 }
 
-function nameFlags({ record, error }: LocalJobOutcome, flags: OptionFlags): ShownJob {
+function nameFlags({ view, error }: GenerateOutcome, flags: OptionFlags): ShownJob {
   const named = <Said extends { readonly message: string }>(said: Said): Said => ({
     ...said,
     message: flags.nameFlags(said.message),
   });
-  const view = toJobView(record, null);
   return {
     view: { ...named(view), error: view.error && named(view.error), warnings: view.warnings.map(named) },
     error: error ? `${error.code}: ${flags.nameFlags(error.message)}` : null,

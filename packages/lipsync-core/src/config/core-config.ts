@@ -19,6 +19,7 @@ import { parseAllowedHosts } from '../net/index.ts';
 import { fileAccesses, type FileAccess } from '../processes/file-access.ts';
 import type { ProviderDefinition } from '../providers/definition.ts';
 import { providerDefinitions, refuseDuplicates, type ProviderEntry } from '../providers/registry.ts';
+import { clientSettings } from './client-config.ts';
 import { parseSettings, readEnvironment, resolveSettingPath, type Environment } from './settings.ts';
 
 const gibibyte = 1024 ** 3;
@@ -56,9 +57,9 @@ export const coreSettings = {
   DNSMOS_MODEL_PATH: text(''),
 } satisfies Settings;
 
-/** The settings of the core and of its providers. */
+/** The settings of the core, of its providers and of the commands that use a service. */
 export function listSettings(definitions: readonly ProviderDefinition[] = providerDefinitions): Settings {
-  return Object.assign({}, coreSettings, ...definitions.map(({ settings }) => settings));
+  return Object.assign({}, coreSettings, clientSettings, ...definitions.map(({ settings }) => settings));
 }
 
 export interface CoreConfig {

@@ -77,6 +77,8 @@ export const providersViewSchema = z.strictObject({
       }),
     }),
   ),
+  /** Whether outputs are assessed, and which optional models are configured for it. */
+  quality: z.strictObject({ enabled: z.boolean(), syncnet: z.boolean(), lr_asd: z.boolean(), dnsmos: z.boolean() }),
 });
 
 /** The body of every error response (RFC 9457). */

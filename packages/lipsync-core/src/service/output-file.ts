@@ -3,7 +3,7 @@ import { dirname, extname, join } from 'node:path';
 import { LipsyncError, toStorageError, type StorageFolder } from '../errors/index.ts';
 import { errnoCode } from '../errors/system-error.ts';
 import { createFolder } from '../processes/workspace.ts';
-import { copySynced, partSuffix, placeDurably, renameDurably } from '../storage/durable-files.ts';
+import { copySynced, partSuffix, placeDurably, renameDurably, writeSynced } from '../storage/durable-files.ts';
 import { testBytes } from '../storage/folder-check.ts';
 
 /** Output path claimed for one job. The caller calls `release` when the job ends. */
@@ -14,6 +14,8 @@ export interface OutputFile {
    * the disk is full.
    */
   publish(finishedPath: string): Promise<void>;
+  /** Like `publish`, for content that arrives in chunks. Errors of `chunks` are thrown as they are. */
+  publishChunks(chunks: AsyncIterable<Uint8Array>): Promise<void>;
   /** Throws a `StorageError` while nothing can be written there. */
   checkStorage(): Promise<void>;
   /** Removes the partial file and frees the path. */
@@ -61,7 +63,8 @@ export class OutputFiles {
         checkWritable(partPath).catch((error: unknown) => {
           throw toStorageError(error, folderOf(path));
         }),
-      publish: (finishedPath) => publish({ finishedPath, partPath, path, overwrite }),
+      publish: (finishedPath) => publish({ partPath, path, overwrite, fill: () => copySynced(finishedPath, partPath) }),
+      publishChunks: (chunks) => publish({ partPath, path, overwrite, fill: () => writeSynced(chunks, partPath) }),
       release: async () => {
         this.#claimed.delete(path);
         await sweepPartFile({ outputPath: path, jobId });
@@ -88,15 +91,15 @@ async function createPartFile(path: string, partPath: string, overwrite: boolean
 }
 
 async function publish(output: {
-  readonly finishedPath: string;
   readonly partPath: string;
   readonly path: string;
   readonly overwrite: boolean;
+  readonly fill: () => Promise<void>;
 }): Promise<void> {
-  const { finishedPath, partPath, path, overwrite } = output;
+  const { partPath, path, overwrite, fill } = output;
   try {
-    // The work folder may be on another disk; only a rename or link within one folder is atomic.
-    await copySynced(finishedPath, partPath);
+    // The content may come from another disk; only a rename or link within one folder is atomic.
+    await fill();
     await (overwrite ? renameDurably(partPath, path) : placeDurably(partPath, path));
   } catch (error) {
     throw errnoCode(error) === 'EEXIST'

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { copyFile, link, open, rename, rm, stat, statfs } from 'node:fs/promises';
+import { copyFile, link, open, rename, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { errnoCode } from '../errors/system-error.ts';
 import { currentProcess, isGone } from '../processes/process-owner.ts';
@@ -75,6 +75,12 @@ export async function requireRoom(folder: string, sizeBytes: number): Promise<vo
 /** Copies a file over `targetPath`, not atomically; resolves when the copy is on disk. */
 export async function copySynced(sourcePath: string, targetPath: string): Promise<void> {
   await copyFile(sourcePath, targetPath, constants.COPYFILE_FICLONE);
+  await syncFile(targetPath);
+}
+
+/** Writes `chunks` over `targetPath`, not atomically; resolves when the file is on disk. */
+export async function writeSynced(chunks: AsyncIterable<Uint8Array>, targetPath: string): Promise<void> {
+  await writeFile(targetPath, chunks);
   await syncFile(targetPath);
 }
 
