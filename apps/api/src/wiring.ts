@@ -26,6 +26,7 @@ import {
   RedisJobStore,
   RedisJobNotifications,
   RedisConcurrencySlots,
+  RedisResultCache,
   RedisStateStore,
 } from '@lipsync/queue';
 import { queueBoardPath } from './app.ts';
@@ -92,6 +93,7 @@ export function wireApi(config: ApiConfig, log: Logger): WiredApi {
       jobs: new QueuedJobs({
         store,
         producer,
+        results: new RedisResultCache({ connection, store, artifacts }),
         watcher,
         keys,
         clock: systemClock,

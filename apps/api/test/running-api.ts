@@ -49,8 +49,8 @@ export interface RunningApi {
   queuedPayload(id: string): Promise<unknown>;
   /** Records a job without queuing it. */
   recordJob(change?: { readonly video?: InputReference; readonly start?: JobStart }): Promise<string>;
-  /** Publishes `content` as output and completes the job, as a worker does. */
-  complete(id: string, content: string): Promise<void>;
+  /** Publishes `content` as output and completes the job, as a worker with this engine version does. */
+  complete(id: string, content: string, engineVersion?: string): Promise<void>;
   /** Starts a second API with connections of its own on the same Redis and folders. The caller stops it. */
   another(): Promise<{ readonly url: string; stop(): Promise<void> }>;
   close(): Promise<void>;
@@ -112,7 +112,7 @@ export async function startApi(
       await store.create(record);
       return record.id;
     },
-    async complete(id, content) {
+    async complete(id, content, engineVersion) {
       const path = join(folder, 'take.mp4');
       await writeFile(path, content);
       const { key } = await artifacts.publish(path, `outputs/${id}/output.mp4`);
@@ -124,7 +124,8 @@ export async function startApi(
         durationMs: 1_000,
         outputKey: key,
       } as const;
-      await store.append(id, { type: 'completed', run: runs, atMs: Date.now(), result, warnings: [] });
+      const completed = { type: 'completed', run: runs, atMs: Date.now(), result, warnings: [] } as const;
+      await store.append(id, { ...completed, ...(engineVersion !== undefined && { engineVersion }) });
     },
     async another() {
       const second = wireApi(config, quiet);

@@ -7,6 +7,7 @@ import {
   createArtifactStore,
   createLipsyncCore,
   parseAllowedHosts,
+  readEngineVersion,
   recordLateCost,
   requireWritableStore,
   settingWarnings,
@@ -24,6 +25,7 @@ import {
   LipsyncProducer,
   outputKeyOf,
   RedisConcurrencySlots,
+  RedisResultCache,
   RedisConnections,
   RedisJobNotifications,
   RedisJobStore,
@@ -67,7 +69,9 @@ export async function startWorker(config: WorkerConfig, log: Logger, signal: Abo
   const producer = new LipsyncProducer({ connection, store, clock, logger });
   const notifications = new RedisJobNotifications({ connection: redis.subscriptions });
   const core = createCore(config, { connection, store, producer, logger });
+  const results = new RedisResultCache({ connection, store, artifacts });
   const runnerOptions = {
+    results,
     store,
     inputs: new ArtifactInputFetcher({
       artifacts,
@@ -95,6 +99,8 @@ export async function startWorker(config: WorkerConfig, log: Logger, signal: Abo
   const lanes = new LaneWorkers({ config, runner, producer, redis, logger });
   await lanes.start();
   const stopped = new AbortController();
+  // Not awaited: reading large models takes longer than the start. Until then, no result is reused.
+  const versioned = publishEngineVersion(results, { config, logger, signal: stopped.signal });
   const erasure = new JobErasure({ connection, store, artifacts, producer, clock });
   const maintenance = runMaintenance(
     { producer, erasure, core, store, artifacts, clock, logger, intervalMs: maintenanceIntervalMs },
@@ -110,11 +116,22 @@ export async function startWorker(config: WorkerConfig, log: Logger, signal: Abo
       // Without Redis the maintenance tasks would wait for it until their time limits.
       if (!redis.serves) redis.disconnect();
       await core.close();
-      await Promise.all([maintenance, outbox]);
+      await Promise.all([maintenance, outbox, versioned]);
       if (redis.serves) await producer.close();
       redis.disconnect();
     },
   };
+}
+
+async function publishEngineVersion(
+  results: RedisResultCache,
+  { config, logger, signal }: { readonly config: WorkerConfig; readonly logger: Logger; readonly signal: AbortSignal },
+): Promise<void> {
+  try {
+    await results.setEngineVersion(await readEngineVersion(config.core, signal));
+  } catch (error) {
+    if (!signal.aborted) logger.warn({ error }, 'engine version unknown; this worker reuses no results');
+  }
 }
 
 interface CoreParts {

@@ -36,7 +36,7 @@ const silent: Logger = { debug: () => undefined, info: () => undefined, warn: ()
 
 /** Real Redis, BullMQ, store and runner; only the pipeline is scripted by the test. */
 export interface WaitingBench {
-  readonly store: JobStore;
+  readonly store: RedisJobStore;
   readonly producer: LipsyncProducer;
   readonly slots: RedisConcurrencySlots;
   readonly queues: Readonly<Record<Lane, Queue>>;

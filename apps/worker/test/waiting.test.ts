@@ -50,6 +50,7 @@ async function cancel(id: string): Promise<void> {
   await new QueuedJobs({
     store,
     producer,
+    results: { find: async () => undefined, share: async () => undefined },
     clock: systemClock,
     ids: createIdSource(systemClock),
     watcher: { subscribe: async () => async () => undefined },

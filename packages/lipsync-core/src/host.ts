@@ -44,6 +44,8 @@ export {
 } from './jobs/job-store.ts';
 export { OutboxDispatcher, type OutboxConsumer, type OutboxDispatcherOptions } from './jobs/outbox-dispatcher.ts';
 export { matchesFilter, type JobFilter } from './jobs/job-filter.ts';
+export { readEngineVersion } from './service/engine-version.ts';
+export { isReusable, resultKeyOf, reusedResultOf, type ResultCache, type ReusedResult } from './jobs/result-cache.ts';
 export { countRetries, findRetryObstacle } from './jobs/job-retry.ts';
 export { decodeJobRecord, encodeJobRecord } from './jobs/record-codec.ts';
 export { toJobView, toQualityJobView, toUsd } from './jobs/job-view.ts';

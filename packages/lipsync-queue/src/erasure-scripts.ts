@@ -1,13 +1,15 @@
 /** Lua scripts of the erasure of jobs; each is atomic and may run twice. */
 
 /**
- * Ends the use of stored inputs by a job, and marks those that no other job uses, so that no new job can use them while
- * their files are deleted. ARGV: 1 job id, 2 artifact keys, separated by spaces, 3 lifetime of a marker in milliseconds,
- * 4 prefix of the sets of jobs, 5 prefix of the markers. Returns the marked keys.
+ * Ends the use of stored files by a job, also of an output that it shares, and marks those that no other job uses, so
+ * that no new job can use them while they are deleted. KEYS: 1 record. ARGV: 1 job id, 2 artifact keys, separated by
+ * spaces, 3 lifetime of a marker in milliseconds, 4 prefix of the sets of jobs, 5 prefix of the markers. Returns the
+ * marked keys.
  */
 export const beginErasureScript = `
 local unused = {}
-for name in string.gmatch(ARGV[2], '%S+') do
+local names = ARGV[2] .. ' ' .. (redis.call('HGET', KEYS[1], 'shares') or '')
+for name in string.gmatch(names, '%S+') do
   redis.call('SREM', ARGV[4] .. name, ARGV[1])
   if redis.call('SCARD', ARGV[4] .. name) == 0 then
     redis.call('SET', ARGV[5] .. name, ARGV[1], 'PX', ARGV[3])
@@ -18,19 +20,32 @@ return unused
 `;
 
 /**
- * Deletes a record whose files are deleted, with its idempotency entry. KEYS: 1 record, 2 set of jobs that are being
+ * Deletes a record whose files are deleted, with its idempotency entry. If equal jobs reuse its result, another job that
+ * shares the output takes its place. KEYS: 1 record, 2 set of jobs that are being
  * erased, 3 and more indexes of jobs. ARGV: 1 job id, 2 index member, 3 artifact keys, separated by spaces, 4 prefix of
- * the sets of jobs, 5 prefix of the markers.
+ * the sets of jobs, 5 prefix of the markers, 6 prefix of record keys.
  */
 export const endErasureScript = `
 for index = 3, #KEYS do redis.call('ZREM', KEYS[index], ARGV[2]) end
-for name in string.gmatch(ARGV[3], '%S+') do
+local shared = redis.call('HGET', KEYS[1], 'shares')
+for name in string.gmatch(ARGV[3] .. ' ' .. (shared or ''), '%S+') do
   redis.call('SREM', ARGV[4] .. name, ARGV[1])
   if redis.call('GET', ARGV[5] .. name) == ARGV[1] then redis.call('DEL', ARGV[5] .. name) end
 end
 local request = redis.call('HGET', KEYS[1], 'idempotency')
 local used = request and redis.call('GET', request)
 if used and string.match(used, '^job %S+ (%S+)$') == ARGV[1] then redis.call('DEL', request) end
+local entry = redis.call('HGET', KEYS[1], 'result')
+if entry and redis.call('GET', entry) == ARGV[1] then
+  local output = shared or string.match(ARGV[3], '^%S+')
+  local heir = redis.call('SRANDMEMBER', ARGV[4] .. output)
+  if heir then
+    redis.call('SET', entry, heir)
+    redis.call('HSET', ARGV[6] .. heir, 'result', entry)
+  else
+    redis.call('DEL', entry)
+  end
+end
 redis.call('DEL', KEYS[1])
 redis.call('SREM', KEYS[2], ARGV[1])
 return 1

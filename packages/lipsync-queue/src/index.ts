@@ -17,8 +17,8 @@ export {
   type JobPayload,
   type Lane,
 } from './job-catalog.ts';
-export { rateLimitPrefix, storedInputs } from './job-keys.ts';
-export { JobErasure, outputKeyOf, type ErasureState, type JobErasureOptions } from './job-erasure.ts';
+export { outputKeyOf, rateLimitPrefix, storedInputs } from './job-keys.ts';
+export { JobErasure, type ErasureState, type JobErasureOptions } from './job-erasure.ts';
 export {
   RedisJobNotifications,
   watchJob,
@@ -39,4 +39,5 @@ export {
 export { RedisConcurrencySlots, type RedisConcurrencySlotsOptions } from './redis-concurrency-slots.ts';
 export { RedisConnections, storeIdKey, type RedisConnectionsOptions } from './redis-connections.ts';
 export { inputErased, RedisJobStore } from './redis-job-store.ts';
+export { RedisResultCache, type RedisResultCacheOptions } from './redis-result-cache.ts';
 export { RedisStateStore, type RedisStateStoreOptions } from './redis-state-store.ts';

@@ -12,7 +12,9 @@ import {
   inputJobsPrefix,
   inputsNamedIn,
   jobKey,
+  jobKeyPrefix,
   lastingIndexes,
+  outputKeyOf,
   statusKey,
   storedInputs,
   unfinishedJobsKey,
@@ -36,7 +38,7 @@ const inputMarkerMs = 30_000;
 const deletionLimitMs = 15_000;
 
 /**
- * Erases jobs: record, indexes, queue entries, idempotency entry, output, and inputs that no other job names. The
+ * Erases jobs: record, indexes, queue entries, idempotency entry, and files that no other job uses. The
  * ledger and pending settlements stay. The erasure is marked first and the record is deleted last, so that each step
  * may run twice and `resumeAll` finishes what a killed process began. Every call throws `resource_exhausted` without
  * Redis and `storage_unwritable` when a file cannot be deleted.
@@ -90,15 +92,16 @@ export class JobErasure {
       async () =>
         (await connection.eval(
           beginErasureScript,
-          0,
+          1,
+          jobKey(record.id),
           record.id,
-          storedInputs(record).join(' '),
+          [outputKeyOf(record.id), ...storedInputs(record)].join(' '),
           inputMarkerMs,
           inputJobsPrefix,
           erasingInputPrefix,
         )) as string[],
     );
-    for (const key of [outputKeyOf(record.id), ...unused]) {
+    for (const key of unused) {
       if (performance.now() - startedAtMs > deletionLimitMs) throw tooSlow();
       await artifacts.delete(key);
     }
@@ -114,7 +117,7 @@ export class JobErasure {
     ];
     const keys = [jobKey(record.id), erasingJobsKey, ...indexes];
     // Also what was counted while the record was unreadable.
-    const names = inputsNamedIn(JSON.stringify(record)).join(' ');
+    const names = [outputKeyOf(record.id), ...inputsNamedIn(JSON.stringify(record))].join(' ');
     await guardRedis(() =>
       connection.eval(
         endErasureScript,
@@ -125,6 +128,7 @@ export class JobErasure {
         names,
         inputJobsPrefix,
         erasingInputPrefix,
+        jobKeyPrefix,
       ),
     );
   }
@@ -159,11 +163,6 @@ export class JobErasure {
       return inputsNamedIn((await guardRedis(() => connection.hget(jobKey(id), 'record'))) ?? '');
     }
   }
-}
-
-/** Artifact key of the output of a job. */
-export function outputKeyOf(jobId: string): string {
-  return `outputs/${jobId}/output.mp4`;
 }
 
 function tooSlow(): LipsyncError {

@@ -25,6 +25,16 @@ export const inputJobsPrefix = 'lipsync:jobs-of:';
 /** Prefix of the marker of a stored input that is being deleted, by artifact key. */
 export const erasingInputPrefix = 'lipsync:erasing:';
 
+/** Version of the engine of the worker that started last. */
+export const engineVersionKey = 'lipsync:engine-version';
+/** Prefix of the id of the job whose result equal jobs reuse, by engine version and digest of the content. */
+export const resultPrefix = 'lipsync:results:';
+
+/** Artifact key of the output of a job. */
+export function outputKeyOf(jobId: string): string {
+  return `outputs/${jobId}/output.mp4`;
+}
+
 export function jobKey(id: string): string {
   return `${jobKeyPrefix}${id}`;
 }

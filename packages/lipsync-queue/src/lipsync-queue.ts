@@ -28,6 +28,7 @@ import { IdempotencyKeys } from './idempotency-keys.ts';
 import { LipsyncProducer } from './lipsync-producer.ts';
 import { QueuedJobs } from './queued-jobs.ts';
 import { RedisConnections } from './redis-connections.ts';
+import { RedisResultCache } from './redis-result-cache.ts';
 import { RedisJobStore } from './redis-job-store.ts';
 
 export interface LipsyncQueueOptions {
@@ -63,6 +64,7 @@ export class LipsyncQueue {
     this.#jobs = new QueuedJobs({
       store,
       producer,
+      results: new RedisResultCache({ connection: redis.commands, store, artifacts: options.artifacts }),
       clock,
       watcher: new RedisJobNotifications({ connection: redis.subscriptions }),
       ids: createIdSource(clock),

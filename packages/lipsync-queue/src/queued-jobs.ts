@@ -19,6 +19,8 @@ import {
 import type { LipsyncOptions } from '@lipsync/core/contract';
 import { repeatedJobId, type IdempotencyKeys, type RequestClaim } from './idempotency-keys.ts';
 import { watchJob, type JobWatcher } from './job-notifications.ts';
+import type { RedisJobStore } from './redis-job-store.ts';
+import type { RedisResultCache } from './redis-result-cache.ts';
 import type { LipsyncProducer } from './lipsync-producer.ts';
 
 /** A validated request for lip-sync. */
@@ -35,7 +37,8 @@ export interface Accepted {
 }
 
 export interface QueuedJobsOptions {
-  readonly store: JobStore;
+  readonly store: JobStore & Pick<RedisJobStore, 'createOnce'>;
+  readonly results: Pick<RedisResultCache, 'find' | 'share'>;
   readonly producer: Pick<LipsyncProducer, 'submit' | 'submitOnce' | 'remove' | 'requeue' | 'wake'>;
   readonly watcher: JobWatcher;
   readonly keys: Pick<IdempotencyKeys, 'read'>;
@@ -89,11 +92,37 @@ export class QueuedJobs {
   }
 
   async #accept(create: (id: string, nowMs: number) => JobRecord, claim: RequestClaim | undefined): Promise<Accepted> {
-    const { clock, ids, producer, verifyRedis } = this.#options;
+    const { clock, ids, producer, results, verifyRedis } = this.#options;
     await verifyRedis();
     const record = create(ids.jobId(), clock.nowMs());
+    const source = record.kind === 'lipsync' ? await results.find(record) : undefined;
+    if (record.kind === 'lipsync' && source) return this.#acceptReused(record, source, claim);
     const repeated = claim ? await producer.submitOnce(record, claim) : await producer.submit(record);
-    if (repeated === undefined) return { record, isRepeated: false };
+    return repeated === undefined ? { record, isRepeated: false } : this.#findEarlier(repeated);
+  }
+
+  /** Stores a job that ends at once, because the job `source` has its result. If that is gone by then, queues it. */
+  async #acceptReused(
+    record: JobRecord<'lipsync'>,
+    source: JobRecord<'lipsync'>,
+    claim: RequestClaim | undefined,
+  ): Promise<Accepted> {
+    const { clock, producer, results, store } = this.#options;
+    const repeated = claim ? await store.createOnce(record, claim) : await store.create(record);
+    if (repeated !== undefined) return this.#findEarlier(repeated);
+    try {
+      const reused = await results.share(record, source);
+      const event = reused && ({ type: 'completed', run: record.runs, atMs: clock.nowMs(), ...reused } as const);
+      if (event) return { record: await store.append(record.id, event), isRepeated: false };
+    } catch (error) {
+      // The job is stored, so it is accepted: a worker completes it.
+      ignoreOutage(error);
+    }
+    await producer.requeue(record);
+    return { record, isRepeated: false };
+  }
+
+  async #findEarlier(repeated: string): Promise<Accepted> {
     const earlier = await this.#options.store.get(repeated);
     if (!earlier) throw new LipsyncError('internal', `The job ${repeated} of this request cannot be read.`);
     return { record: earlier, isRepeated: true };

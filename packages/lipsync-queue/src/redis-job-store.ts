@@ -36,6 +36,7 @@ import {
 } from './job-keys.ts';
 import { createOnceScript, createScript, replaceScript } from './job-scripts.ts';
 import { RedisJobLists } from './redis-job-lists.ts';
+import { resultEntryOf } from './redis-result-cache.ts';
 import { waitingProvidersKey, waitingSetPrefix } from './redis-concurrency-slots.ts';
 
 const maxConflicts = 500;
@@ -103,7 +104,7 @@ export class RedisJobStore implements JobStore {
       const current = await this.get(id);
       if (!current) throw new LipsyncError('not_found', `There is no job ${id}.`);
       const next = applyJobEvent(current, event);
-      if (next === current || (await this.#replace({ current, next }))) return next;
+      if (next === current || (await this.#replace({ current, next, event }))) return next;
       await delay(Math.random() * maxConflictDelayMs);
     }
     throw new LipsyncError('resource_exhausted', 'Too many processes changed this job at once. Try again shortly.');
@@ -129,7 +130,7 @@ export class RedisJobStore implements JobStore {
   }
 
   /** False when another call changed the record since `current` was read. */
-  async #replace({ current, next }: { readonly current: JobRecord; readonly next: JobRecord }): Promise<boolean> {
+  async #replace({ current, next, event }: Replacement): Promise<boolean> {
     const { format, text } = encodeJobRecord(next);
     const outboxEvent = outboxEventFor(current, next);
     const isInterrupt = next.cancelRequested !== current.cancelRequested || next.runs !== current.runs;
@@ -156,11 +157,18 @@ export class RedisJobStore implements JobStore {
         waitingSetPrefix,
         outboxEvent ? JSON.stringify(outboxEvent) : '',
         next.spec === current.spec && !isRetried ? '' : storedInputs(next).join(' '),
+        resultEntryOf(next, event) ?? '',
       ),
     );
     if (stored === -2) throw new LipsyncError('conflict', 'The job is being deleted and cannot be retried.');
     return stored === 1;
   }
+}
+
+interface Replacement {
+  readonly current: JobRecord;
+  readonly next: JobRecord;
+  readonly event: JobEvent;
 }
 
 /** Keys and arguments of the script that stores a new record. */

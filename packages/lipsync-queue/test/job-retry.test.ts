@@ -25,6 +25,7 @@ function jobsOf({ store, producer }: Pick<QueueBench, 'store' | 'producer'>): Qu
   return new QueuedJobs({
     store,
     producer,
+    results: { find: async () => undefined, share: async () => undefined },
     watcher: { subscribe: async () => async () => undefined },
     keys: { read: async () => ({ type: 'free' }) },
     clock: systemClock,

@@ -18,6 +18,7 @@ const kinds: Readonly<Record<keyof LipsyncOptions, Kind>> = {
   allowPreview: 'boolean',
   minSyncScore: 'number',
   qualityWindows: 'text',
+  cache: 'boolean',
   deadlineMs: 'number',
   priority: 'number',
   userId: 'text',

@@ -16,9 +16,31 @@ interface Flag {
   readonly value?: string;
   /** How the text becomes a value; text stays text by default. Text that does not fit is left to the schema to refuse. */
   readonly kind?: 'number' | 'json';
+  /** A switch `--no-<name>` that sets false. */
+  readonly isNegated?: boolean;
   /** Left out of the help text: other flags do the same. */
   readonly isHidden?: boolean;
 }
+
+/** Flags of the fields that every kind of request has. */
+const jobFlags = {
+  deadlineMs: {
+    value: 'milliseconds',
+    kind: 'number',
+    description: 'time after which the job fails, 1000 to 86400000 (default: none)',
+  },
+  priority: {
+    value: 'number',
+    kind: 'number',
+    description: '0 (first) to 10 (last); has an effect in the queue only (default: 5)',
+  },
+  userId: { value: 'id', description: 'user to whom the cost is charged, up to 200 characters (default: none)' },
+  metadata: {
+    value: 'json',
+    kind: 'json',
+    description: 'JSON object of up to 16 KiB that is returned with the result (default: {})',
+  },
+} as const satisfies Readonly<Record<string, Flag>>;
 
 /** Every optional field of a request as a flag; the type makes a missing one a compile error. */
 function requestFlags(methods: readonly string[]): { readonly [Name in keyof LipsyncOptions]-?: Flag } {
@@ -72,22 +94,11 @@ function requestFlags(methods: readonly string[]): { readonly [Name in keyof Lip
       value: 'windows',
       description: 'what the sync score covers: spread (up to 10 s, spread over the video) or all (default: spread)',
     },
-    deadlineMs: {
-      value: 'milliseconds',
-      kind: 'number',
-      description: 'time after which the job fails, 1000 to 86400000 (default: none)',
+    cache: {
+      isNegated: true,
+      description: 'render again instead of reusing an equal result; has an effect in the queue only',
     },
-    priority: {
-      value: 'number',
-      kind: 'number',
-      description: '0 (first) to 10 (last); has an effect in the queue only (default: 5)',
-    },
-    userId: { value: 'id', description: 'user to whom the cost is charged, up to 200 characters (default: none)' },
-    metadata: {
-      value: 'json',
-      kind: 'json',
-      description: 'JSON object of up to 16 KiB that is returned with the result (default: {})',
-    },
+    ...jobFlags,
   };
 }
 
@@ -129,7 +140,9 @@ export class OptionFlags {
     const request = Object.fromEntries(
       Object.entries(given).flatMap(([name, value]) => {
         const flag = this.#requestFlags[name];
-        return flag ? [[name, readValue(flag, value)] as const] : [];
+        // commander sets every switch that is negated to true.
+        const isGiven = flag && !(flag.isNegated && value === true);
+        return isGiven ? [[name, readValue(flag, value)] as const] : [];
       }),
     );
     const providerOptions = this.#readProviderOptions(given);
@@ -206,8 +219,9 @@ function flagName(id: string, option: string): string {
   return `${id}-${toKebabCase(option)}`;
 }
 
-function toOption(name: string, { value, description, isHidden = false }: Flag): Option {
-  return new Option(value ? `--${name} <${value}>` : `--${name}`, description).hideHelp(isHidden);
+function toOption(name: string, { value, description, isNegated = false, isHidden = false }: Flag): Option {
+  const flag = `--${isNegated ? 'no-' : ''}${name}`;
+  return new Option(value ? `${flag} <${value}>` : flag, description).hideHelp(isHidden);
 }
 
 function readValue({ kind }: Pick<Flag, 'kind'>, value: unknown): unknown {

@@ -62,6 +62,8 @@ const fields = {
   minSyncScore: z.number().min(0).max(1).optional(),
   /** Optional rather than with a default, because stored jobs are found by a digest of the options. */
   qualityWindows: z.enum(qualityWindows).optional(),
+  /** False renders again where an equal job has a result. Optional as `qualityWindows` is. */
+  cache: z.boolean().optional(),
   ...jobFields,
 };
 

@@ -45,6 +45,8 @@ type RunEvent = { readonly run: number } & (
       /** Of the kind of the job. */
       readonly result: JobKinds[JobKind]['result'];
       readonly warnings: readonly Warning[];
+      /** The engine that made the result, which equal jobs may reuse; absent if they may not. */
+      readonly engineVersion?: string;
     }
   | {
       readonly type: 'failed';

@@ -7,12 +7,16 @@ import type { JobHandler, JobRun, RunContext, RunStore } from './job-handler.ts'
 import { firstAttemptOf, type JobRecord } from './job-record.ts';
 import type { LipsyncPipeline, PipelineOutcome } from './lipsync-pipeline.ts';
 import type { FetchedInputs } from './pipeline-types.ts';
+import type { ResultCache } from './result-cache.ts';
+import { failStore } from '../storage/store-failure.ts';
 import { isAccepted, TakePublisher, type TakePublisherOptions } from './take-publisher.ts';
 
 export interface LipsyncHandlerOptions extends TakePublisherOptions {
   readonly pipeline: Pick<LipsyncPipeline, 'run' | 'abandon'>;
   /** Limit for canceling remote work of a job that ends without a run; none by default. */
   readonly abandonTimeoutMs?: number;
+  /** Results of equal jobs; none is reused without it. */
+  readonly results?: ResultCache;
 }
 
 /** How long after its acceptance a job without a deadline waits for the circuit breaker of its only provider. */
@@ -29,6 +33,23 @@ export class LipsyncHandler implements JobHandler<'lipsync'> {
   }
 
   async run(run: JobRun<'lipsync'>): Promise<JobEvent> {
+    const reused = await this.#reuse(run.record);
+    if (reused) return reused;
+    const event = await this.#makeTake(run);
+    const { engineVersion } = this.#options.results ?? {};
+    return event.type === 'completed' && engineVersion !== undefined ? { ...event, engineVersion } : event;
+  }
+
+  /** Returns the event that completes a job with the result of an equal one; undefined once the job has begun itself. */
+  async #reuse(record: JobRecord<'lipsync'>): Promise<JobEvent | undefined> {
+    const { clock, results } = this.#options;
+    const hasBegun = record.attempts.length > firstAttemptOf(record) || record.keptTake !== undefined;
+    if (!results || hasBegun || record.spec.options.cache === false) return undefined;
+    const reused = await results.reuse(record).catch(failStore);
+    return reused && { type: 'completed', run: record.runs, atMs: clock.nowMs(), ...reused };
+  }
+
+  async #makeTake(run: JobRun<'lipsync'>): Promise<JobEvent> {
     const { record, context, store, storage, stop } = run;
     const { id: jobId, owner, spec, runs } = record;
     const published = await this.#takes.publishKept(run);

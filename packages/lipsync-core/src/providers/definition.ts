@@ -94,6 +94,8 @@ export interface ConfiguredProvider {
   readonly remote: RemoteTerms | null;
   /** Warnings about settings that work as they are, for the log at start. Throws `request_invalid` for others. */
   listWarnings?(): readonly string[];
+  /** The settings that change its takes, as text. */
+  readonly takeSettings?: string;
   /** The model file that a setting names, for `models list`; its path is null when the setting is empty. */
   readonly modelFile?: { readonly setting: string; readonly path: string | null };
   /** Throws `resource_exhausted` when the state store is unavailable. */

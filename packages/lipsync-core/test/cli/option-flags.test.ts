@@ -23,6 +23,7 @@ const everyOption: Required<LipsyncOptions> = {
   allowPreview: true,
   minSyncScore: 0.7,
   qualityWindows: 'all',
+  cache: false,
   deadlineMs: 60_000,
   priority: 0,
   userId: 'user-1',
@@ -30,6 +31,7 @@ const everyOption: Required<LipsyncOptions> = {
 };
 
 const commandLine = [
+  '--no-cache',
   '--method',
   'preview',
   '--optimize',
@@ -72,7 +74,7 @@ function parse(args: readonly string[]) {
 
 describe('command-line flags', () => {
   it('There is a flag for every field of a request and for every provider option.', () => {
-    const names = flags.addTo(new Command()).options.map(({ long }) => long?.slice(2) ?? '');
+    const names = flags.addTo(new Command()).options.map(({ long }) => long?.replace(/^--(no-)?/, '') ?? '');
     const fields = Object.keys(lipsyncOptionsSchema.shape).map(toKebabCase);
     const options = providerDefinitions.flatMap(({ id, options: { schema } }) =>
       Object.keys(schema.shape).map((option) => `${id}-${toKebabCase(option)}`),

@@ -35,6 +35,7 @@ export const wav2lipDefinition = defineProvider({
     return {
       missingSetting: modelPath === null ? 'WAV2LIP_MODEL_PATH' : null,
       remote: null,
+      takeSettings: `window ${values.WAV2LIP_WINDOW_START_MS}`,
       modelFile: { setting: 'WAV2LIP_MODEL_PATH', path: modelPath },
       inspect: async ({ state }) => inspectModel(model, gpuEnabled ? await readLastDevice(state) : 'cpu'),
       diagnose: () => diagnose(modelPath, model, gpuEnabled),

@@ -1,0 +1,129 @@
+import {
+  isOfKind,
+  isReusable,
+  resultKeyOf,
+  reusedResultOf,
+  type ArtifactStore,
+  type JobEvent,
+  type JobRecord,
+  type JobStore,
+  type ResultCache,
+  type ReusedResult,
+} from '@lipsync/core/host';
+import type { Redis } from 'ioredis';
+import { guardRedis } from './connection.ts';
+import {
+  engineVersionKey,
+  erasingInputPrefix,
+  erasingJobsKey,
+  inputJobsPrefix,
+  jobKey,
+  resultPrefix,
+} from './job-keys.ts';
+
+export interface RedisResultCacheOptions {
+  /** Made by `createClientConnection`; the caller closes it. */
+  readonly connection: Redis;
+  readonly store: Pick<JobStore, 'get'>;
+  readonly artifacts: Pick<ArtifactStore, 'stat'>;
+}
+
+/**
+ * Finds the job with an equal result. KEYS: 1 engine version. ARGV: 1 engine version or empty for the stored one,
+ * 2 prefix, 3 digest of the content.
+ */
+const findScript = `
+local version = ARGV[1] ~= '' and ARGV[1] or redis.call('GET', KEYS[1])
+return version and redis.call('GET', ARGV[2] .. version .. ':' .. ARGV[3])
+`;
+
+/**
+ * Counts a job as a user of the output of another one, which then stays when that one is deleted. May run twice.
+ * KEYS: 1 record of the job, 2 record of the other job, 3 set of jobs that are being erased, 4 marker of an output that
+ * is being deleted, 5 set of the jobs that use the output. ARGV: 1 job id, 2 id of the other job, 3 artifact key.
+ * Returns 1, or 0 when one of the jobs is gone or being erased.
+ */
+const shareScript = `
+if redis.call('EXISTS', KEYS[1], KEYS[2]) < 2 or redis.call('EXISTS', KEYS[4]) == 1 then return 0 end
+if redis.call('SISMEMBER', KEYS[3], ARGV[1]) == 1 or redis.call('SISMEMBER', KEYS[3], ARGV[2]) == 1 then return 0 end
+redis.call('SADD', KEYS[5], ARGV[1], ARGV[2])
+redis.call('HSET', KEYS[1], 'shares', ARGV[3])
+return 1
+`;
+
+/**
+ * Results of finished jobs in Redis, by API key, content, options and engine version. An entry names a job; its output is
+ * shared by reference. Every call throws `resource_exhausted` without Redis.
+ */
+export class RedisResultCache implements ResultCache {
+  readonly #options: RedisResultCacheOptions;
+  #engineVersion: string | undefined;
+
+  constructor(options: RedisResultCacheOptions) {
+    this.#options = options;
+  }
+
+  get engineVersion(): string | undefined {
+    return this.#engineVersion;
+  }
+
+  /** Sets the version of the engine of this worker. Hosts without an engine look results up under the version set last. */
+  async setEngineVersion(version: string): Promise<void> {
+    await guardRedis(() => this.#options.connection.set(engineVersionKey, version));
+    this.#engineVersion = version;
+  }
+
+  /** Returns the completed job whose result an equal new one can reuse; undefined without one. */
+  async find(record: JobRecord<'lipsync'>): Promise<JobRecord<'lipsync'> | undefined> {
+    const { connection, store, artifacts } = this.#options;
+    const content = resultKeyOf(record);
+    if (content === undefined || record.spec.options.cache === false) return undefined;
+    const version = this.#engineVersion ?? '';
+    // `as`: the script returns the value of a string key, or nil.
+    const id = await guardRedis(
+      async () =>
+        (await connection.eval(findScript, 1, engineVersionKey, version, resultPrefix, content)) as string | null,
+    );
+    const found = id === null ? undefined : await store.get(id);
+    if (!found || !isOfKind(found, 'lipsync') || found.owner !== record.owner || !found.result) return undefined;
+    // A result that cannot be read is made again.
+    const output = await artifacts.stat(found.result.outputKey).catch(() => undefined);
+    return output && found;
+  }
+
+  /** Makes a stored job share the output of `source`. Undefined when that was erased in the meantime. */
+  async share(record: JobRecord<'lipsync'>, source: JobRecord<'lipsync'>): Promise<ReusedResult | undefined> {
+    const reused = reusedResultOf(source);
+    if (!reused) return undefined;
+    const { outputKey } = reused.result;
+    const shared = await guardRedis(() =>
+      this.#options.connection.eval(
+        shareScript,
+        5,
+        jobKey(record.id),
+        jobKey(source.id),
+        erasingJobsKey,
+        `${erasingInputPrefix}${outputKey}`,
+        `${inputJobsPrefix}${outputKey}`,
+        record.id,
+        source.id,
+        outputKey,
+      ),
+    );
+    return shared === 1 ? reused : undefined;
+  }
+
+  async reuse(record: JobRecord<'lipsync'>): Promise<ReusedResult | undefined> {
+    if (this.#engineVersion === undefined) return undefined;
+    const source = await this.find(record);
+    return source && this.share(record, source);
+  }
+}
+
+/** Redis key under which equal jobs find the result of a job that `event` completes; undefined if they may not. */
+export function resultEntryOf(record: JobRecord, event: JobEvent): string | undefined {
+  if (event.type !== 'completed' || event.engineVersion === undefined) return undefined;
+  if (!isOfKind(record, 'lipsync') || !isReusable(record)) return undefined;
+  const content = resultKeyOf(record);
+  return content && `${resultPrefix}${event.engineVersion}:${content}`;
+}

@@ -1,0 +1,152 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { systemClock, type ArtifactStore, type JobRecord } from '@lipsync/core/host';
+import { lipsyncJob, testJobRecord } from '@lipsync/core/testing';
+import type { LipsyncOptionsInput } from '@lipsync/core/contract';
+import type { Redis } from 'ioredis';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { createClientConnection, JobErasure, outputKeyOf, RedisResultCache } from '../src/index.ts';
+import { erasingInputPrefix, erasingJobsKey } from '../src/job-keys.ts';
+import { openBench, type QueueBench } from './support.ts';
+
+let bench: QueueBench;
+let connection: Redis;
+let artifacts: ArtifactStore;
+let folder: string;
+let erasure: JobErasure;
+let cache: RedisResultCache;
+
+beforeAll(async () => {
+  bench = await openBench();
+  artifacts = await bench.artifacts();
+  folder = await mkdtemp(join(tmpdir(), 'result-cache-'));
+  connection = createClientConnection({ url: bench.redis.url, onError: () => undefined });
+  const { store, producer } = bench;
+  erasure = new JobErasure({ connection, store, producer, artifacts, clock: systemClock });
+});
+beforeEach(async () => {
+  await bench.empty();
+  cache = new RedisResultCache({ connection, store: bench.store, artifacts });
+  await cache.setEngineVersion('v1');
+});
+afterAll(async () => {
+  connection.disconnect();
+  await rm(folder, { recursive: true, force: true });
+  await bench.close();
+});
+
+/** Stores a job that a worker with this engine has completed. */
+async function complete(id: string, options: LipsyncOptionsInput = {}, engineVersion = 'v1'): Promise<JobRecord> {
+  await bench.store.create(testJobRecord(id, 1_000, options));
+  const takePath = join(folder, 'take.mp4');
+  await writeFile(takePath, id);
+  const { key: outputKey } = await artifacts.publish(takePath, outputKeyOf(id));
+  const result = { methodUsed: 'preview', degraded: true, cached: false, durationMs: 1, outputKey } as const;
+  return bench.store.append(id, { type: 'completed', run: 0, atMs: 2_000, result, warnings: [], engineVersion });
+}
+
+/** Completes a new job as a worker does that has found an equal result; undefined without one. */
+async function reuse(id: string, options: LipsyncOptionsInput = {}): Promise<JobRecord<'lipsync'> | undefined> {
+  const record = testJobRecord(id, 3_000, options);
+  await bench.store.create(record);
+  const reused = await cache.reuse(record);
+  if (!reused) return undefined;
+  return lipsyncJob(await bench.store.append(id, { type: 'completed', run: 0, atMs: 4_000, ...reused }));
+}
+
+const output = async (id: string) => (await artifacts.stat(outputKeyOf(id))) !== undefined;
+
+describe('RedisResultCache', () => {
+  it('An equal job gets the result of an earlier one, with its output.', async () => {
+    await complete('job_a');
+    expect(await reuse('job_b', { priority: 1 })).toMatchObject({
+      id: 'job_b',
+      status: 'completed',
+      attempts: [],
+      result: { methodUsed: 'preview', cached: true, outputKey: outputKeyOf('job_a') },
+    });
+    expect(await cache.find(testJobRecord('job_c'))).toMatchObject({ id: 'job_a' });
+  });
+
+  it('A job of another API key, with another option or without the cache gets none.', async () => {
+    await complete('job_a');
+    expect(await cache.find({ ...testJobRecord('job_b'), owner: 'other' })).toBeUndefined();
+    expect(await reuse('job_c', { syncMode: 'bounce' })).toBeUndefined();
+    expect(await reuse('job_d', { cache: false })).toBeUndefined();
+  });
+
+  it('A result of another engine version is not reused, and a host without an engine uses the latest version.', async () => {
+    await complete('job_a');
+    const client = new RedisResultCache({ connection, store: bench.store, artifacts });
+    expect(await client.find(testJobRecord('job_b'))).toMatchObject({ id: 'job_a' });
+    await cache.setEngineVersion('v2');
+    expect([await reuse('job_b'), await client.find(testJobRecord('job_c'))]).toEqual([undefined, undefined]);
+  });
+
+  it('A worker that does not know its engine version reuses nothing.', async () => {
+    await complete('job_a');
+    await bench.store.create(testJobRecord('job_b'));
+    const worker = new RedisResultCache({ connection, store: bench.store, artifacts });
+    expect(await worker.reuse(testJobRecord('job_b'))).toBeUndefined();
+  });
+
+  it('A newer result replaces an older one, and a result whose file is gone is not reused.', async () => {
+    await complete('job_a');
+    await complete('job_b', { cache: false });
+    expect(await cache.find(testJobRecord('job_c'))).toMatchObject({ id: 'job_b' });
+    await artifacts.delete(outputKeyOf('job_b'));
+    expect(await cache.find(testJobRecord('job_c'))).toBeUndefined();
+  });
+});
+
+describe('Erasure of shared results', () => {
+  it('The output stays until the last job that uses it is erased, in either order.', async () => {
+    for (const [first, second] of [
+      ['job_a', 'job_b'],
+      ['job_b', 'job_a'],
+    ] as const) {
+      await complete('job_a');
+      await reuse('job_b');
+      await erasure.erase(first);
+      expect(await output('job_a')).toBe(true);
+      expect((await bench.store.get(second))?.status).toBe('completed');
+      await erasure.erase(second);
+      expect(await output('job_a')).toBe(false);
+      const left = await connection.keys('*');
+      expect(left.filter((key) => /job_a|job_b|jobs-of:|results|erasing/.test(key))).toEqual([]);
+    }
+  });
+
+  it('After the erasure of a job, equal ones reuse the result of a job that shares its output.', async () => {
+    await complete('job_a');
+    await reuse('job_b');
+    await erasure.erase('job_a');
+    expect(await reuse('job_c')).toMatchObject({ result: { cached: true, outputKey: outputKeyOf('job_a') } });
+    await erasure.erase('job_b');
+    await erasure.erase('job_c');
+    expect(await output('job_a')).toBe(false);
+  });
+
+  it('No job shares an output of a job that is being erased.', async () => {
+    await complete('job_a');
+    const source = lipsyncJob(await bench.store.get('job_a'));
+    const record = testJobRecord('job_b');
+    await bench.store.create(record);
+    await connection.sadd(erasingJobsKey, 'job_a');
+    expect(await cache.share(record, source)).toBeUndefined();
+    await connection.srem(erasingJobsKey, 'job_a');
+    await connection.set(`${erasingInputPrefix}${outputKeyOf('job_a')}`, 'job_a');
+    expect(await cache.share(record, source)).toBeUndefined();
+  });
+
+  it('Erasures and reuses at once leave no file and delete none that a job uses.', async () => {
+    for (let round = 0; round < 20; round += 1) {
+      await complete('job_a');
+      const [reused] = await Promise.all([reuse('job_b'), erasure.erase('job_a')]);
+      expect(await output('job_a')).toBe(reused !== undefined);
+      await erasure.erase('job_b');
+      expect(await output('job_a')).toBe(false);
+    }
+  });
+});
