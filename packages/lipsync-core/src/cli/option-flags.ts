@@ -96,7 +96,7 @@ function requestFlags(methods: readonly string[]): { readonly [Name in keyof Lip
     },
     cache: {
       isNegated: true,
-      description: 'render again instead of reusing an equal result; has an effect in the queue only',
+      description: 'render again where an equal result exists; has an effect in the queue only (default: reuse it)',
     },
     ...jobFlags,
   };
