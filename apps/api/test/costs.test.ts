@@ -52,10 +52,10 @@ it('GET /costs returns CSV with six decimals and escapes formulas in user names.
   expect(response.headers.get('content-type')).toContain('text/csv');
   expect(await response.text()).toBe(
     [
-      'user,jobs,cost_usd,reserved_usd',
-      ',1,0.666666,0.000000',
-      "'=cmd(),1,0.000001,0.000000",
-      'ann,2,0.333001,0.250000',
+      'user,jobs,cost_usd,reserved_usd,key',
+      ',1,0.666666,0.000000,',
+      "'=cmd(),1,0.000001,0.000000,",
+      'ann,2,0.333001,0.250000,',
       '',
     ].join('\r\n'),
   );

@@ -35,6 +35,8 @@ describe('lists of jobs', () => {
       await submit('alice', {}),
       await submit('bob', { user_id: 'ann' }),
     ];
+    expect(await json(await fetchAs('alice', `/lipsync/${ann}`))).toMatchObject({ user_id: 'ann' });
+    expect(await json(await fetchAs('alice', `/lipsync/${plain}`))).toMatchObject({ user_id: null });
     expect(await listed('alice', 'user_id=ann')).toEqual([ann]);
     expect(await listed('operator', 'user_id=ann')).toEqual([bobs, ann]);
     expect(await listed('alice', 'method=auto')).toEqual([plain]);

@@ -1,7 +1,7 @@
 import type { Request, Response } from 'express';
 import { stringify } from 'csv-stringify/sync';
 import { z } from 'zod';
-import { toUsd, type Clock, type CostRow } from '@lipsync/core/host';
+import { toUsd, type Clock, type CostGroup, type CostRow } from '@lipsync/core/host';
 import type { ApiDependencies } from '../dependencies.ts';
 import { callerOf } from '../http/access.ts';
 import { parseQuery } from '../http/parse-query.ts';
@@ -17,7 +17,7 @@ const day = z.iso.date('must be a day like 2026-11-21').transform((text) => Date
 const costQuery = z.strictObject({
   from: day.optional(),
   to: day.optional(),
-  group_by: z.enum(['day', 'method', 'user']).default('day'),
+  group_by: z.enum(['day', 'method', 'key', 'user']).default('day'),
 });
 
 type Dependencies = Pick<ApiDependencies, 'ledger' | 'clock'>;
@@ -30,7 +30,7 @@ export function costRoutes(dependencies: Dependencies): readonly Route[] {
 async function showCosts({ ledger, clock }: Dependencies, request: Request, response: Response): Promise<void> {
   const { from, to, group_by: groupBy } = readQuery(request, clock);
   const { owner, isAdmin } = callerOf(response);
-  const scope = isAdmin ? {} : { user: owner ?? '' };
+  const scope = isAdmin ? {} : { owner: owner ?? '' };
   const rows = await ledger.sum({ fromMs: from, toMs: to + dayMs, groupBy, ...scope });
   response.vary('Accept');
   if (request.accepts(['json', 'text/csv']) === 'text/csv') {
@@ -41,7 +41,11 @@ async function showCosts({ ledger, clock }: Dependencies, request: Request, resp
     from: toDay(from),
     to: toDay(to),
     group_by: groupBy,
-    rows: rows.map((row) => ({ [groupBy]: row.key, ...amounts(row) })),
+    rows: rows.map((row) => ({
+      [groupBy]: row.key,
+      ...(groupBy === 'user' && { key: row.owner ?? null }),
+      ...amounts(row),
+    })),
     total: amounts(total(rows)),
   });
 }
@@ -50,7 +54,7 @@ async function showCosts({ ledger, clock }: Dependencies, request: Request, resp
 function readQuery(
   { query }: Request,
   clock: Clock,
-): { readonly from: number; readonly to: number; readonly group_by: 'day' | 'method' | 'user' } {
+): { readonly from: number; readonly to: number; readonly group_by: CostGroup } {
   const parsed = parseQuery(costQuery, query);
   const today = Math.floor(clock.nowMs() / dayMs) * dayMs;
   const { to = today, group_by } = parsed;
@@ -82,15 +86,16 @@ function total(rows: readonly CostRow[]): Amounts {
 
 /** RFC 4180, amounts with six decimals. User names are untrusted: spreadsheets must not evaluate them as formulas. */
 function toCsv(groupBy: string, rows: readonly CostRow[]): string {
-  const records = rows.map(({ key, jobs, spentMicros, reservedMicros }) => [
+  const records = rows.map(({ key, owner, jobs, spentMicros, reservedMicros }) => [
     key ?? '',
     jobs,
     dollars(spentMicros),
     dollars(reservedMicros),
+    ...(groupBy === 'user' ? [owner ?? ''] : []),
   ]);
   return stringify(records, {
     header: true,
-    columns: [groupBy, 'jobs', 'cost_usd', 'reserved_usd'],
+    columns: [groupBy, 'jobs', 'cost_usd', 'reserved_usd', ...(groupBy === 'user' ? ['key'] : [])],
     record_delimiter: 'windows',
     escape_formulas: true,
   });

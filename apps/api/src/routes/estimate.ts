@@ -2,6 +2,7 @@ import type { Request, Response } from 'express';
 import { z } from 'zod';
 import {
   outputDurationMs,
+  payerOf,
   toUsd,
   type Estimate,
   type ProviderEstimate,
@@ -46,7 +47,7 @@ async function showEstimate(dependencies: Dependencies, request: Request, respon
       await dependencies.estimator.estimate({
         options,
         durationMs,
-        user: callerOf(response).owner ?? options.userId ?? null,
+        payer: payerOf(callerOf(response).owner, options.userId),
       }),
     ),
   );

@@ -1,6 +1,6 @@
 import { BudgetExceededError, type BudgetCap } from '../errors/index.ts';
 import type { Documents, StateStore } from '../storage/state-store.ts';
-import { totalKeys, type LedgerEntry, type Total, type TotalKeys } from './ledger-entry.ts';
+import { totalKeys, type LedgerEntry, type Payer, type Total, type TotalKeys } from './ledger-entry.ts';
 import { formatUsd, type Micros } from './micros.ts';
 
 /** Limits on the sum of spent and reserved money; null for none. Days and months are UTC. */
@@ -72,7 +72,7 @@ export function readTotal(documents: Documents, key: string): Total {
 }
 
 /** An amount that an attempt of `user` at `atMs` would cost. */
-export interface PlannedSpending extends Pick<LedgerEntry, 'user' | 'atMs'> {
+export interface PlannedSpending extends Payer, Pick<LedgerEntry, 'atMs'> {
   readonly micros: Micros;
 }
 

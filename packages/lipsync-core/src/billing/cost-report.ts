@@ -8,17 +8,19 @@ export interface TimeRange {
   readonly toMs: number;
 }
 
-export type CostGroup = 'day' | 'method' | 'user';
+export type CostGroup = 'day' | 'method' | 'key' | 'user';
 
 export interface CostQuery extends TimeRange {
   readonly groupBy: CostGroup;
-  /** Only the entries of this user; those of all users by default. */
-  readonly user?: string;
+  /** Only the entries of this API key; those of all by default. */
+  readonly owner?: string;
 }
 
 export interface CostRow {
-  /** UTC day, provider or user; null for entries without a user. */
+  /** UTC day, provider, API key or user; null for entries without a user. */
   readonly key: string | null;
+  /** The API key whose user this is; absent in other rows. */
+  readonly owner?: string;
   /** Number of jobs with at least one entry that is not released. */
   readonly jobs: number;
   readonly spentMicros: number;
@@ -48,37 +50,46 @@ export async function* listEntries(state: StateStore, { fromMs, toMs }: TimeRang
   }
 }
 
-/** Sums entries by day, provider or user, ascending by key; entries without a user come first. */
+/**
+ * Sums entries by day, provider, API key or user, ascending by key; entries without a user come first. Users with the
+ * same name at two API keys are two users.
+ */
 export async function sumEntries(
   entries: AsyncIterable<LedgerEntry>,
-  { groupBy, user }: Pick<CostQuery, 'groupBy' | 'user'>,
+  { groupBy, owner }: Pick<CostQuery, 'groupBy' | 'owner'>,
 ): Promise<readonly CostRow[]> {
-  const groups = new Map<
-    string | null,
-    { readonly jobIds: Set<string>; spentMicros: number; reservedMicros: number }
-  >();
+  const groups = new Map<string, GroupKey & { jobIds: Set<string>; spentMicros: number; reservedMicros: number }>();
   for await (const entry of entries) {
-    if (entry.state === 'released' || (user !== undefined && entry.user !== user)) continue;
+    if (entry.state === 'released' || (owner !== undefined && entry.user !== owner)) continue;
     const key = groupKey(entry, groupBy);
-    const group = groups.get(key) ?? { jobIds: new Set<string>(), spentMicros: 0, reservedMicros: 0 };
+    const name = JSON.stringify(key);
+    const group = groups.get(name) ?? { ...key, jobIds: new Set<string>(), spentMicros: 0, reservedMicros: 0 };
     const { spentMicros, reservedMicros } = contributionOf(entry);
     group.jobIds.add(entry.jobId);
     group.spentMicros += spentMicros;
     group.reservedMicros += reservedMicros;
-    groups.set(key, group);
+    groups.set(name, group);
   }
-  return [...groups]
-    .map(([key, { jobIds, spentMicros, reservedMicros }]) => ({ key, jobs: jobIds.size, spentMicros, reservedMicros }))
-    .sort((one, other) => ((one.key ?? '') < (other.key ?? '') ? -1 : 1));
+  return [...groups.values()]
+    .map(({ jobIds, ...group }) => ({ ...group, jobs: jobIds.size }))
+    .sort((one, other) => (sortText(one) < sortText(other) ? -1 : 1));
 }
 
-function groupKey({ atMs, provider, user }: LedgerEntry, groupBy: CostGroup): string | null {
+type GroupKey = Pick<CostRow, 'key' | 'owner'>;
+
+function groupKey({ atMs, provider, user, userId }: LedgerEntry, groupBy: CostGroup): GroupKey {
   switch (groupBy) {
     case 'day':
-      return dayOf(atMs);
+      return { key: dayOf(atMs) };
     case 'method':
-      return provider;
+      return { key: provider };
+    case 'key':
+      return { key: user };
     case 'user':
-      return user;
+      return userId === undefined ? { key: user } : { key: userId, ...(user !== null && { owner: user }) };
   }
+}
+
+function sortText({ key, owner }: GroupKey): string {
+  return `${key ?? ''}\n${owner ?? ''}`;
 }

@@ -4,14 +4,26 @@ import type { Micros } from './micros.ts';
 
 /** Ledger documents and their keys in the state store. Days and months are UTC. */
 
+/** Who pays for an attempt. */
+export type Payer = {
+  /** Name of the API key, else the `user_id` of the request, else null. */
+  readonly user: string | null;
+  /** The `user_id` of a request with an API key; absent in entries of earlier versions. */
+  readonly userId?: string;
+};
+
+/** Returns who pays for a request: a `user_id` counts within the API key that sends it. Pure. */
+export function payerOf(owner: string | null, userId: string | undefined): Payer {
+  if (owner === null) return { user: userId ?? null };
+  return { user: owner, ...(userId !== undefined && { userId }) };
+}
+
 /** The money of one attempt. A type alias, because an interface is not assignable to `Json`. */
-export type LedgerEntry = {
+export type LedgerEntry = Payer & {
   /** Derived from job and attempt. */
   readonly id: string;
   readonly jobId: string;
   readonly provider: string;
-  /** Name of the job's API key, else its user id, else null. */
-  readonly user: string | null;
   /** Recorded start of the attempt; the amount counts towards this UTC day and month. */
   readonly atMs: number;
   readonly state: 'reserved' | 'settled' | 'released';
@@ -72,16 +84,17 @@ export interface TotalKeys {
   readonly userDay: string | null;
 }
 
-export function totalKeys({ atMs, user }: Pick<LedgerEntry, 'atMs' | 'user'>): TotalKeys {
+export function totalKeys({ atMs, ...payer }: Payer & Pick<LedgerEntry, 'atMs'>): TotalKeys {
   const day = dayOf(atMs);
   return {
     day: `ledger/day/${day}`,
     month: `ledger/month/${day.slice(0, 7)}`,
-    userDay: user === null ? null : `ledger/user/${day}/${digest(user)}`,
+    userDay: payer.user === null ? null : `ledger/user/${day}/${digestOf(payer.user, payer.userId)}`,
   };
 }
 
-/** User names may contain characters that keys may not. */
-function digest(user: string): string {
-  return createHash('sha256').update(user).digest('base64url');
+/** User names may contain characters that keys may not, but no line breaks. */
+function digestOf(user: string, userId: string | undefined): string {
+  const text = userId === undefined ? user : `${user}\n${userId}`;
+  return createHash('sha256').update(text).digest('base64url');
 }

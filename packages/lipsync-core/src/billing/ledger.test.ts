@@ -6,7 +6,7 @@ import type { BudgetCaps } from './budgets.ts';
 import { listEntries, type CostGroup } from './cost-report.ts';
 import { Ledger, type Reservation } from './ledger.ts';
 import type { LedgerEntry, Total } from './ledger-entry.ts';
-import { totalKeys } from './ledger-entry.ts';
+import { payerOf, totalKeys } from './ledger-entry.ts';
 import { toMicros } from './micros.ts';
 
 const noCaps: BudgetCaps = { dailyMicros: null, monthlyMicros: null, userDailyMicros: null };
@@ -132,6 +132,7 @@ describe('caps', () => {
     ['daily', { dailyMicros: 1_000 }, { atMs: noonMs + dayMs }],
     ['monthly', { monthlyMicros: 1_000 }, { atMs: noonMs + 30 * dayMs }],
     ['user_daily', { userDailyMicros: 1_000 }, { user: 'bob' }],
+    ['user_daily', { userDailyMicros: 1_000 }, { userId: 'customer' }],
   ] as const)(
     'The %s cap allows exactly its amount and does not affect other days, months or users.',
     async (cap, caps, elsewhere) => {
@@ -147,6 +148,34 @@ describe('caps', () => {
       await ledger.reserve(reservation({ id: 'job_3.1', user: 'ann', micros: toMicros(1_000), ...elsewhere }));
     },
   );
+
+  it('A user id counts within its API key, and a key without a user id for itself.', async () => {
+    ledger = open({ userDailyMicros: 1_000 });
+    const spenders = [
+      payerOf('alice', 'ann'),
+      payerOf('bob', 'ann'),
+      payerOf('alice', undefined),
+      payerOf(null, 'ann'),
+    ];
+    for (const [index, payer] of spenders.entries()) {
+      const entry = reservation({ id: `job_${index}.1`, jobId: `job_${index}`, ...payer });
+      await ledger.reserve(entry);
+      await ledger.settle(entry, { micros: toMicros(900), atMs: noonMs });
+      await expect(ledger.reserve(reservation({ id: 'more.1', ...payer }))).rejects.toMatchObject({
+        cap: 'user_daily',
+      });
+    }
+    const amounts = { jobs: 1, spentMicros: 900, reservedMicros: 0 };
+    expect(await rows('user')).toEqual([
+      { key: 'alice', ...amounts },
+      { key: 'ann', ...amounts },
+      { key: 'ann', owner: 'alice', ...amounts },
+      { key: 'ann', owner: 'bob', ...amounts },
+    ]);
+    expect(await ledger.sum({ ...allTime, groupBy: 'key', owner: 'alice' })).toEqual([
+      { key: 'alice', jobs: 2, spentMicros: 1_800, reservedMicros: 0 },
+    ]);
+  });
 
   it('A free attempt passes an exhausted budget.', async () => {
     ledger = open({ dailyMicros: toMicros(0), monthlyMicros: toMicros(0), userDailyMicros: toMicros(0) });

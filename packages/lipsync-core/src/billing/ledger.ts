@@ -9,14 +9,14 @@ import {
   totalKeys,
   type EntryReference,
   type LedgerEntry,
+  type Payer,
   type TotalKeys,
 } from './ledger-entry.ts';
 import { toMicros, type Micros } from './micros.ts';
 
-export interface Reservation extends EntryReference {
+export interface Reservation extends EntryReference, Payer {
   readonly jobId: string;
   readonly provider: string;
-  readonly user: string | null;
   /** The highest possible cost of the attempt. */
   readonly micros: Micros;
 }
@@ -95,7 +95,7 @@ export class Ledger {
     );
   }
 
-  /** Costs by UTC day, provider or user, ascending by key; entries without a user come first. */
+  /** Costs by UTC day, provider, API key or user, ascending by key; entries without a user come first. */
   sum(query: CostQuery): Promise<readonly CostRow[]> {
     return sumEntries(listEntries(this.#state, query), query);
   }
@@ -132,12 +132,13 @@ function replaceEntry(documents: Documents, key: string, totals: TotalKeys, entr
   return { result: entry, writes };
 }
 
-function newEntry({ id, jobId, provider, user, atMs, micros }: Reservation): LedgerEntry {
+function newEntry({ id, jobId, provider, user, userId, atMs, micros }: Reservation): LedgerEntry {
   return {
     id,
     jobId,
     provider,
     user,
+    ...(userId !== undefined && { userId }),
     atMs,
     state: 'reserved',
     reservedMicros: micros,

@@ -39,6 +39,7 @@ const stateFields = {
 const outcomeFields = {
   warnings: z.array(warningViewSchema),
   error: errorViewSchema.nullable(),
+  user_id: z.string().nullable(),
   metadata: z.record(z.string(), z.unknown()),
   created_at: timestamp,
   started_at: timestamp.nullable(),

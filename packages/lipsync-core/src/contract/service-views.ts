@@ -45,13 +45,14 @@ const costFields = { jobs: z.int(), cost_usd: usd, reserved_usd: usd };
 export const costsViewSchema = z.strictObject({
   from: z.iso.date(),
   to: z.iso.date(),
-  group_by: z.enum(['day', 'method', 'user']),
-  /** Each row has one of `day`, `method` and `user`. */
+  group_by: z.enum(['day', 'method', 'key', 'user']),
+  /** Each row has the field that `group_by` names; a row of a user also has the API key within which it counts. */
   rows: z.array(
     z.strictObject({
       day: z.string().optional(),
       method: z.string().optional(),
       user: z.string().nullable().optional(),
+      key: z.string().nullable().optional(),
       ...costFields,
     }),
   ),

@@ -2,6 +2,7 @@ import type { LipsyncOptions, ProviderId } from '../contract/index.ts';
 import type { InstallationCap } from '../billing/budgets.ts';
 import type { BudgetOutlook } from '../billing/budgets.ts';
 import type { Clock } from '../contract/ports.ts';
+import type { Payer } from '../billing/ledger-entry.ts';
 import { localCostMicros, toMicros, usdToMicros } from '../billing/micros.ts';
 import { expectedMs, type Expectation, type Forecast } from '../scheduling/completion-forecast.ts';
 import { planExecution, type PlannedProvider, type ExecutionPlan } from '../scheduling/execution-plan.ts';
@@ -16,8 +17,7 @@ export interface EstimateRequest {
   readonly options: LipsyncOptions;
   /** Length of the output. */
   readonly durationMs: number;
-  /** Who pays, as in `AttemptReference`. */
-  readonly user: string | null;
+  readonly payer: Payer;
 }
 
 export interface ProviderEstimate {
@@ -99,9 +99,9 @@ export class Estimator {
     };
   }
 
-  async #findCap({ options, user }: EstimateRequest, micros: number): Promise<ProviderEstimate['cap']> {
+  async #findCap({ options, payer }: EstimateRequest, micros: number): Promise<ProviderEstimate['cap']> {
     const { budget, clock } = this.#options;
     if (options.maxCostUsd !== undefined && micros > usdToMicros(options.maxCostUsd)) return 'job';
-    return budget.findExceededCap({ user, atMs: clock.nowMs(), micros: toMicros(micros) });
+    return budget.findExceededCap({ ...payer, atMs: clock.nowMs(), micros: toMicros(micros) });
   }
 }

@@ -118,7 +118,7 @@ describe('The provider chain after a retry', () => {
     let record: JobRecord<'lipsync'> = testJobRecord('job_1');
     const context = (): ChainContext => ({
       jobId: 'job_1',
-      user: null,
+      payer: { user: null },
       maxCostMicros: null,
       admission: createTestAdmission({ state, clock, ledger, pendingSettlements }),
       canRun: () => true,

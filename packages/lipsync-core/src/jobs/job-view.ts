@@ -44,6 +44,7 @@ function viewOutcome(record: JobRecord) {
   return {
     warnings: record.warnings.map(toWarningView),
     error: record.error && { ...record.error, retryable: errorPolicies[record.error.code].retryable },
+    user_id: record.spec.options.userId ?? null,
     metadata: { ...record.spec.options.metadata },
     created_at: toTimestamp(record.createdAtMs),
     started_at: record.startedAtMs === null ? null : toTimestamp(record.startedAtMs),

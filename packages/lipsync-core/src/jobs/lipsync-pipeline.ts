@@ -1,3 +1,4 @@
+import { payerOf } from '../billing/ledger-entry.ts';
 import { localCostMicros, usdToMicros } from '../billing/micros.ts';
 import type { LipsyncOptions, ProviderId } from '../contract/index.ts';
 import type { Clock } from '../contract/ports.ts';
@@ -173,7 +174,7 @@ export class LipsyncPipeline {
     const { admission, clock } = this.#options;
     const { priority, userId, maxCostUsd } = options;
     const maxCostMicros = maxCostUsd === undefined ? null : usdToMicros(maxCostUsd);
-    return { ...context, jobId, priority, user: owner ?? userId ?? null, maxCostMicros, admission, clock };
+    return { ...context, jobId, priority, payer: payerOf(owner, userId), maxCostMicros, admission, clock };
   }
 
   #localPrice({ options }: PipelineInput, inputs: PreparedInputs): { readonly localPrice?: LocalPrice } {

@@ -1,5 +1,5 @@
 import type { EntryReference } from '../billing/ledger-entry.ts';
-import type { Ledger } from '../billing/ledger.ts';
+import type { Ledger, Reservation } from '../billing/ledger.ts';
 import { formatUsd, toMicros } from '../billing/micros.ts';
 import type { PendingSettlementStore } from '../billing/pending-settlements.ts';
 import type { Clock } from '../contract/ports.ts';
@@ -81,9 +81,7 @@ export class SharedAdmission implements Admission {
   ): Promise<void> {
     return markStoreFailures(async () => {
       if (remainingMicros !== null && micros > remainingMicros) throw exceedsJobCap(micros, remainingMicros);
-      const { jobId, user } = attempt;
-      const reservation = { ...entryOf(attempt), jobId, user, provider: facts.id, micros: toMicros(micros) };
-      await this.#ledger.reserve(reservation);
+      await this.#ledger.reserve(reservationOf(facts, attempt, micros));
     });
   }
 
@@ -172,7 +170,7 @@ export class SharedAdmission implements Admission {
     attempt: AttemptReference,
     { costMicros, operation, request, stop }: AttemptEnding,
   ): Promise<boolean> {
-    const { jobId, index, user } = attempt;
+    const { jobId, index } = attempt;
     const entry = entryOf(attempt);
     const nowMs = this.#clock.nowMs();
     if (costMicros === null && (operation || request)) {
@@ -194,8 +192,7 @@ export class SharedAdmission implements Admission {
       return true;
     }
     // Local work without a price has no reservation yet.
-    if (kind === 'inline')
-      await this.#ledger.reserve({ ...entry, jobId, user, provider: facts.id, micros: toMicros(0) });
+    if (kind === 'inline') await this.#ledger.reserve(reservationOf(facts, attempt, 0));
     await this.#ledger.settle(entry, { micros, atMs: nowMs });
     return true;
   }
@@ -204,6 +201,18 @@ export class SharedAdmission implements Admission {
     const { id } = provider.facts;
     this.#onSlotReleased(id, await this.#slots.release(id, jobId));
   }
+}
+
+function reservationOf({ id }: Pick<Provider['facts'], 'id'>, attempt: AttemptReference, micros: number): Reservation {
+  const { jobId, user, userId } = attempt;
+  return {
+    ...entryOf(attempt),
+    jobId,
+    user,
+    ...(userId !== undefined && { userId }),
+    provider: id,
+    micros: toMicros(micros),
+  };
 }
 
 /** Marks an unavailable state store, which is a failure of neither the provider nor the job. */

@@ -1,3 +1,4 @@
+import type { Payer } from '../billing/ledger-entry.ts';
 import type { Operation, OperationStop, StoredRequest } from '../contract/provider-types.ts';
 import type { LipsyncError } from '../errors/index.ts';
 import type { Provider } from './provider.ts';
@@ -6,13 +7,11 @@ import type { Provider } from './provider.ts';
 export type ProviderIdentity = Pick<Provider, 'kind'> & { readonly facts: Pick<Provider['facts'], 'id'> };
 
 /** Identifies an attempt for the ledger. Stays the same over crashes. */
-export interface AttemptReference {
+export interface AttemptReference extends Payer {
   readonly jobId: string;
   /** Index of the attempt within the job. */
   readonly index: number;
   readonly startedAtMs: number;
-  /** Who pays: name of the API key, else the request's `user_id`, else null. */
-  readonly user: string | null;
 }
 
 /** A job that needs a slot. */

@@ -1,3 +1,4 @@
+import type { Payer } from '../billing/ledger-entry.ts';
 import { localCostMicros } from '../billing/micros.ts';
 import type { Clock } from '../contract/ports.ts';
 import type { OperationStop, ProviderKind } from '../contract/provider-types.ts';
@@ -48,8 +49,7 @@ export interface LocalPrice {
 export interface ChainContext extends TakeContext, AttemptLogOptions, SlotApplicant, StorageGuard {
   /** The job's plan, whose tries apply; default tries without one. */
   readonly plan?: ExecutionPlan | null;
-  /** Who pays, as in `AttemptReference`. */
-  readonly user: string | null;
+  readonly payer: Payer;
   /** Cap over all attempts of the job, in millionths of a dollar; null for none. */
   readonly maxCostMicros: number | null;
   /** Absent when computing on this machine is free. */
@@ -261,8 +261,8 @@ export class AttemptRunner {
   }
 
   #reference(): AttemptReference {
-    const { jobId, user } = this.#context;
-    return { jobId, user, index: this.log.index, startedAtMs: this.log.current.startedAtMs };
+    const { jobId, payer } = this.#context;
+    return { jobId, ...payer, index: this.log.index, startedAtMs: this.log.current.startedAtMs };
   }
 }
 

@@ -36,7 +36,7 @@ function makeContext(earlierAttempts: readonly Attempt[] = [], signal = new Abor
   const saved: (readonly Attempt[])[] = [];
   const context: ChainContext = {
     jobId: 'job_1',
-    user: null,
+    payer: { user: null },
     maxCostMicros: null,
     admission: openAdmission,
     canRun: () => true,

@@ -67,7 +67,7 @@ beforeEach(() => {
   });
   context = {
     jobId: 'job_1',
-    user: null,
+    payer: { user: null },
     maxCostMicros: null,
     admission,
     canRun: () => true,

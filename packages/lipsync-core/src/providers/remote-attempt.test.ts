@@ -75,7 +75,7 @@ beforeEach(async () => {
 function contextOf(change: Partial<ChainContext> = {}): ChainContext {
   return {
     jobId: 'job_1',
-    user: null,
+    payer: { user: null },
     maxCostMicros: null,
     admission,
     canRun: () => true,

@@ -65,7 +65,7 @@ beforeEach(() => {
   });
   context = {
     jobId: 'job_1',
-    user: null,
+    payer: { user: null },
     maxCostMicros: null,
     admission,
     canRun: () => true,

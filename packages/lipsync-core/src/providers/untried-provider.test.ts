@@ -43,7 +43,7 @@ function run(jobId: string): Promise<ChainOutcome> {
   // `as`: the fakes read only the job id.
   return runChain([vendor, local], async () => ({ jobId }) as TakeRequest, {
     jobId,
-    user: null,
+    payer: { user: null },
     maxCostMicros: null,
     admission,
     clock,

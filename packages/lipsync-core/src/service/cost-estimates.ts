@@ -1,5 +1,6 @@
 import { listProviderIds, type ExecutionPlan } from '../scheduling/execution-plan.ts';
 import { z } from 'zod';
+import { payerOf } from '../billing/ledger-entry.ts';
 import type { LipsyncOptionsInput, ProviderId } from '../contract/index.ts';
 import type { Estimator, ProviderEstimate } from '../jobs/cost-estimator.ts';
 import { toUsd } from '../jobs/job-view.ts';
@@ -56,7 +57,7 @@ export async function estimateCost(
   const speech = await probeSpeech(await requireReadable(paths.audioPath, 'speech'), probing);
   const { syncMode, startMs, endMs } = options;
   const { durationMs } = planTimeline(clip, speech.durationMs, { syncMode, window: { startMs, endMs } });
-  const estimate = await estimator.estimate({ options, durationMs, user: options.userId ?? null });
+  const estimate = await estimator.estimate({ options, durationMs, payer: payerOf(null, options.userId) });
   return {
     durationSeconds: durationMs / 1000,
     plan: listProviderIds(estimate.plan),

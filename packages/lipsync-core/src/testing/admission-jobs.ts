@@ -90,7 +90,7 @@ async function takeToItsEnd(state: StateStore, admission: Admission, jobId: stri
     try {
       const outcome = await runChain([vendorOver(state)], async () => ({ jobId }) as TakeRequest, {
         jobId,
-        user: null,
+        payer: { user: null },
         maxCostMicros: null,
         clock,
         admission,

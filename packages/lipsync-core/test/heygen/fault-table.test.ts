@@ -109,7 +109,7 @@ async function openBench({ url, apiKey, control }: HeygenStandin, { waitsForTime
       const outcome = await runChain(
         activeProviders.all,
         async () => ({ ...request, jobId, takePath: workspace.file('take.mp4') }),
-        { ...context, jobId, user: null, maxCostMicros: null, admission, clock },
+        { ...context, jobId, payer: { user: null }, maxCostMicros: null, admission, clock },
       );
       if (outcome.type !== 'made') return outcome;
       const {

@@ -191,7 +191,7 @@ describe('jobs that are canceled before HeyGen acknowledges the request', () => 
     const request = await heygen.request({ jobId: 'job_canceled' });
     return runChain([provider], async () => request, {
       jobId: request.jobId,
-      user: null,
+      payer: { user: null },
       maxCostMicros: null,
       admission,
       clock,

@@ -34,7 +34,7 @@ const makeTakeByChain: Script = async (input, context) => {
   const outcome = await runChain([provider], async () => ({}) as TakeRequest, {
     ...context,
     jobId: input.jobId,
-    user: null,
+    payer: { user: null },
     maxCostMicros: null,
     admission: openAdmission,
     clock: { nowMs: () => 1 },

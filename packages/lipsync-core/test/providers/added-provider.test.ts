@@ -37,7 +37,11 @@ describe('A provider that is added by its definition alone', () => {
     const options = optionsOf({ method: 'fixture', providerOptions: { fixture: { tone: 'high', takeCount: 2 } } });
     expect(planJob(options, config)).toMatchObject({ plan: [{ provider: 'fixture' }], needs: 'remote' });
     expect(planJob(optionsOf({}), config).plan?.map(({ provider }) => provider)).toContain('fixture');
-    const estimate = await createCostEstimator(config, { state }).estimate({ options, durationMs: 10_000, user: null });
+    const estimate = await createCostEstimator(config, { state }).estimate({
+      options,
+      durationMs: 10_000,
+      payer: { user: null },
+    });
     expect(estimate.providers).toEqual([
       { provider: 'fixture', costMicros: 400_000, expectedMs: 21_000, isMeasured: false, cap: null },
     ]);

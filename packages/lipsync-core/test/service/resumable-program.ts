@@ -74,7 +74,7 @@ export function openProgram(folder: string, programClock: Clock = clock): Progra
   const ledger = createUncappedLedger({ state, clock });
   const admission = createTestAdmission({ state, clock, ledger, slotPollIntervalMs: 50 });
   const vendor = vendorIn(folder);
-  const books = { user: null, maxCostMicros: null, admission, clock } satisfies Partial<ChainContext>;
+  const books = { payer: { user: null }, maxCostMicros: null, admission, clock } satisfies Partial<ChainContext>;
   const interruptions = new Set<boolean>();
   const pipeline: Pick<LipsyncPipeline, 'run' | 'abandon'> = {
     async run({ jobId, workspace }, context) {
