@@ -119,8 +119,7 @@ export class Transport {
     const { apiKey, fetch = globalThis.fetch } = this.#options;
     return fetch(`${this.#baseUrl}${path}${toSearch(query)}`, {
       method,
-      // A followed redirect of a POST may arrive as a GET.
-      redirect: method === 'GET' ? 'follow' : 'manual',
+      redirect: redirectMode(method, body),
       signal: signal ? AbortSignal.any([signal, limit]) : limit,
       headers: {
         Accept: 'application/json',
@@ -151,6 +150,15 @@ export class Transport {
     }
     return `${parts.join('')}${decoder.decode()}`;
   }
+}
+
+/**
+ * A followed redirect of a POST may arrive as a GET. Only with `error` does the fetch of Node stream a file instead of
+ * holding all of it in memory.
+ */
+function redirectMode(method: string, body: ApiRequest['body']): NonNullable<RequestInit['redirect']> {
+  if (body instanceof FormData) return 'error';
+  return method === 'GET' ? 'follow' : 'manual';
 }
 
 function parseBody(text: string, { status, url }: Response): unknown {

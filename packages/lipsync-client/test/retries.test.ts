@@ -60,6 +60,17 @@ it('A create that is redirected fails instead of arriving as a GET.', async () =
   expect(received).toHaveLength(1);
 });
 
+it('An upload is sent in the one redirect mode in which Node streams it.', async () => {
+  const sent: (RequestInit | undefined)[] = [];
+  const fetch: typeof globalThis.fetch = async (_url, init) => {
+    sent.push(init);
+    return Response.json(job);
+  };
+  const client = new LipsyncClient({ baseUrl: 'http://127.0.0.1', fetch });
+  await client.create({ ...urls, video: new Blob(['clip']) });
+  expect(sent).toEqual([expect.objectContaining({ redirect: 'error', body: expect.any(FormData) })]);
+});
+
 it('A server that does not respond is a connection error after the limit, and an abort ends the wait with its reason.', async () => {
   const { baseUrl } = await startServer(() => undefined);
   const client = new LipsyncClient({ baseUrl, timeoutMs: 50, maxRetries: 0 });
