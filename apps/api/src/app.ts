@@ -9,6 +9,7 @@ import { assignRequestId } from './http/request-id.ts';
 import { logRequests } from './http/request-log.ts';
 import { securityHeaders } from './http/security-headers.ts';
 import { drainUnreadBody } from './http/unread-body.ts';
+import { batchRoutes } from './routes/batches.ts';
 import { costRoutes } from './routes/costs.ts';
 import { estimateRoutes } from './routes/estimate.ts';
 import { healthRoutes } from './routes/health.ts';
@@ -33,6 +34,7 @@ export function apiRoutes(dependencies: ApiDependencies): readonly Route[] {
     ...jobRoutes(dependencies, lipsyncResource(dependencies), streams),
     ...lipsyncOutputRoutes(dependencies),
     ...jobRoutes(dependencies, qualityResource(dependencies), streams),
+    ...batchRoutes(dependencies),
     ...providerRoutes(dependencies),
     ...costRoutes(dependencies),
     ...estimateRoutes(dependencies),

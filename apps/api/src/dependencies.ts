@@ -11,7 +11,7 @@ import type {
   ProviderStatus,
 } from '@lipsync/core/host';
 import type { LipsyncOptions, Method } from '@lipsync/core/contract';
-import type { IdempotencyKeys, JobErasure, QueuedJobs } from '@lipsync/queue';
+import type { Batches, IdempotencyKeys, JobErasure, QueuedJobs } from '@lipsync/queue';
 import type { ApiKey } from './http/access.ts';
 import type { BodyTimeLimits } from './http/body-time.ts';
 import type { RateLimitOptions } from './http/rate-limit.ts';
@@ -21,6 +21,7 @@ import type { Readiness } from './readiness.ts';
 export interface ApiDependencies {
   readonly jobs: QueuedJobs;
   readonly erasure: Pick<JobErasure, 'erase'>;
+  readonly batches: Batches;
   readonly requestKeys: Pick<IdempotencyKeys, 'hold'>;
   readonly store: Pick<JobStore, 'get' | 'list'>;
   readonly artifacts: ArtifactStore;

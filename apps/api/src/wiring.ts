@@ -18,6 +18,7 @@ import {
   type Logger,
 } from '@lipsync/core/host';
 import {
+  Batches,
   IdempotencyKeys,
   JobErasure,
   LipsyncProducer,
@@ -71,6 +72,44 @@ function rateLimitOf(config: ApiConfig, redis: RedisConnections): RateLimitOptio
   };
 }
 
+interface JobParts {
+  readonly config: ApiConfig;
+  readonly redis: RedisConnections;
+  readonly artifacts: ArtifactStore;
+  readonly store: RedisJobStore;
+  readonly producer: LipsyncProducer;
+  readonly keys: IdempotencyKeys;
+}
+
+/** What creates, changes and deletes jobs. */
+function wireJobs({
+  config,
+  redis,
+  artifacts,
+  ...queue
+}: JobParts): Pick<ApiDependencies, 'jobs' | 'batches' | 'erasure'> {
+  const connection = redis.commands;
+  const clock = systemClock;
+  const shared = {
+    ...queue,
+    clock,
+    ids: createIdSource(clock),
+    logger: redis.logger,
+    verifyRedis: () => redis.verify(),
+  };
+  const batches = new Batches(shared);
+  return {
+    batches,
+    jobs: new QueuedJobs({
+      ...shared,
+      results: new RedisResultCache({ connection, store: queue.store, artifacts }),
+      watcher: new RedisJobNotifications({ connection: redis.subscriptions }),
+      planJob: (options) => planJob(options, config.core),
+    }),
+    erasure: new JobErasure({ ...queue, connection, artifacts, batches, clock }),
+  };
+}
+
 /** Builds the dependencies of the app. Connects at the first request, so that the API starts without Redis. */
 export function wireApi(config: ApiConfig, log: Logger): WiredApi {
   const artifacts = createArtifactStore(config.core);
@@ -82,7 +121,6 @@ export function wireApi(config: ApiConfig, log: Logger): WiredApi {
     onUnreadable: (jobId, error) => logger.warn({ jobId, error }, 'stored job record not readable'),
   });
   const producer = new LipsyncProducer({ connection, store, clock: systemClock, logger });
-  const watcher = new RedisJobNotifications({ connection: redis.subscriptions });
   const keys = new IdempotencyKeys({ connection });
   const state = new RedisStateStore({ connection });
   const slots = new RedisConcurrencySlots({ connection, clock: systemClock });
@@ -90,18 +128,7 @@ export function wireApi(config: ApiConfig, log: Logger): WiredApi {
   return {
     redis,
     dependencies: {
-      jobs: new QueuedJobs({
-        store,
-        producer,
-        results: new RedisResultCache({ connection, store, artifacts }),
-        watcher,
-        keys,
-        clock: systemClock,
-        ids: createIdSource(systemClock),
-        planJob: (options) => planJob(options, config.core),
-        verifyRedis: () => redis.verify(),
-      }),
-      erasure: new JobErasure({ connection, store, artifacts, producer, clock: systemClock }),
+      ...wireJobs({ config, redis, artifacts, store, producer, keys }),
       requestKeys: keys,
       store,
       artifacts,

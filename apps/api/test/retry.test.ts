@@ -37,7 +37,7 @@ it('A retry of a job that has not failed answers 409, and one of an unknown job 
 it('A retry answers 410 when a stored input is gone, and changes nothing.', async () => {
   const id = await createFailed();
   const record = await api.store.get(id);
-  if (record?.spec.video.kind !== 'artifact') throw new Error('The job has no stored clip.');
+  if (record?.spec.video?.kind !== 'artifact') throw new Error('The job has no stored clip.');
   await api.artifacts.delete(record.spec.video.key);
   expect(await retry(id)).toMatchObject({ status: 410, body: { code: 'inputs_gone', retryable: false } });
   expect(await api.store.get(id)).toEqual(record);

@@ -68,6 +68,24 @@ describe('jobs of several keys', () => {
     }
   });
 
+  it('Another key gets 404 for every route of a batch.', async () => {
+    const items = [{ video_url: 'https://example.org/a.mp4', audio_url: 'https://example.org/a.wav' }];
+    const headers = { ...as('alice').headers, 'Content-Type': 'application/json' };
+    const created = await api.fetch('/batches', { method: 'POST', headers, body: JSON.stringify({ items }) });
+    const { id } = await json(created);
+    for (const [method, path] of [
+      ['GET', `/batches/${id}`],
+      ['POST', `/batches/${id}/cancel`],
+      ['DELETE', `/batches/${id}`],
+    ] as const) {
+      const refused = await api.fetch(path, as('bob', method));
+      expect([refused.status, (await json(refused)).code], `${method} ${path}`).toEqual([404, 'not_found']);
+    }
+    expect(await api.store.get(id)).toMatchObject({ owner: 'alice', cancelRequested: false });
+    expect((await api.fetch(`/batches/${id}`, as('operator'))).status).toBe(200);
+    expect((await api.fetch(`/batches/${id}`, as('alice', 'DELETE'))).status).toBe(204);
+  });
+
   it('Another key cannot cancel a job.', async () => {
     const id = await submit('alice');
     await api.fetch(`/lipsync/${id}/cancel`, as('bob', 'POST'));

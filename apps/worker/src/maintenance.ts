@@ -8,7 +8,7 @@ import {
   type LipsyncCore,
   type Logger,
 } from '@lipsync/core/host';
-import type { JobErasure, LipsyncProducer } from '@lipsync/queue';
+import type { Batches, JobErasure, LipsyncProducer } from '@lipsync/queue';
 
 /** Far longer than an upload, a download or a copy pauses between two writes: the file belongs to a killed process. */
 const partialFileMaxAgeMs = 30 * 60_000;
@@ -17,6 +17,7 @@ const reconcileLimitMs = 60_000;
 export interface MaintenanceOptions {
   readonly producer: Pick<LipsyncProducer, 'sweep'>;
   readonly erasure: Pick<JobErasure, 'resumeAll'>;
+  readonly batches: Pick<Batches, 'sweep'>;
   readonly core: Pick<LipsyncCore, 'reconcile' | 'sweepSlots'>;
   readonly store: Pick<JobStore, 'get'>;
   readonly artifacts: Pick<ArtifactStore, 'sweep'>;
@@ -31,7 +32,7 @@ export interface MaintenanceOptions {
  */
 export async function runMaintenance(options: MaintenanceOptions, signal: AbortSignal): Promise<void> {
   const { logger, intervalMs } = options;
-  const tasks = { sweepJobs, sweepSlots, sweepArtifacts, reconcile, resumeErasures };
+  const tasks = { sweepJobs, sweepBatches, sweepSlots, sweepArtifacts, reconcile, resumeErasures };
   while (!signal.aborted) {
     for (const [task, run] of Object.entries(tasks)) {
       await run(options, signal).catch((error: unknown) =>
@@ -47,6 +48,12 @@ async function sweepJobs({ producer, logger }: MaintenanceOptions): Promise<void
   const { requeued, expired } = await producer.sweep();
   if (expired > 0) logger.info({ expired }, 'queued jobs failed at their deadline');
   if (requeued > 0) logger.info({ requeued }, 'jobs of killed processes requeued');
+}
+
+/** Queues the missing jobs of batches, and ends the batches whose jobs have ended. */
+async function sweepBatches({ batches, logger }: MaintenanceOptions): Promise<void> {
+  const endedBatches = await batches.sweep();
+  if (endedBatches > 0) logger.info({ endedBatches }, 'batches ended');
 }
 
 /** Releases the slots of ended jobs. */

@@ -5,6 +5,7 @@ import {
   OutboxDispatcher,
   QualityHandler,
   createArtifactStore,
+  createIdSource,
   createLipsyncCore,
   parseAllowedHosts,
   readEngineVersion,
@@ -21,6 +22,7 @@ import {
   type OutboxConsumer,
 } from '@lipsync/core/host';
 import {
+  Batches,
   JobErasure,
   LipsyncProducer,
   outputKeyOf,
@@ -98,15 +100,17 @@ export async function startWorker(config: WorkerConfig, log: Logger, signal: Abo
   const runner = new JobRunner({ ...runnerOptions, handlers });
   const lanes = new LaneWorkers({ config, runner, producer, redis, logger });
   await lanes.start();
+  const shared = { store, producer, clock, logger, verifyRedis: () => redis.verify() };
+  const batches = new Batches({ ...shared, ids: createIdSource(clock) });
   const stopped = new AbortController();
   // Not awaited: reading large models takes longer than the start. Until then, no result is reused.
   const versioned = publishEngineVersion(results, { config, logger, signal: stopped.signal });
-  const erasure = new JobErasure({ connection, store, artifacts, producer, clock });
+  const erasure = new JobErasure({ connection, store, artifacts, producer, batches, clock });
   const maintenance = runMaintenance(
-    { producer, erasure, core, store, artifacts, clock, logger, intervalMs: maintenanceIntervalMs },
+    { producer, batches, erasure, core, store, artifacts, clock, logger, intervalMs: maintenanceIntervalMs },
     stopped.signal,
   );
-  const outboxConsumers: readonly OutboxConsumer[] = [];
+  const outboxConsumers: readonly OutboxConsumer[] = [(entry) => batches.settleAfter(entry)];
   const outbox = new OutboxDispatcher({ store, consumers: outboxConsumers, clock, logger }).run(stopped.signal);
   return {
     failed: redis.refused,

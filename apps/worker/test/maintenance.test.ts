@@ -24,6 +24,7 @@ async function runTwice(change: Partial<MaintenanceOptions>): Promise<unknown[]>
   const stop = new AbortController();
   const running = runMaintenance(
     {
+      batches: { sweep: async () => 0 },
       producer: { sweep: async () => ({ requeued: 0, expired: 0 }) },
       erasure: { resumeAll: async () => 0 },
       core: { reconcile: async () => 0, sweepSlots: async () => 0 },

@@ -20,6 +20,11 @@ export {
   newQualityRecord,
   inputFields,
   jobKinds,
+  type BatchItem,
+  type BatchOptions,
+  type ItemOutcome,
+  type BatchSummary,
+  type RunnableKind,
   type InputField,
   type JobInputs,
   type JobKind,
@@ -31,6 +36,7 @@ export {
   type NewQualityJob,
   type QualityResult,
 } from './jobs/job-record.ts';
+export { batchItemId, newBatchItemRecord, newBatchRecord } from './jobs/batch-record.ts';
 export {
   checkPageSize,
   invalidCursor,
@@ -48,6 +54,7 @@ export { readEngineVersion } from './service/engine-version.ts';
 export { isReusable, resultKeyOf, reusedResultOf, type ResultCache, type ReusedResult } from './jobs/result-cache.ts';
 export { countRetries, findRetryObstacle } from './jobs/job-retry.ts';
 export { decodeJobRecord, encodeJobRecord } from './jobs/record-codec.ts';
+export { isBatchSettled, outcomeOf, summarizeBatch, toBatchView, type BatchContent } from './jobs/batch-view.ts';
 export { toJobView, toQualityJobView, toUsd } from './jobs/job-view.ts';
 export { recordLateCost } from './jobs/attempt-recorder.ts';
 export type { ProgressUpdate } from './jobs/progress-writer.ts';

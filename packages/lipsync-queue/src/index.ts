@@ -1,3 +1,4 @@
+export { Batches, type BatchesOptions, type BatchSubmission } from './batches.ts';
 export { createClientConnection, createWorkerConnection, type ConnectionOptions } from './connection.ts';
 export {
   createRequestKey,

@@ -38,6 +38,10 @@ describe('jobCatalog', () => {
   );
 
   it('No priority maps to 0, which BullMQ runs before all others.', () => {
-    expect([0, 10].map(queuePriority)).toEqual([1, 11]);
+    expect([0, 10].map((priority) => queuePriority(priority))).toEqual([1, 11]);
+  });
+
+  it('The job of a batch waits behind every single job.', () => {
+    expect(queuePriority(0, true)).toBeGreaterThan(queuePriority(10));
   });
 });

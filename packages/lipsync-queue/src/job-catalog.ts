@@ -1,4 +1,4 @@
-import { nextWork, type JobKind, type JobRecord, type JobWork } from '@lipsync/core/host';
+import { nextWork, type JobRecord, type JobWork, type RunnableKind } from '@lipsync/core/host';
 import type { JobsOptions } from 'bullmq';
 import { z } from 'zod';
 
@@ -44,7 +44,7 @@ const recordedJob = {
 export const jobCatalog = Object.freeze({
   lipsync: recordedJob,
   quality: recordedJob,
-} satisfies Record<JobKind, CatalogEntry>);
+} satisfies Record<RunnableKind, CatalogEntry>);
 
 export type JobName = keyof typeof jobCatalog;
 export type JobPayload<Name extends JobName> = z.output<(typeof jobCatalog)[Name]['payload']>;
@@ -65,7 +65,10 @@ export function laneOf(record: JobRecord): Lane {
   return laneFor(nextWork(record) ?? 'inline');
 }
 
+/** Jobs of batches wait behind all single jobs. */
+const batchPriorityOffset = 11;
+
 /** BullMQ priority of a request priority (0–10). One is added because BullMQ runs 0 before all priorities. */
-export function queuePriority(priority: number): number {
-  return priority + 1;
+export function queuePriority(priority: number, isInBatch = false): number {
+  return priority + 1 + (isInBatch ? batchPriorityOffset : 0);
 }

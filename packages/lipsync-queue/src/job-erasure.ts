@@ -1,6 +1,15 @@
-import { isTerminal, LipsyncError, type ArtifactStore, type JobRecord, type JobStore } from '@lipsync/core/host';
+import {
+  batchItemId,
+  isOfKind,
+  isTerminal,
+  LipsyncError,
+  type ArtifactStore,
+  type JobRecord,
+  type JobStore,
+} from '@lipsync/core/host';
 import { jobStatuses } from '@lipsync/core/contract';
 import type { Redis } from 'ioredis';
+import { inChunks, type Batches } from './batches.ts';
 import { guardRedis } from './connection.ts';
 import { beginErasureScript, countInputsScript, endErasureScript } from './erasure-scripts.ts';
 import {
@@ -14,6 +23,7 @@ import {
   jobKey,
   jobKeyPrefix,
   lastingIndexes,
+  outcomesKey,
   outputKeyOf,
   statusKey,
   storedInputs,
@@ -30,6 +40,7 @@ export interface JobErasureOptions extends CancelOptions {
   readonly connection: Redis;
   readonly store: Pick<JobStore, 'get' | 'append'>;
   readonly artifacts: Pick<ArtifactStore, 'delete'>;
+  readonly batches: Pick<Batches, 'cancel'>;
 }
 
 /** No new job uses an input for this long after its deletion began. */
@@ -50,7 +61,10 @@ export class JobErasure {
     this.#options = options;
   }
 
-  /** Erases a job; one that has not ended is canceled first. Does nothing for a job that no longer exists. */
+  /**
+   * Erases a job, or a batch with all of its jobs; one that has not ended is canceled first. The totals of a batch keep
+   * the outcome of an erased job. Does nothing for a job that no longer exists.
+   */
   async erase(jobId: string): Promise<ErasureState> {
     const { connection, store, producer } = this.#options;
     await guardRedis(() => connection.sadd(erasingJobsKey, jobId));
@@ -59,6 +73,7 @@ export class JobErasure {
       await guardRedis(() => connection.srem(erasingJobsKey, jobId));
       return 'erased';
     }
+    if (isOfKind(found, 'batch')) return this.#eraseBatch(found);
     const record = isTerminal(found.status) ? found : await cancelJob(this.#options, jobId);
     // The worker that runs the job ends it, with its operation and its costs.
     if (!isTerminal(record.status) || !(await producer.remove(jobId))) return 'pending';
@@ -82,6 +97,17 @@ export class JobErasure {
     }
     if (failures.length > 0) throw failures[0];
     return erased;
+  }
+
+  async #eraseBatch(found: JobRecord<'batch'>): Promise<ErasureState> {
+    const { batches, connection } = this.#options;
+    const batch = isTerminal(found.status) ? found : await batches.cancel(found.id);
+    if (!isTerminal(batch.status)) return 'pending';
+    const states = await inChunks(batch.spec.itemCount, (item) => this.erase(batchItemId(batch.id, item)));
+    if (states.includes('pending')) return 'pending';
+    await guardRedis(() => connection.del(outcomesKey(batch.id)));
+    await this.#deleteRecord(batch);
+    return 'erased';
   }
 
   async #deleteFiles(record: JobRecord): Promise<void> {

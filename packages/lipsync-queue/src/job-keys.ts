@@ -91,6 +91,11 @@ function indexPrefix(kind: JobKind): string {
   return kind === 'lipsync' ? 'lipsync:' : `lipsync:${kind}-`;
 }
 
+/** Hash of the outcomes of the ended jobs of a batch, by job id. */
+export function outcomesKey(batchId: string): string {
+  return `lipsync:batch-outcomes:${batchId}`;
+}
+
 /** Channel that announces each change of a job; the message is the new revision. */
 export function jobChannel(id: string): string {
   return `lipsync:job:${id}`;

@@ -64,11 +64,12 @@ return stored
  * Replaces a record unless another call changed it first. A job that ends leaves the index of unfinished jobs and the
  * waiting set of its provider, and its end is added to the outbox.
  * KEYS: 1 record, 2 index of its old status, 3 index of its new status, 4 index of unfinished jobs, 5 hash of jobs that
- * wait for a slot, 6 outbox.
+ * wait for a slot, 6 outbox, 7 outcomes of its batch, or the record again for a single job.
  * ARGV: 1 writer, 2 expected revision, 3 new revision, 4 status, 5 format, 6 record JSON, 7 index member, 8 job id,
  * 9 channel of the job, 10 'open', 'ended', or 'retried' when a job that had ended is queued again, 11 channel to
  * interrupt the current run or empty, 12 prefix of the waiting sets, 13 outbox event JSON or empty, 14 artifact keys of
- * changed inputs, of a retried job all, 15 key under which equal jobs find the result, or empty. The outbox is not trimmed: its consumers delete what they handled.
+ * changed inputs, of a retried job all, 15 key under which equal jobs find the result, or empty, 16 outcome JSON of a
+ * job of a batch that ended, or empty. The outbox is not trimmed: its consumers delete what they handled.
  * Returns 1 when the record is stored, 0 on a conflict or while a new input is being deleted, -2 for the retry of a job
  * that is being erased.
  */
@@ -95,6 +96,11 @@ end
 if ARGV[15] ~= '' then
   redis.call('SET', ARGV[15], ARGV[8])
   redis.call('HSET', KEYS[1], 'result', ARGV[15])
+end
+if ARGV[16] ~= '' then
+  redis.call('HSET', KEYS[7], ARGV[8], ARGV[16])
+elseif KEYS[7] ~= KEYS[1] then
+  redis.call('HDEL', KEYS[7], ARGV[8])
 end
 if ARGV[13] ~= '' then redis.call('XADD', KEYS[6], '*', 'event', ARGV[13]) end
 redis.call('PUBLISH', ARGV[9], ARGV[3])

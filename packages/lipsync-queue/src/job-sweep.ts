@@ -86,7 +86,7 @@ async function endInCloudLane(record: JobRecord, { store, entries }: SweepOption
 }
 
 async function* listAllQueued(store: JobStore): AsyncGenerator<JobRecord> {
-  for (const kind of jobKinds) yield* listQueued(store, kind);
+  for (const kind of jobKinds) if (kind !== 'batch') yield* listQueued(store, kind);
 }
 
 async function* listQueued(store: JobStore, kind: JobKind): AsyncGenerator<JobRecord> {
@@ -131,7 +131,13 @@ async function requeueIfReadable(options: SweepOptions, id: string): Promise<boo
 /** Checks one job again by itself: it may have been queued, started or finished since the ids were read. */
 async function requeue({ store, entries, clock, requeueAfterMs }: SweepOptions, id: string): Promise<boolean> {
   const before = await store.get(id);
-  if (!before || isTerminal(before.status) || before.createdAtMs > clock.nowMs() - requeueAfterMs) return false;
+  if (
+    !before ||
+    before.kind === 'batch' ||
+    isTerminal(before.status) ||
+    before.createdAtMs > clock.nowMs() - requeueAfterMs
+  )
+    return false;
   if (await entries.isLive(id)) return false;
   // Read again: a worker may have finished both the record and the queue entry between the two checks.
   const record = await store.get(id);

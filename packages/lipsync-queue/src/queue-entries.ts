@@ -85,8 +85,11 @@ export class QueueEntries {
   }
 }
 
-async function addEntry(queue: LipsyncQueueHandle, { id: jobId, kind, spec }: JobRecord): Promise<void> {
-  const priority = queuePriority(spec.options.priority);
+/** A batch has no entry: its jobs have. */
+async function addEntry(queue: LipsyncQueueHandle, record: JobRecord): Promise<void> {
+  if (record.kind === 'batch') return;
+  const { id: jobId, kind, spec, batch } = record;
+  const priority = queuePriority(spec.options.priority, batch !== undefined);
   await queue.add(kind, { jobId }, { ...jobCatalog[kind].options, jobId, priority });
 }
 

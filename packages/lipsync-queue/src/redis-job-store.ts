@@ -7,6 +7,8 @@ import {
   isTerminal,
   LipsyncError,
   outboxEventFor,
+  outcomeOf,
+  type ItemOutcome,
   type JobEvent,
   type JobKind,
   type JobPage,
@@ -29,6 +31,7 @@ import {
   jobKey,
   jobKeyPrefix,
   lastingIndexes,
+  outcomesKey,
   outboxKey,
   statusKey,
   storedInputs,
@@ -118,6 +121,12 @@ export class RedisJobStore implements JobStore {
     return guardRedis(async () => (await this.#connection.zrange(unfinishedJobsKey, 0, '-1')).map(idOfMember));
   }
 
+  async listOutcomes(batchId: string): Promise<ReadonlyMap<string, ItemOutcome>> {
+    const outcomes = await guardRedis(() => this.#connection.hgetall(outcomesKey(batchId)));
+    // `as`: only the replace script writes outcomes.
+    return new Map(Object.entries(outcomes).map(([id, text]) => [id, JSON.parse(text) as ItemOutcome]));
+  }
+
   readOutbox(limit: number, after?: string): Promise<readonly OutboxEntry[]> {
     const start = after === undefined ? '-' : `(${after}`;
     return guardRedis(async () =>
@@ -143,6 +152,7 @@ export class RedisJobStore implements JobStore {
         unfinishedJobsKey,
         waitingProvidersKey,
         outboxKey,
+        next.batch ? outcomesKey(next.batch.id) : jobKey(next.id),
         randomUUID(),
         String(current.revision),
         String(next.revision),
@@ -158,6 +168,7 @@ export class RedisJobStore implements JobStore {
         outboxEvent ? JSON.stringify(outboxEvent) : '',
         next.spec === current.spec && !isRetried ? '' : storedInputs(next).join(' '),
         resultEntryOf(next, event) ?? '',
+        next.batch && isTerminal(next.status) ? JSON.stringify(outcomeOf(next)) : '',
       ),
     );
     if (stored === -2) throw new LipsyncError('conflict', 'The job is being deleted and cannot be retried.');
@@ -207,7 +218,7 @@ export function inputErased(): LipsyncError {
 function defineScripts(connection: Redis): ScriptCommands {
   connection.defineCommand('lipsyncCreateJob', { numberOfKeys: 4, lua: createScript });
   connection.defineCommand('lipsyncCreateJobOnce', { numberOfKeys: 5, lua: createOnceScript });
-  connection.defineCommand('lipsyncReplaceJob', { numberOfKeys: 6, lua: replaceScript });
+  connection.defineCommand('lipsyncReplaceJob', { numberOfKeys: 7, lua: replaceScript });
   // `as`: defineCommand adds these methods at runtime, so ioredis' types lack them.
   return connection as unknown as ScriptCommands;
 }

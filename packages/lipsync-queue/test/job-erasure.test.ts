@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
-import { systemClock, type ArtifactStore, type JobRecord } from '@lipsync/core/host';
+import { batchItemId, systemClock, type ArtifactStore, type JobRecord } from '@lipsync/core/host';
+import { lipsyncOptionsSchema } from '@lipsync/core/contract';
 import { testJobRecord } from '@lipsync/core/testing';
 import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -26,8 +27,19 @@ afterAll(async () => {
 });
 
 function erasureWith(files: Pick<ArtifactStore, 'delete'>): JobErasure {
-  const { store, producer } = bench;
-  return new JobErasure({ connection, store, producer, artifacts: files, clock: systemClock });
+  return new JobErasure({ ...bench, connection, artifacts: files, clock: systemClock });
+}
+
+async function submitBatch(count: number): Promise<string> {
+  const input = { kind: 'url', url: 'https://example.org/private.mp4' } as const;
+  const items = Array.from({ length: count }, (_, index) => ({
+    options: lipsyncOptionsSchema.parse({}),
+    video: input,
+    audio: input,
+    outputName: `private-${index}.mp4`,
+  }));
+  const sender = { owner: null, traceparent: null, requestId: null };
+  return (await bench.batches.submit({ ...sender, items, options: { metadata: { campaign: 'private' } } })).record.id;
 }
 
 /** Returns a new job whose clip and speech have these contents; both are stored. */
@@ -58,6 +70,45 @@ describe('JobErasure', () => {
     expect((await bench.store.list({ kind: 'lipsync', limit: 10 })).records).toEqual([]);
     expect(await bench.store.unfinished()).toEqual([]);
     expect(await erasure.erase('job_a')).toBe('erased');
+  });
+
+  it('Erasing a batch erases its jobs, also those that are running once they have stopped.', async () => {
+    const id = await submitBatch(3);
+    const running = batchItemId(id, 1);
+    const { runs: run } = await bench.store.append(running, { type: 'run_started', atMs: 2_000 });
+    await bench.store.append(batchItemId(id, 2), { type: 'canceled', atMs: 2_000 });
+    expect(await erasure.erase(id)).toBe('pending');
+    await bench.store.append(running, {
+      type: 'failed',
+      run,
+      atMs: 3_000,
+      code: 'canceled',
+      message: '',
+      warnings: [],
+    });
+    await erasure.resumeAll();
+    const keys = (await connection.keys('*')).filter((key) => key !== 'lipsync:outbox');
+    expect(keys.filter((key) => key.includes('batch'))).toEqual([]);
+    for (const key of keys.filter((name) => name.startsWith('lipsync:')))
+      expect(await connection.dump(key), key).not.toContain('private');
+  });
+
+  it('An erased job counts in the totals of its batch and is not queued again.', async () => {
+    const id = await submitBatch(2);
+    const erased = batchItemId(id, 0);
+    expect(await erasure.erase(erased)).toBe('erased');
+    expect(await connection.hget(`lipsync:jobs:${id}`, 'record')).not.toContain('private.mp4');
+    await bench.producer.sweep();
+    await bench.batches.sweep();
+    expect(await bench.store.get(erased)).toBeUndefined();
+    const { runs: run } = await bench.store.append(batchItemId(id, 1), { type: 'run_started', atMs: 2_000 });
+    const failed = { type: 'failed', run, atMs: 3_000, code: 'internal', message: '', warnings: [] } as const;
+    await bench.store.append(batchItemId(id, 1), failed);
+    for (const entry of await bench.store.readOutbox(10)) await bench.batches.settleAfter(entry);
+    expect(await bench.store.get(id)).toMatchObject({
+      status: 'completed',
+      result: { total: 2, success: 0, failed: 1, canceled: 1 },
+    });
   });
 
   it('An input is deleted with the last of its jobs.', async () => {

@@ -98,11 +98,9 @@ it('A job whose deletion has begun is not retried, and a retried one is deleted.
   expect(await bench.store.get('job_a')).toMatchObject({ status: 'failed' });
   await connection.srem(erasingJobsKey, 'job_a');
   await jobs.retry('job_a');
-  const { store, producer } = bench;
   const erasure = new JobErasure({
+    ...bench,
     connection,
-    store,
-    producer,
     artifacts: await bench.artifacts(),
     clock: systemClock,
   });

@@ -22,8 +22,7 @@ beforeAll(async () => {
   artifacts = await bench.artifacts();
   folder = await mkdtemp(join(tmpdir(), 'result-cache-'));
   connection = createClientConnection({ url: bench.redis.url, onError: () => undefined });
-  const { store, producer } = bench;
-  erasure = new JobErasure({ connection, store, producer, artifacts, clock: systemClock });
+  erasure = new JobErasure({ ...bench, connection, artifacts, clock: systemClock });
 });
 beforeEach(async () => {
   await bench.empty();

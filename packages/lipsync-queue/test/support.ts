@@ -1,9 +1,10 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { LocalArtifactStore, systemClock, type ArtifactStore, type Logger } from '@lipsync/core/host';
+import { createIdSource, LocalArtifactStore, systemClock, type ArtifactStore, type Logger } from '@lipsync/core/host';
 import { Worker } from 'bullmq';
 import {
+  Batches,
   createClientConnection,
   LipsyncProducer,
   RedisConcurrencySlots,
@@ -26,6 +27,7 @@ export interface QueueBench {
   readonly store: RedisJobStore;
   readonly producer: LipsyncProducer;
   readonly slots: RedisConcurrencySlots;
+  readonly batches: Batches;
   /** Stores and producer as another process would open them. */
   another(): { readonly store: RedisJobStore; readonly producer: LipsyncProducer };
   /** Starts a worker on the render lane that calls `run`; closed with the bench at the latest. */
@@ -58,10 +60,19 @@ export async function openBench(): Promise<QueueBench> {
   };
   const admin = client();
   const slots = new RedisConcurrencySlots({ connection: admin, clock: systemClock });
+  const clock = systemClock;
+  const own = another();
   return {
     redis,
-    ...another(),
+    ...own,
     slots,
+    batches: new Batches({
+      ...own,
+      clock,
+      ids: createIdSource(clock),
+      logger: silentLogger,
+      verifyRedis: async () => undefined,
+    }),
     another,
     async work(run) {
       const connection = createWorkerConnection({ url: redis.url, onError: () => undefined });

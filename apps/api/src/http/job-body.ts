@@ -55,7 +55,7 @@ export async function readJobBody<Options extends object>(
 ): Promise<JobBody<Options> | RepeatedBody> {
   if (request.is('multipart/form-data')) return readForm(request, rules, dependencies);
   if (request.is('application/json'))
-    return readJson(await readJsonFields(request, response, dependencies.bodyTime), rules, dependencies);
+    return parseJsonBody(await readJsonFields(request, response, dependencies.bodyTime), rules, dependencies);
   const { required } = rules.files;
   const [files, urls] = [required, required.map(urlField)].map((names) =>
     names.map((name) => `"${name}"`).join(' and '),
@@ -110,10 +110,11 @@ function checkFieldAlone<Options>(
   if (options !== undefined) checkOptions?.(options);
 }
 
-function readJson<Options>(
-  fields: Map<string, unknown>,
+/** Parses a request with all inputs by URL. Throws an error that lists every problem. */
+export function parseJsonBody<Options>(
+  fields: ReadonlyMap<string, unknown>,
   rules: BodyRules<Options>,
-  { checkUrl }: BodyDependencies,
+  { checkUrl }: Pick<BodyDependencies, 'checkUrl'>,
 ): JobBody<Options> {
   const requiredUrls = rules.files.required;
   const { options, urls } = parseFields(fields, rules, { checkUrl, problems: [], requiredUrls });

@@ -97,10 +97,7 @@ function statusOfParserError(thrown: unknown): number | undefined {
 }
 
 function refusalOfParser(status: number, cause: unknown): HttpError {
-  if (status === 413)
-    return new HttpError('payload_too_large', 'The JSON body is larger than 64 KiB. Put large metadata elsewhere.', {
-      cause,
-    });
+  if (status === 413) return new HttpError('payload_too_large', describeLimit(cause), { cause });
   if (status === 415)
     return new HttpError(
       'request_invalid',
@@ -114,6 +111,13 @@ function refusalOfParser(status: number, cause: unknown): HttpError {
     cause,
     httpStatus: 400,
   });
+}
+
+/** The parser's error has the limit in bytes. */
+function describeLimit(cause: unknown): string {
+  const limit = cause instanceof Error && 'limit' in cause ? Number(cause.limit) : Number.NaN;
+  const size = Number.isInteger(limit) ? `larger than ${limit / 1024} KiB` : 'too large';
+  return `The JSON body is ${size}. Put large metadata elsewhere.`;
 }
 
 /** Last handler of the app: sends every error as `application/problem+json` and logs those with status 5xx. */

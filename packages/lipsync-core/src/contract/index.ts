@@ -1,11 +1,14 @@
+export { isPlainObject } from './json.ts';
 export { renameKeys, toCamelCase, toKebabCase, toSnakeCase, type SnakeCaseKeys } from './case.ts';
 export {
   attemptViewSchema,
+  batchViewSchema,
   errorViewSchema,
   jobViewSchema,
   qualityJobViewSchema,
   warningViewSchema,
   type AttemptView,
+  type BatchView,
   type JobView,
   type QualityJobView,
 } from './job-view.ts';

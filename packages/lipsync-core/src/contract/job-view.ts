@@ -71,6 +71,25 @@ export const qualityJobViewSchema = z.strictObject({
   ...outcomeFields,
 });
 
+export const batchViewSchema = z.strictObject({
+  id: z.string(),
+  status: z.enum(['queued', 'processing', 'completed', 'canceled']),
+  /** The jobs of the items that are queued, in the order of the items. */
+  results: z.array(jobViewSchema.extend({ item: z.int().min(0), output_name: z.string() })),
+  summary: z.strictObject({
+    total: z.int(),
+    success: z.int(),
+    failed: z.int(),
+    canceled: z.int(),
+    total_duration: z.number(),
+    total_cost_usd: z.number(),
+  }),
+  metadata: z.record(z.string(), z.unknown()),
+  created_at: timestamp,
+  completed_at: timestamp.nullable(),
+});
+
+export type BatchView = z.infer<typeof batchViewSchema>;
 export type QualityJobView = z.infer<typeof qualityJobViewSchema>;
 export type JobView = z.infer<typeof jobViewSchema>;
 export type AttemptView = z.infer<typeof attemptViewSchema>;

@@ -162,6 +162,7 @@ function startRun(record: JobRecord, atMs: number): JobRecord {
     parkedUntilMs: null,
     startedAtMs: record.startedAtMs ?? atMs,
   } as const;
+  if (rest.kind === 'batch') return withoutItems({ ...rest, ...started });
   return rest.kind === 'lipsync' && waitsForStorage && !rest.keptTake
     ? { ...rest, ...started, attempts: restartLimit(rest.attempts, atMs) }
     : { ...rest, ...started };
@@ -178,7 +179,9 @@ function restartLimit(attempts: readonly Attempt[], atMs: number): readonly Atte
 
 /** An ended job fetches nothing more, and the query of a URL may be a secret. A resumed job gets a new specification. */
 function end(record: JobRecord, event: Extract<JobEvent, { type: 'completed' | 'failed' | 'canceled' }>): JobRecord {
-  const ended = { ...withInputs(withoutKeptTakes(record), withoutQueries(record.spec)), completedAtMs: event.atMs };
+  const kept =
+    record.kind === 'batch' ? withoutItems(record) : withInputs(withoutKeptTakes(record), withoutQueries(record.spec));
+  const ended = { ...kept, completedAtMs: event.atMs };
   switch (event.type) {
     case 'completed': {
       const { result, warnings } = event;
@@ -202,6 +205,11 @@ function withoutKeptTakes(record: JobRecord): JobRecord {
   if (record.kind !== 'lipsync') return record;
   const { keptTake: _, ...rest } = record;
   return { ...rest, attempts: withoutTakes(record.attempts) };
+}
+
+/** The jobs of a batch are stored when it starts; from then on only they name its inputs. */
+function withoutItems(batch: JobRecord<'batch'>): JobRecord<'batch'> {
+  return { ...batch, spec: { ...batch.spec, items: [] } };
 }
 
 function withoutQueries(inputs: JobInputs): JobInputs {

@@ -3,7 +3,7 @@ import type { LipsyncError } from '../errors/index.ts';
 import type { Workspace } from '../processes/workspace.ts';
 import type { InputFiles } from './input-fetcher.ts';
 import type { JobEvent } from './job-events.ts';
-import type { JobKind, JobRecord, JobWork } from './job-record.ts';
+import type { JobKind, JobRecord, JobWork, RunnableKind } from './job-record.ts';
 import type { JobStore } from './job-store.ts';
 import type { ProgressUpdate } from './progress-writer.ts';
 import type { StopSignal } from './stop-signal.ts';
@@ -66,4 +66,4 @@ export interface JobHandler<Kind extends JobKind = JobKind> {
 }
 
 /** The handlers of a host that runs every kind of job. */
-export type JobHandlers = { readonly [Kind in JobKind]: JobHandler<Kind> };
+export type JobHandlers = { readonly [Kind in RunnableKind]: JobHandler<Kind> };

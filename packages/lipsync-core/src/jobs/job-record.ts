@@ -35,11 +35,20 @@ export interface JobKinds {
     readonly state: unknown;
     readonly result: QualityResult;
   };
+  /** A set of lip-sync jobs. No worker runs it: it ends when all of its jobs have ended. */
+  readonly batch: {
+    readonly spec: BatchSpec;
+    readonly state: unknown;
+    readonly result: BatchSummary;
+  };
 }
 
 export type JobKind = keyof JobKinds;
 
-export const jobKinds = Object.freeze(['lipsync', 'quality'] as const satisfies readonly JobKind[]);
+/** Kinds of jobs that workers run. */
+export type RunnableKind = Exclude<JobKind, 'batch'>;
+
+export const jobKinds = Object.freeze(['lipsync', 'quality', 'batch'] as const satisfies readonly JobKind[]);
 
 /**
  * What a lip-sync job has to do. Only the inputs change, when one is downloaded or the job is resumed.
@@ -58,6 +67,40 @@ export interface QualitySpec extends JobInputs {
   readonly audio?: InputReference;
   /** The clip that the video was made from. */
   readonly source?: InputReference;
+}
+
+/** Options of a batch itself, not of its jobs. */
+export interface BatchOptions {
+  readonly metadata: Readonly<Record<string, unknown>>;
+  readonly userId?: string | undefined;
+}
+
+/** What a batch has to do. */
+export interface BatchSpec extends JobInputs {
+  readonly options: BatchOptions;
+  readonly itemCount: number;
+  /** Empty once the job of every item is stored, so that the deletion of a job leaves no copy of its inputs. */
+  readonly items: readonly BatchItem[];
+}
+
+export interface BatchItem {
+  readonly options: LipsyncOptions;
+  readonly video: InputReference;
+  readonly audio: InputReference;
+  /** File name of the output in an archive of the batch. */
+  readonly outputName: string;
+}
+
+/** Totals of a batch. */
+export interface BatchSummary {
+  readonly total: number;
+  readonly success: number;
+  readonly failed: number;
+  readonly canceled: number;
+  /** Of all outputs. */
+  readonly totalDurationMs: number;
+  /** Of all settled attempts. */
+  readonly totalCostMicros: number;
 }
 
 /** Work that a run of a job begins with. A host may do only some kinds. */
@@ -103,6 +146,22 @@ export interface QualityResult {
   readonly durationMs: number;
 }
 
+/** The place of a job in its batch. */
+export interface BatchReference {
+  readonly id: string;
+  /** Index of the item, from 0. */
+  readonly item: number;
+  /** File name of the output in an archive of the batch. */
+  readonly outputName: string;
+}
+
+/** What the end of a job adds to the totals of its batch. Kept when the job is deleted. */
+export interface ItemOutcome {
+  readonly status: JobStatus;
+  readonly durationMs: number;
+  readonly costMicros: number;
+}
+
 /** The part of a record that all kinds of job share. */
 export interface JobEnvelope extends TraceContext {
   readonly id: string;
@@ -128,6 +187,8 @@ export interface JobEnvelope extends TraceContext {
   readonly waitsForProbe?: true;
   /** Kind of work that the next run begins with, after inputs are fetched; null if any worker may run the job. */
   readonly needs: Provider['kind'] | null;
+  /** Absent for a single job. */
+  readonly batch?: BatchReference;
   readonly warnings: readonly Warning[];
   readonly error: { readonly code: ErrorCode; readonly message: string } | null;
   readonly createdAtMs: number;
@@ -160,7 +221,7 @@ export type JobRecord<Kind extends JobKind = JobKind> = Kind extends JobKind
   : never;
 
 /** Values of a new job of any kind. */
-interface NewEnvelope extends Partial<TraceContext> {
+export interface NewEnvelope extends Partial<TraceContext> {
   readonly id: string;
   readonly owner: string | null;
   readonly nowMs: number;
@@ -210,7 +271,8 @@ export function newQualityRecord({ options, video, audio, source, ...rest }: New
   };
 }
 
-function newEnvelope({ id, owner, nowMs, deadlineMs, needs, ...trace }: NewEnvelope): JobEnvelope {
+/** Returns the fields that a new record of any kind has. Pure. */
+export function newEnvelope({ id, owner, nowMs, deadlineMs, needs, ...trace }: NewEnvelope): JobEnvelope {
   return {
     id,
     revision: 0,

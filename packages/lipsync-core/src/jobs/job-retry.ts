@@ -31,7 +31,7 @@ const givenUpCodes: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
  * their costs stay. An operation that may be paid for is continued rather than started again.
  */
 export function retryJob(record: JobRecord, { atMs, start }: RetriedEvent): JobRecord {
-  if (record.status !== 'failed') return record;
+  if (record.status !== 'failed' || record.kind === 'batch') return record;
   const { deadlineMs } = record.spec.options;
   const state = {
     status: 'queued',

@@ -122,7 +122,7 @@ export class JobRunner {
   }
 
   async #removeKept(record: JobRecord): Promise<void> {
-    await this.#options.handlers[record.kind]?.removeKept?.(record.id);
+    if (record.kind !== 'batch') await this.#options.handlers[record.kind]?.removeKept?.(record.id);
   }
 
   /** Without this, a run that ends because of the store would count as a crash. */
@@ -254,7 +254,7 @@ export class JobRunner {
 
   /** Throws `internal` for a kind of job that this host does not run. */
   #handlerOf({ kind }: JobRecord): JobHandler {
-    const handler = this.#options.handlers[kind];
+    const handler = kind === 'batch' ? undefined : this.#options.handlers[kind];
     if (!handler) throw new LipsyncError('internal', `This host runs no jobs of the kind ${kind}.`);
     return handler;
   }

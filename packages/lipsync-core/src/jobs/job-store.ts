@@ -3,7 +3,7 @@ import { LipsyncError } from '../errors/index.ts';
 import type { JobEvent } from './job-events.ts';
 import type { JobFilter } from './job-filter.ts';
 import { countRetries } from './job-retry.ts';
-import { isTerminal, type JobKind, type JobRecord } from './job-record.ts';
+import { isTerminal, type ItemOutcome, type JobKind, type JobRecord } from './job-record.ts';
 
 export interface JobPageQuery<Kind extends JobKind = JobKind> extends JobFilter {
   readonly kind: Kind;
@@ -29,6 +29,8 @@ export interface OutboxEvent {
   readonly atMs: number;
   /** Number of retries before this end, so that each end of a job is an event of its own. */
   readonly retries: number;
+  /** The batch of the job; absent for a single job. */
+  readonly batchId?: string;
 }
 
 export interface OutboxEntry extends OutboxEvent {
@@ -61,6 +63,11 @@ export interface JobStore {
   list<Kind extends JobKind>(query: JobPageQuery<Kind>): Promise<JobPage<Kind>>;
   /** Returns the ids of all jobs that have not ended, oldest first. */
   unfinished(): Promise<readonly string[]>;
+  /**
+   * Returns the outcomes of the ended jobs of a batch by job id, also of deleted jobs. Stored in the same atomic step
+   * that ends a job.
+   */
+  listOutcomes(batchId: string): Promise<ReadonlyMap<string, ItemOutcome>>;
   /** Returns up to `limit` entries of the outbox, oldest first, of those after the entry `after` if it is given. */
   readOutbox(limit: number, after?: string): Promise<readonly OutboxEntry[]>;
   /** Removes entries from the outbox; unknown ids are ignored. */
@@ -83,6 +90,7 @@ export function invalidCursor(): LipsyncError {
 /** Returns the outbox event of a change: one when the job ends, else null. Pure. */
 export function outboxEventFor(before: JobRecord, after: JobRecord): OutboxEvent | null {
   if (isTerminal(before.status) || !isTerminal(after.status)) return null;
-  const { id: jobId, kind, status, completedAtMs } = after;
-  return { jobId, kind, status, atMs: completedAtMs ?? after.createdAtMs, retries: countRetries(after) };
+  const { id: jobId, kind, status, completedAtMs, batch } = after;
+  const atMs = completedAtMs ?? after.createdAtMs;
+  return { jobId, kind, status, atMs, retries: countRetries(after), ...(batch && { batchId: batch.id }) };
 }

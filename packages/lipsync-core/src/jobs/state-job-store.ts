@@ -4,8 +4,9 @@ import { systemClock } from '../contract/system-ports.ts';
 import { LipsyncError } from '../errors/index.ts';
 import type { Json, StateStore, StoredDocument } from '../storage/state-store.ts';
 import { applyJobEvent, type JobEvent } from './job-events.ts';
+import { outcomeOf } from './batch-view.ts';
 import { matchesFilter, type JobFilter } from './job-filter.ts';
-import { isOfKind, isTerminal, type JobKind, type JobRecord } from './job-record.ts';
+import { isOfKind, isTerminal, type ItemOutcome, type JobKind, type JobRecord } from './job-record.ts';
 import {
   checkPageSize,
   invalidCursor,
@@ -25,6 +26,8 @@ interface JobDocument extends EncodedJobRecord {
   readonly kind?: JobKind;
   readonly status: JobStatus;
   readonly createdAtMs: number;
+  /** Id of its batch. */
+  readonly batchId?: string;
   /** Time of the last change other than an event in `eventTypesWithoutNews`. */
   readonly changedAtMs: number;
 }
@@ -126,6 +129,14 @@ export class StateJobStore implements JobStore {
     return open.reverse().map(({ id }) => id);
   }
 
+  async listOutcomes(batchId: string): Promise<ReadonlyMap<string, ItemOutcome>> {
+    const ended = (await this.#newestFirst()).filter(
+      (document) => document.batchId === batchId && isTerminal(document.status),
+    );
+    const jobs = ended.map((document) => this.#decodeOrReport(document)).filter((job) => job !== undefined);
+    return new Map(jobs.map((job) => [job.id, outcomeOf(job)]));
+  }
+
   async readOutbox(limit: number, after?: string): Promise<readonly OutboxEntry[]> {
     const found = await this.#state.list(outboxPrefix, { limit, ...(after === undefined ? {} : { after }) });
     // `as`: only `append` writes these documents.
@@ -189,8 +200,9 @@ function outboxKeyOf(id: string, event: JobEvent): string | null {
 
 /** Returns the document of a record, for a transaction that stores it together with other documents. */
 export function storedJobRecord(record: JobRecord, changedAtMs: number): StoredDocument {
-  const { id, kind, status, createdAtMs } = record;
-  const document: JobDocument = { id, kind, status, createdAtMs, changedAtMs, ...encodeJobRecord(record) };
+  const { id, kind, status, createdAtMs, batch } = record;
+  const fields = { id, kind, status, createdAtMs, changedAtMs, ...(batch && { batchId: batch.id }) };
+  const document: JobDocument = { ...fields, ...encodeJobRecord(record) };
   return { key: jobKey(id), document: toJson(document) };
 }
 

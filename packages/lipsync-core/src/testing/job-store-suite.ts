@@ -163,6 +163,21 @@ export function jobStoreSuite(name: string, makeStore: () => Promise<JobStoreUnd
       });
     });
 
+    it('The outcomes of the ended jobs of a batch are stored with their ends.', async () => {
+      const batch = { id: 'batch_1', item: 0, outputName: 'a.mp4' };
+      await createAll(
+        { ...testJobRecord('job_a'), batch },
+        { ...testJobRecord('job_b'), batch: { ...batch, item: 1 } },
+        { ...testJobRecord('job_c'), batch: { ...batch, id: 'batch_2' } },
+        testJobRecord('job_d'),
+      );
+      expect(await store.listOutcomes('batch_1')).toEqual(new Map());
+      for (const id of ['job_a', 'job_c', 'job_d', 'job_a']) await finish(id, { type: 'canceled', atMs: 3_000 });
+      const outcome = { status: 'canceled', durationMs: 0, costMicros: 0 };
+      expect(await store.listOutcomes('batch_1')).toEqual(new Map([['job_a', outcome]]));
+      expect(await store.readOutbox(1)).toMatchObject([{ jobId: 'job_a', batchId: 'batch_1' }]);
+    });
+
     describe('lists', () => {
       it('A list starts with the newest job.', async () => {
         await createAll(testJobRecord('job_b', 2_000), testJobRecord('job_c', 3_000), testJobRecord('job_a', 1_000));

@@ -13,6 +13,7 @@ export function createMemoryJobStore(): JobStore {
     append: (id, event) => store.append(id, event),
     list: (query) => store.list(query),
     unfinished: () => store.unfinished(),
+    listOutcomes: (batchId) => store.listOutcomes(batchId),
     readOutbox: (limit, after) => store.readOutbox(limit, after),
     ackOutbox: (ids) => store.ackOutbox(ids),
   };

@@ -105,7 +105,7 @@ describe('A run of a job', () => {
 
   it('A missing input fails the job with not_found.', async () => {
     const { video } = (await acceptJob()).spec;
-    if (video.kind === 'artifact') await bench.artifacts.delete(video.key);
+    if (video?.kind === 'artifact') await bench.artifacts.delete(video.key);
     expect(await runnerOf(fetchThenFail).run('job_1', { signal: never(), canRun: () => true })).toMatchObject({
       status: 'failed',
       error: { code: 'not_found' },

@@ -1,0 +1,162 @@
+import { toDisplayName, type BatchItem, type BatchOptions, LipsyncError } from '@lipsync/core/host';
+import { isPlainObject, type LipsyncOptions } from '@lipsync/core/contract';
+import { parseJsonBody, type BodyRules, type JobBody } from './job-body.ts';
+import { parseOptions } from './lipsync-options.ts';
+import { HttpError, invalidFields, type FieldProblem } from './problem.ts';
+
+const maxBatchItems = 500;
+const maxOutputNameLength = 120;
+
+export interface BatchBody {
+  readonly items: readonly BatchItem[];
+  readonly options: BatchOptions;
+}
+
+/** What is needed to parse an item. */
+interface ItemRules {
+  readonly rules: BodyRules<LipsyncOptions>;
+  readonly checkUrl: (url: string) => void;
+  /** Fields of the batch that every item has unless it has its own. */
+  readonly common: ReadonlyMap<string, unknown>;
+}
+
+/**
+ * Parses the fields of a batch: `items`, each as a JSON request for a job with an optional `output_name`, and options
+ * for all items. Throws one error that lists the problems of all items, by index.
+ */
+export function parseBatchBody(
+  fields: ReadonlyMap<string, unknown>,
+  rules: BodyRules<LipsyncOptions>,
+  checkUrl: (url: string) => void,
+): BatchBody {
+  const given = new Map([...fields].filter(([name]) => name !== 'items'));
+  const shared = parseOptions(new Map([...given].filter(([name]) => name !== 'max_cost_usd')), rules.schema);
+  const costProblem = given.has('max_cost_usd')
+    ? [{ field: 'max_cost_usd', message: 'is not supported for a whole batch: set it in each item' }]
+    : [];
+  const common = new Map<string, unknown>([['optimize', 'cost'], ...(shared.options === undefined ? [] : given)]);
+  const items = listItems(fields.get('items'));
+  if (items.type === 'invalid') throw invalidFields('request', [...shared.problems, ...costProblem, ...items.problems]);
+  const parsed = items.values.map((item, index) => parseItem(item, index, { rules, checkUrl, common }));
+  const invalid = parsed.filter((item) => item.type === 'invalid');
+  const problems = [
+    ...shared.problems,
+    ...costProblem,
+    ...invalid.flatMap((item) => item.problems),
+    ...findEqualNames(parsed.map((item) => (item.type === 'valid' ? item.value.outputName : undefined))),
+  ];
+  if (problems.length > 0 || shared.options === undefined) {
+    const isForbidden = invalid.flatMap((item) => item.problems).length === problems.length && areForbidden(invalid);
+    throw invalidFields('request', problems, isForbidden ? 'url_forbidden' : 'request_invalid');
+  }
+  return {
+    items: parsed.flatMap((item) => (item.type === 'valid' ? [item.value] : [])),
+    options: { metadata: shared.options.metadata, userId: shared.options.userId },
+  };
+}
+
+/** The problems of an item. */
+interface InvalidItem {
+  readonly type: 'invalid';
+  readonly problems: readonly FieldProblem[];
+  /** Every problem is a URL that the service does not fetch. */
+  readonly isForbidden: boolean;
+}
+
+function areForbidden(invalid: readonly InvalidItem[]): boolean {
+  return invalid.every(({ isForbidden }) => isForbidden);
+}
+
+type ItemList =
+  | { readonly type: 'valid'; readonly values: readonly unknown[] }
+  | { readonly type: 'invalid'; readonly problems: readonly FieldProblem[] };
+
+function listItems(value: unknown): ItemList {
+  const refuse = (message: string): ItemList => ({ type: 'invalid', problems: [{ field: 'items', message }] });
+  if (value === undefined) return refuse('is missing');
+  if (!Array.isArray(value)) return refuse('must be a list');
+  if (value.length === 0) return refuse('must not be empty');
+  if (value.length > maxBatchItems) return refuse(`must have at most ${maxBatchItems} entries`);
+  return { type: 'valid', values: value };
+}
+
+type ParsedItem = { readonly type: 'valid'; readonly value: BatchItem } | InvalidItem;
+
+function parseItem(item: unknown, index: number, { rules, checkUrl, common }: ItemRules): ParsedItem {
+  const invalid = (problems: readonly FieldProblem[], isForbidden = false): InvalidItem => ({
+    type: 'invalid',
+    problems: problems.map(({ field, message }) => ({
+      field: ['items', String(index), ...(field === '' ? [] : [field])].join('.'),
+      message,
+    })),
+    isForbidden,
+  });
+  if (!isPlainObject(item)) return invalid([{ field: '', message: 'must be an object' }]);
+  const { output_name: outputName, ...own } = item;
+  const nameProblems = findNameProblems(outputName);
+  const job = parseJob(new Map([...common, ...Object.entries(own)]), rules, checkUrl);
+  if (job.type === 'invalid')
+    return invalid([...job.problems, ...nameProblems], job.isForbidden && nameProblems.length === 0);
+  if (nameProblems.length > 0) return invalid(nameProblems);
+  const { options, inputs } = job;
+  const { video, audio } = inputs;
+  if (!video || !audio) throw new LipsyncError('internal', 'The item was accepted without an input.');
+  const given = typeof outputName === 'string' ? outputName : undefined;
+  const clipName = video.kind === 'url' ? nameInUrl(video.url) : 'clip.mp4';
+  return { type: 'valid', value: { options, video, audio, outputName: given ?? defaultName(index, clipName) } };
+}
+
+function parseJob(
+  fields: ReadonlyMap<string, unknown>,
+  rules: BodyRules<LipsyncOptions>,
+  checkUrl: (url: string) => void,
+): JobBody<LipsyncOptions> | InvalidItem {
+  try {
+    return parseJsonBody(fields, rules, { checkUrl });
+  } catch (error) {
+    if (!(error instanceof HttpError)) throw error;
+    const { code, fields: found, message: summary } = error;
+    const isForbidden = code === 'url_forbidden';
+    const isListed = isForbidden || code === 'request_invalid';
+    // The other errors describe their one field in the text of the error.
+    const named = found.length > 0 ? found : [{ field: '', message: summary }];
+    const problems = named.map(({ field, message }) => ({ field, message: isListed ? message : summary }));
+    return { type: 'invalid', problems, isForbidden };
+  }
+}
+
+function findNameProblems(name: unknown): readonly FieldProblem[] {
+  const refuse = (message: string): readonly FieldProblem[] => [{ field: 'output_name', message }];
+  if (name === undefined) return [];
+  if (typeof name !== 'string') return refuse('must be text');
+  if (name === '') return refuse('must not be empty');
+  if (name.length > maxOutputNameLength) return refuse(`must be at most ${maxOutputNameLength} characters long`);
+  if (toDisplayName(name, '') !== name || /[:*?"<>|]/.test(name))
+    return refuse('must be a plain file name, without folders and without special or invisible characters');
+  return [];
+}
+
+/** Names that differ only in case are one file on many systems. */
+function findEqualNames(names: readonly (string | undefined)[]): readonly FieldProblem[] {
+  const first = new Map<string, number>();
+  return names.flatMap((name, index) => {
+    if (name === undefined) return [];
+    const key = name.toLowerCase();
+    const earlier = first.get(key);
+    if (earlier === undefined) {
+      first.set(key, index);
+      return [];
+    }
+    return [{ field: `items.${index}.output_name`, message: `is the same as that of item ${earlier}` }];
+  });
+}
+
+function defaultName(index: number, clipName: string): string {
+  return `${String(index + 1).padStart(4, '0')}-${clipName.replace(/\.[^.]*$/, '')}.mp4`;
+}
+
+function nameInUrl(url: string): string {
+  const { pathname } = new URL(url);
+  const name = toDisplayName(pathname, 'clip.mp4');
+  return name.replaceAll(/[:*?"<>|%]/g, '_');
+}

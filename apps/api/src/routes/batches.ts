@@ -1,0 +1,86 @@
+import type { Request, Response } from 'express';
+import { isTerminal, requireKind, toBatchView, type JobRecord } from '@lipsync/core/host';
+import type { BatchView } from '@lipsync/core/contract';
+import type { ApiDependencies } from '../dependencies.ts';
+import { callerOf } from '../http/access.ts';
+import { parseBatchBody } from '../http/batch-body.ts';
+import { withIdempotencyKey } from '../http/idempotency.ts';
+import { readBatchFields } from '../http/json-body.ts';
+import { HttpError } from '../http/problem.ts';
+import { readTraceparent } from '../http/request-id.ts';
+import { requireJob } from './job-resource.ts';
+import { lipsyncResource } from './lipsync-resource.ts';
+import type { Route } from './route.ts';
+
+/** Routes that create, show, cancel and delete batches of lip-sync jobs. */
+export function batchRoutes(dependencies: ApiDependencies): readonly Route[] {
+  const { batches, erasure, store } = dependencies;
+  const requireBatch = (request: Request, response: Response): Promise<JobRecord<'batch'>> =>
+    requireJob(store, 'batch', { request, response });
+  return [
+    {
+      method: 'post',
+      path: '/batches',
+      createsJobs: true,
+      handle: (request, response) => createBatch(dependencies, request, response),
+    },
+    {
+      method: 'get',
+      path: '/batches/:id',
+      async handle(request, response) {
+        const batch = await batches.settle(await requireBatch(request, response));
+        response.json(await viewBatch(dependencies, batch));
+      },
+    },
+    {
+      method: 'post',
+      path: '/batches/:id/cancel',
+      async handle(request, response) {
+        const { id, status } = await batches.settle(await requireBatch(request, response));
+        if (isTerminal(status)) {
+          throw new HttpError('canceled', `The batch is already ${status} and cannot be canceled.`);
+        }
+        response.status(202).json(await viewBatch(dependencies, await batches.cancel(id)));
+      },
+    },
+    {
+      method: 'delete',
+      path: '/batches/:id',
+      async handle(request, response) {
+        const { id } = await requireBatch(request, response);
+        // A worker may have erased the batch since `erase` has canceled it.
+        const batch = (await erasure.erase(id)) === 'erased' ? undefined : await store.get(id);
+        if (batch) response.status(202).json(await viewBatch(dependencies, requireKind(batch, 'batch')));
+        else response.status(204).end();
+      },
+    },
+  ];
+}
+
+async function createBatch(dependencies: ApiDependencies, request: Request, response: Response): Promise<void> {
+  const { batches, bodyTime, checkUrl, publicBaseUrl } = dependencies;
+  const sender = {
+    owner: callerOf(response).owner,
+    requestId: response.locals.requestId,
+    traceparent: readTraceparent(request),
+  };
+  if (!request.is('application/json')) {
+    throw new HttpError('request_invalid', 'Send application/json with "items".', { httpStatus: 415 });
+  }
+  const { record, isRepeated } = await withIdempotencyKey(dependencies, { request, response }, async (idempotent) => {
+    const fields = await readBatchFields(request, response, bodyTime);
+    const body = parseBatchBody(fields, lipsyncResource(dependencies).rules, checkUrl);
+    const claim = idempotent?.claim({ kind: 'batch', options: body, inputs: {} });
+    return batches.submit({ ...body, ...sender }, claim);
+  });
+  if (isRepeated) response.set('Idempotent-Replayed', 'true');
+  const batch = requireKind(record, 'batch');
+  response
+    .status(202)
+    .location(`${publicBaseUrl}/batches/${batch.id}`)
+    .json(await viewBatch(dependencies, batch));
+}
+
+async function viewBatch({ batches, publicBaseUrl }: ApiDependencies, batch: JobRecord<'batch'>): Promise<BatchView> {
+  return toBatchView(batch, await batches.readContent(batch), (jobId) => `${publicBaseUrl}/lipsync/${jobId}/output`);
+}

@@ -1,0 +1,167 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { batchItemId } from '@lipsync/core/host';
+import { batchViewSchema } from '@lipsync/core/contract';
+import { createClientConnection } from '@lipsync/queue';
+import { json, startApi, type RunningApi } from './running-api.ts';
+
+let api: RunningApi;
+beforeAll(async () => {
+  api = await startApi();
+});
+afterAll(() => api.close());
+
+function item(index: number, change: object = {}) {
+  const base = 'https://example.org';
+  return { video_url: `${base}/clip-${index}.mp4?token=secret`, audio_url: `${base}/speech.wav`, ...change };
+}
+
+const items = (count: number) => Array.from({ length: count }, (_, index) => item(index));
+
+async function create(body: object, headers: Record<string, string> = {}) {
+  const response = await api.post('/batches', JSON.stringify(body), { 'Content-Type': 'application/json', ...headers });
+  expect(response.status).toBe(202);
+  return { response, batch: await json(response) };
+}
+
+async function problemsOf(body: object): Promise<{ code: string; fields: string[] }> {
+  const before = (await api.store.list({ kind: 'batch', limit: 100 })).records.length;
+  const response = await api.postJson('/batches', body);
+  const { code, errors, status } = await json(response);
+  expect([response.status, status]).toEqual([status, response.status]);
+  expect((await api.store.list({ kind: 'batch', limit: 100 })).records).toHaveLength(before);
+  return { code, fields: errors.map(({ field }: { field: string }) => field) };
+}
+
+async function fail(id: string) {
+  const { runs: run } = await api.store.append(id, { type: 'run_started', atMs: 1 });
+  const message = 'No face.';
+  await api.store.append(id, { type: 'failed', run, atMs: 2, code: 'clip_unusable', message, warnings: [] });
+}
+
+describe('POST /batches', () => {
+  it('A batch becomes one lip-sync job for each item, behind single jobs and optimized for cost.', async () => {
+    const { batch, response } = await create({
+      items: [item(0), item(1, { optimize: 'speed', output_name: 'b.mp4' })],
+    });
+    expect(batchViewSchema.parse(batch)).toMatchObject({ status: 'queued', summary: { total: 2, success: 0 } });
+    expect(response.headers.get('Location')).toBe(`/batches/${batch.id}`);
+    expect(batch.results.map(({ output_name }: { output_name: string }) => output_name)).toEqual([
+      '0001-clip-0.mp4',
+      'b.mp4',
+    ]);
+    const records = await Promise.all([0, 1].map((index) => api.store.get(batchItemId(batch.id, index))));
+    expect(records).toMatchObject([
+      { kind: 'lipsync', batch: { id: batch.id, item: 0 }, spec: { options: { optimize: 'cost' } } },
+      { kind: 'lipsync', batch: { id: batch.id, item: 1 }, spec: { options: { optimize: 'speed' } } },
+    ]);
+    const connection = createClientConnection({ url: api.redis.url, onError: () => undefined });
+    expect(await connection.hget(`bull:lipsync-fetch:${batchItemId(batch.id, 0)}`, 'priority')).toBe('17');
+    connection.disconnect();
+  });
+
+  it('A batch of 500 items is accepted and completed although most of its items fail.', async () => {
+    const { batch } = await create({ items: items(500), metadata: { campaign: 'spring' } });
+    expect(batch.results).toHaveLength(500);
+    await Promise.all(Array.from({ length: 499 }, (_, index) => fail(batchItemId(batch.id, index + 1))));
+    expect(await json(await api.fetch(`/batches/${batch.id}`))).toMatchObject({
+      status: 'processing',
+      summary: { total: 500, success: 0, failed: 499, canceled: 0 },
+    });
+    await api.complete(batchItemId(batch.id, 0), 'video');
+    const shown = batchViewSchema.parse(await json(await api.fetch(`/batches/${batch.id}`)));
+    expect(shown).toMatchObject({ status: 'completed', metadata: { campaign: 'spring' } });
+    expect(shown.summary).toEqual({
+      total: 500,
+      success: 1,
+      failed: 499,
+      canceled: 0,
+      total_duration: 1,
+      total_cost_usd: 0,
+    });
+    expect(JSON.stringify(await api.store.get(batch.id))).not.toContain('secret');
+  });
+
+  it('All problems of all items are listed in one problem document, and nothing is stored.', async () => {
+    const body = {
+      sync_mode: 'sideways',
+      items: [
+        item(0),
+        item(1, { video_url: 'ftp://example.org/a' }),
+        7,
+        item(3, { priority: 99, output_name: '../a' }),
+      ],
+    };
+    expect(await problemsOf(body)).toEqual({
+      code: 'request_invalid',
+      fields: ['sync_mode', 'items.1.video_url', 'items.2', 'items.3.priority', 'items.3.output_name'],
+    });
+  });
+
+  it.each([
+    ['no items', { items: [] }, ['items']],
+    ['501 items', { items: items(501) }, ['items']],
+    ['no list', { items: 'all' }, ['items']],
+    [
+      'equal output names',
+      { items: [item(0, { output_name: 'A.mp4' }), item(1, { output_name: 'a.mp4' })] },
+      ['items.1.output_name'],
+    ],
+    ['a cost limit of the batch', { items: items(1), max_cost_usd: 1 }, ['max_cost_usd']],
+  ])('A batch with %s is refused.', async (_, body, fields) => {
+    expect(await problemsOf(body)).toEqual({ code: 'request_invalid', fields });
+  });
+
+  it('A repeated request with an Idempotency-Key returns the same batch, and other content is refused.', async () => {
+    const headers = { 'Idempotency-Key': 'batch-1' };
+    const { batch } = await create({ items: items(2) }, headers);
+    const { batch: repeated, response } = await create({ items: items(2) }, headers);
+    expect([repeated.id, response.headers.get('Idempotent-Replayed')]).toEqual([batch.id, 'true']);
+    const other = await api.post('/batches', JSON.stringify({ items: items(3) }), {
+      'Content-Type': 'application/json',
+      ...headers,
+    });
+    expect([other.status, (await json(other)).code]).toEqual([422, 'idempotency_mismatch']);
+  });
+});
+
+describe('DELETE /batches/:id', () => {
+  it('The batch and its jobs are erased, and one with a running job once that has stopped.', async () => {
+    const remove = (id: string) => api.fetch(`/batches/${id}`, { method: 'DELETE' });
+    const { batch } = await create({ items: items(2) });
+    expect((await remove(batch.id)).status).toBe(204);
+    expect((await remove(batch.id)).status).toBe(404);
+    expect(await api.store.get(batchItemId(batch.id, 1))).toBeUndefined();
+    const { batch: running } = await create({ items: items(2) });
+    await api.store.append(batchItemId(running.id, 0), { type: 'run_started', atMs: 1 });
+    const response = await remove(running.id);
+    expect([response.status, await json(response)]).toMatchObject([202, { status: 'processing', results: [{}, {}] }]);
+  });
+});
+
+describe('POST /batches/:id/cancel', () => {
+  it('Jobs that have not ended are canceled, and the batch ends once.', async () => {
+    const { batch } = await create({ items: items(3) });
+    await api.complete(batchItemId(batch.id, 1), 'video');
+    const canceled = await api.post(`/batches/${batch.id}/cancel`);
+    expect([canceled.status, await json(canceled)]).toMatchObject([
+      202,
+      { status: 'canceled', summary: { total: 3, success: 1, canceled: 2 } },
+    ]);
+    expect((await api.post(`/batches/${batch.id}/cancel`)).status).toBe(409);
+    const ends = (await api.store.readOutbox(10_000)).filter(({ jobId }) => jobId === batch.id);
+    expect(ends).toMatchObject([{ kind: 'batch', status: 'canceled' }]);
+  });
+
+  it('An unknown batch and the id of a job are not found.', async () => {
+    const { batch } = await create({ items: items(1) });
+    for (const id of ['batch_none', batchItemId(batch.id, 0)])
+      expect((await api.post(`/batches/${id}/cancel`)).status).toBe(404);
+  });
+});
+
+it('Without Redis a batch is refused with a retryable problem.', async () => {
+  await api.redis.kill();
+  const response = await api.postJson('/batches', { items: items(2) });
+  expect([response.status, await json(response)]).toMatchObject([503, { code: 'resource_exhausted', retryable: true }]);
+  await api.redis.restart();
+});

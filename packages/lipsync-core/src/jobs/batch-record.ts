@@ -1,0 +1,34 @@
+import { LipsyncError } from '../errors/index.ts';
+import {
+  newEnvelope,
+  newJobRecord,
+  undecidedStart,
+  type BatchSpec,
+  type JobRecord,
+  type NewEnvelope,
+} from './job-record.ts';
+
+/** Values of a new batch. */
+export interface NewBatch extends Omit<BatchSpec, 'itemCount'>, Omit<NewEnvelope, 'deadlineMs' | 'needs'> {}
+
+/** Returns the record of a batch that was just accepted. Pure. */
+export function newBatchRecord({ options, items, ...rest }: NewBatch): JobRecord<'batch'> {
+  const spec = { options, itemCount: items.length, items };
+  return { ...newEnvelope({ ...rest, needs: null }), kind: 'batch', spec, result: null };
+}
+
+/** Returns the id of the job of an item; the same one at each call, so that an item is never queued as two jobs. */
+export function batchItemId(batchId: string, item: number): string {
+  return `${batchId}-${String(item + 1).padStart(4, '0')}`;
+}
+
+/** Returns the record of the job of an item as it was when the batch was accepted. Pure. */
+export function newBatchItemRecord(batch: JobRecord<'batch'>, index: number): JobRecord<'lipsync'> {
+  const item = batch.spec.items[index];
+  if (!item) throw new LipsyncError('internal', `The batch ${batch.id} has no item ${index}.`);
+  const { options, video, audio, outputName } = item;
+  const { owner, createdAtMs: nowMs, traceparent, requestId, cancelRequested } = batch;
+  const id = batchItemId(batch.id, index);
+  const job = newJobRecord({ id, options, video, audio, owner, nowMs, traceparent, requestId, start: undecidedStart });
+  return { ...job, batch: { id: batch.id, item: index, outputName }, cancelRequested };
+}

@@ -1,0 +1,187 @@
+import {
+  batchItemId,
+  isBatchSettled,
+  isOfKind,
+  isTerminal,
+  LipsyncError,
+  newBatchItemRecord,
+  newBatchRecord,
+  requireKind,
+  summarizeBatch,
+  type BatchContent,
+  type BatchItem,
+  type BatchOptions,
+  type Clock,
+  type IdSource,
+  type JobPage,
+  type JobRecord,
+  type JobStore,
+  type Logger,
+  type OutboxEntry,
+  type TraceContext,
+} from '@lipsync/core/host';
+import type { RequestClaim } from './idempotency-keys.ts';
+import type { LipsyncProducer } from './lipsync-producer.ts';
+import { cancelJob, type Accepted } from './queued-jobs.ts';
+
+/** A validated request for a batch. */
+export interface BatchSubmission extends TraceContext {
+  readonly owner: string | null;
+  readonly items: readonly BatchItem[];
+  readonly options: BatchOptions;
+}
+
+export interface BatchesOptions {
+  readonly store: JobStore;
+  readonly producer: Pick<LipsyncProducer, 'submit' | 'submitOnce' | 'remove' | 'wake'>;
+  readonly clock: Clock;
+  readonly ids: IdSource;
+  readonly logger: Logger;
+  /** Throws when Redis belongs to another installation; called before a batch is stored. */
+  verifyRedis(): Promise<void>;
+}
+
+/** Jobs that are queued or canceled at once. */
+const chunkSize = 25;
+/** Batches that a sweep reads at once; a record may have some megabytes. */
+const pageSize = 10;
+/** A sweep ignores younger batches: their jobs may be on their way into the queue. */
+const sweepAfterMs = 5_000;
+
+/**
+ * Batches of lip-sync jobs. The record of a batch is stored before its jobs are queued, and every step may run twice, in
+ * several processes: `sweep` finishes what a killed process began. Every call throws `resource_exhausted` without Redis.
+ */
+export class Batches {
+  readonly #options: BatchesOptions;
+
+  constructor(options: BatchesOptions) {
+    this.#options = options;
+  }
+
+  /** Stores a batch and queues its jobs, or returns the batch that an equal request created, as `QueuedJobs.submit`. */
+  async submit({ items, options, ...sender }: BatchSubmission, claim?: RequestClaim): Promise<Accepted> {
+    const { clock, ids, logger, producer, store, verifyRedis } = this.#options;
+    await verifyRedis();
+    const record = newBatchRecord({
+      ...sender,
+      id: ids.jobId().replace(/^job/, 'batch'),
+      nowMs: clock.nowMs(),
+      options,
+      items,
+    });
+    const repeated = claim ? await producer.submitOnce(record, claim) : await producer.submit(record);
+    if (repeated !== undefined) {
+      const earlier = await store.get(repeated);
+      if (!earlier) throw new LipsyncError('internal', `The batch ${repeated} of this request cannot be read.`);
+      return { record: earlier, isRepeated: true };
+    }
+    await this.#queueItems(record).catch((error: unknown) =>
+      logger.warn({ batchId: record.id, error }, 'batch stored but not queued completely; the next sweep queues it'),
+    );
+    return { record, isRepeated: false };
+  }
+
+  async readContent({ id, spec }: JobRecord<'batch'>): Promise<BatchContent> {
+    const { store } = this.#options;
+    const records = await inChunks(spec.itemCount, (item) => store.get(batchItemId(id, item)));
+    const jobs = records.filter((record) => record !== undefined).filter((record) => isOfKind(record, 'lipsync'));
+    return { jobs, outcomes: [...(await store.listOutcomes(id)).values()] };
+  }
+
+  /** Cancels every job of a batch that has not ended. Returns the batch afterwards. */
+  async cancel(id: string): Promise<JobRecord<'batch'>> {
+    const batch = requireKind(await this.#options.store.append(id, { type: 'cancel_requested' }), 'batch');
+    await this.#cancelItems(batch);
+    return this.settle(batch);
+  }
+
+  /** Ends the batch of a job that has ended, if it was the last one. Does nothing after the end of a single job. */
+  async settleAfter({ batchId }: Pick<OutboxEntry, 'batchId'>): Promise<void> {
+    const batch = batchId === undefined ? undefined : await this.#options.store.get(batchId);
+    if (batch) await this.settle(requireKind(batch, 'batch'));
+  }
+
+  /** Ends a batch whose jobs have all ended: exactly once, however many processes try. Returns the batch afterwards. */
+  async settle(batch: JobRecord<'batch'>): Promise<JobRecord<'batch'>> {
+    const { clock, store } = this.#options;
+    const { id } = batch;
+    if (isTerminal(batch.status)) return batch;
+    const result = summarizeBatch(batch, [...(await store.listOutcomes(id)).values()]);
+    if (!isBatchSettled(result)) return batch;
+    const atMs = clock.nowMs();
+    const ended = await store.append(
+      id,
+      batch.cancelRequested && result.canceled > 0
+        ? { type: 'canceled', atMs }
+        : { type: 'completed', run: batch.runs, atMs, result, warnings: [] },
+    );
+    return requireKind(ended, 'batch');
+  }
+
+  /** Queues the missing jobs of batches, repeats cancels that a killed process left unfinished, and ends batches. */
+  async sweep(): Promise<number> {
+    let ended = 0;
+    for (const status of ['queued', 'processing'] as const) {
+      for await (const batch of this.#list(status)) if (await this.#sweepBatch(batch)) ended += 1;
+    }
+    return ended;
+  }
+
+  async #sweepBatch(batch: JobRecord<'batch'>): Promise<boolean> {
+    if (batch.createdAtMs > this.#options.clock.nowMs() - sweepAfterMs) return false;
+    const queued = batch.status === 'queued' ? await this.#queueItems(batch) : batch;
+    if (queued.cancelRequested && batch.status === 'processing') await this.#cancelItems(queued);
+    return isTerminal((await this.settle(queued)).status);
+  }
+
+  async *#list(status: 'queued' | 'processing'): AsyncGenerator<JobRecord<'batch'>> {
+    let cursor: string | null = null;
+    do {
+      const query = { kind: 'batch', status, limit: pageSize, ...(cursor === null ? {} : { cursor }) } as const;
+      const page: JobPage<'batch'> = await this.#options.store.list(query);
+      yield* page.records;
+      cursor = page.nextCursor;
+    } while (cursor !== null);
+  }
+
+  /** Queues the jobs that do not exist, then marks the batch as queued completely by starting it. */
+  async #queueItems(batch: JobRecord<'batch'>): Promise<JobRecord<'batch'>> {
+    const { clock, store } = this.#options;
+    await inChunks(batch.spec.items.length, (item) => this.#queueItem(batch, item));
+    const started = requireKind(await store.append(batch.id, { type: 'run_started', atMs: clock.nowMs() }), 'batch');
+    // The cancel may have missed jobs that were queued after it.
+    if (started.cancelRequested && !isTerminal(started.status)) await this.#cancelItems(started);
+    return started;
+  }
+
+  async #queueItem(batch: JobRecord<'batch'>, item: number): Promise<void> {
+    const { producer, store } = this.#options;
+    const record = newBatchItemRecord(batch, item);
+    if (await store.get(record.id)) return;
+    // Read after the record: a job that was deleted meanwhile has an outcome.
+    if ((await store.listOutcomes(batch.id)).has(record.id)) return;
+    await producer.submit(record).catch(async (error: unknown) => {
+      // Another process was faster.
+      if (!(await store.get(record.id))) throw error;
+    });
+  }
+
+  async #cancelItems({ id, spec }: JobRecord<'batch'>): Promise<void> {
+    await inChunks(spec.itemCount, async (item) => {
+      await cancelJob(this.#options, batchItemId(id, item)).catch((error: unknown) => {
+        if (!(LipsyncError.isInstance(error) && error.code === 'not_found')) throw error;
+      });
+    });
+  }
+}
+
+/** Calls `work` for every item, some at once, and returns its results in the order of the items. */
+export async function inChunks<Result>(count: number, work: (item: number) => Promise<Result>): Promise<Result[]> {
+  const results: Result[] = [];
+  for (let start = 0; start < count; start += chunkSize) {
+    const size = Math.min(chunkSize, count - start);
+    results.push(...(await Promise.all(Array.from({ length: size }, (_, offset) => work(start + offset)))));
+  }
+  return results;
+}
