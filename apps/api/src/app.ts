@@ -20,6 +20,7 @@ import { lipsyncResource } from './routes/lipsync-resource.ts';
 import { metricRoutes } from './routes/metrics.ts';
 import { qualityResource } from './routes/quality-resource.ts';
 import { providerRoutes } from './routes/providers.ts';
+import { referenceRoutes } from './routes/reference.ts';
 import type { Route } from './routes/route.ts';
 import { vendorCallbackRoutes } from './routes/vendor-callbacks.ts';
 
@@ -29,7 +30,7 @@ export const queueBoardPath = '/admin/queues';
 /** Every route of the service except those of the queue dashboard. */
 export function apiRoutes(dependencies: ApiDependencies): readonly Route[] {
   const streams = new EventStreams(dependencies);
-  return [
+  const routes = [
     ...healthRoutes(dependencies),
     ...jobRoutes(dependencies, lipsyncResource(dependencies), streams),
     ...lipsyncOutputRoutes(dependencies),
@@ -41,6 +42,7 @@ export function apiRoutes(dependencies: ApiDependencies): readonly Route[] {
     ...metricRoutes(dependencies),
     ...vendorCallbackRoutes(dependencies),
   ];
+  return [...routes, ...referenceRoutes(dependencies, routes)];
 }
 
 /** Builds the Express app. The caller starts listening. */

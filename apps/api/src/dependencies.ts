@@ -1,3 +1,4 @@
+import type { z } from 'zod';
 import type { RequestHandler } from 'express';
 import type {
   ArtifactStore,
@@ -31,6 +32,8 @@ export interface ApiDependencies {
   readonly checkMinSyncScore: (options: Pick<LipsyncOptions, 'minSyncScore'>) => void;
   /** Parses the optional fields of a request, in TypeScript spelling. */
   readonly optionsSchema: OptionsSchema;
+  /** The same fields in HTTP spelling, for the reference. */
+  readonly documentedOptions: z.ZodObject;
   /** All providers, configured or not. */
   readonly providers: readonly ProviderStatus[];
   /** Whether takes are assessed, and which optional models are configured for it; as in responses. */

@@ -10,6 +10,7 @@ import {
   Ledger,
   createArtifactStore,
   listProviders,
+  documentedOptionsOf,
   optionsSchemaOf,
   parseAllowedHosts,
   planJob,
@@ -51,6 +52,10 @@ export interface WiredApi {
   readonly redis: RedisConnections;
   /** Closes the Redis connections. */
   close(): Promise<void>;
+}
+
+function requestOptionsOf({ core }: ApiConfig) {
+  return { optionsSchema: optionsSchemaOf(core), documentedOptions: documentedOptionsOf(core) };
 }
 
 function qualityModelsOf({ qualityEnabled, syncnetModelPath, speakerModelPath, dnsmosModelPath }: ApiConfig['core']) {
@@ -136,7 +141,7 @@ export function wireApi(config: ApiConfig, log: Logger): WiredApi {
       checkMinSyncScore: (options) => checkMinSyncScore(options, config.core),
       providers: listProviders(config.core, { state }),
       qualityModels: qualityModelsOf(config.core),
-      optionsSchema: optionsSchemaOf(config.core),
+      ...requestOptionsOf(config),
       breaker: new CircuitBreaker({ state, clock: systemClock }),
       ledger: new Ledger({ state, clock: systemClock, caps: config.core.budget }),
       estimator: createCostEstimator(config.core, { state, slots, load: () => producer.load() }),

@@ -1,4 +1,4 @@
-import { createCostEstimator, listProviders, optionsSchemaOf } from '@lipsync/core/host';
+import { createCostEstimator, documentedOptionsOf, listProviders, optionsSchemaOf } from '@lipsync/core/host';
 import { configFromEnvironment } from '@lipsync/core/config';
 import { lipsyncJob, createMemoryState } from '@lipsync/core/testing';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
@@ -16,6 +16,7 @@ beforeAll(async () => {
   api = await startApi({
     providers: listProviders(config, { state }),
     optionsSchema: optionsSchemaOf(config),
+    documentedOptions: documentedOptionsOf(config),
     estimator: createCostEstimator(config, { state }),
   });
   api.dependencies.jobs.hint = hint;

@@ -113,6 +113,7 @@ export {
   checkMinSyncScore,
   createCostEstimator,
   listProviders,
+  documentedOptionsOf,
   optionsSchemaOf,
   planJob,
   settingWarnings,

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { jobStatuses } from '@lipsync/core/contract';
 import type { JobKind, JobPageQuery } from '@lipsync/core/host';
 import { callerOf } from './access.ts';
-import { parseQuery } from './parse-query.ts';
+import { parseQuery, wholeNumber } from './parse-query.ts';
 import { invalidFields } from './problem.ts';
 
 const dayMs = 24 * 3_600_000;
@@ -20,18 +20,32 @@ const time = z
   });
 
 const fields = {
-  status: z.enum(jobStatuses).optional(),
-  user_id: z.string().min(1).max(200).optional(),
-  from: time.optional(),
-  to: time.optional(),
-  limit: z
-    .string()
-    .regex(/^\d{1,9}$/, 'must be a whole number')
-    .transform(Number)
-    .pipe(z.int().min(1).max(100))
-    .default(20),
-  cursor: z.string().min(1).max(500).optional(),
+  status: z.enum(jobStatuses).optional().describe('Only jobs with this status.'),
+  user_id: z.string().min(1).max(200).optional().describe('Only jobs with this `user_id`.'),
+  from: time.optional().describe('Only jobs that were created at this time or later; a UTC day counts from its start.'),
+  to: time.optional().describe('Only jobs that were created before this time; a UTC day counts to its end.'),
+  limit: wholeNumber({ minimum: 1, maximum: 100, fallback: 20 }).describe('Maximum number of jobs on the page.'),
+  cursor: z.string().min(1).max(500).optional().describe('The `next_cursor` of the previous page.'),
 };
+
+function methodField(methods: readonly string[]) {
+  return methods.length > 0 ? { method: z.enum(methods).optional().describe('Only jobs with this `method`.') } : {};
+}
+
+/** The query of a list of jobs, for the reference. */
+export function documentedJobQuery(methods: readonly string[]): z.ZodObject {
+  return z.strictObject({
+    ...fields,
+    ...methodField(methods),
+    [`${metadataPrefix}KEY`]: z
+      .string()
+      .max(1_000)
+      .optional()
+      .describe(
+        'Only jobs whose `metadata` has this text, number or boolean under KEY, which you replace by a name of yours.',
+      ),
+  });
+}
 
 /**
  * Parses the query of a list of jobs; the list has the jobs that the caller may access. `methods` are those that jobs of
@@ -45,7 +59,7 @@ export function parseJobQuery<Kind extends JobKind>(
   const [metadataField, ...otherFields] = Object.keys(query).filter((name) => name.startsWith(metadataPrefix));
   const schema = z.strictObject({
     ...fields,
-    ...(methods.length > 0 && { method: z.enum(methods).optional() }),
+    ...methodField(methods),
     ...(metadataField !== undefined && { [metadataField]: z.string().max(1_000) }),
     ...Object.fromEntries(otherFields.map((name) => [name, z.never('cannot be combined with another metadata field')])),
   });

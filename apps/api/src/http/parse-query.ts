@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import { z } from 'zod';
 import { parseRequest } from '@lipsync/core/contract';
 import { invalidFields } from './problem.ts';
 
@@ -10,4 +10,28 @@ export function parseQuery<Schema extends z.ZodType>(schema: Schema, query: unkn
     'query',
     parsed.problems.map(({ path, message }) => ({ field: path.join('.'), message })),
   );
+}
+
+/** A whole number of a query, in decimal digits. The reference shows it as a number. */
+export function wholeNumber({
+  minimum,
+  maximum,
+  fallback,
+}: {
+  readonly minimum: number;
+  readonly maximum: number;
+  readonly fallback: number;
+}) {
+  return z
+    .string()
+    .regex(/^\d{1,9}$/, 'must be a whole number')
+    .transform(Number)
+    .pipe(z.int().min(minimum).max(maximum))
+    .default(fallback)
+    .meta({
+      override: ({ jsonSchema }) => {
+        delete jsonSchema.pattern;
+        Object.assign(jsonSchema, { type: 'integer', minimum, maximum, default: fallback });
+      },
+    });
 }

@@ -8,6 +8,7 @@ import { withIdempotencyKey } from '../http/idempotency.ts';
 import { readBatchFields } from '../http/json-body.ts';
 import { HttpError } from '../http/problem.ts';
 import { readTraceparent } from '../http/request-id.ts';
+import { documentBatchRoutes } from '../reference/batch-documentation.ts';
 import { requireJob } from './job-resource.ts';
 import { lipsyncResource } from './lipsync-resource.ts';
 import type { Route } from './route.ts';
@@ -17,16 +18,19 @@ export function batchRoutes(dependencies: ApiDependencies): readonly Route[] {
   const { batches, erasure, store } = dependencies;
   const requireBatch = (request: Request, response: Response): Promise<JobRecord<'batch'>> =>
     requireJob(store, 'batch', { request, response });
+  const documentation = documentBatchRoutes(dependencies.documentedOptions);
   return [
     {
       method: 'post',
       path: '/batches',
+      documentation: documentation.create,
       createsJobs: true,
       handle: (request, response) => createBatch(dependencies, request, response),
     },
     {
       method: 'get',
       path: '/batches/:id',
+      documentation: documentation.show,
       async handle(request, response) {
         const batch = await batches.settle(await requireBatch(request, response));
         response.json(await viewBatch(dependencies, batch));
@@ -35,6 +39,7 @@ export function batchRoutes(dependencies: ApiDependencies): readonly Route[] {
     {
       method: 'post',
       path: '/batches/:id/cancel',
+      documentation: documentation.cancel,
       async handle(request, response) {
         const { id, status } = await batches.settle(await requireBatch(request, response));
         if (isTerminal(status)) {
@@ -46,6 +51,7 @@ export function batchRoutes(dependencies: ApiDependencies): readonly Route[] {
     {
       method: 'delete',
       path: '/batches/:id',
+      documentation: documentation.delete,
       async handle(request, response) {
         const { id } = await requireBatch(request, response);
         // A worker may have erased the batch since `erase` has canceled it.

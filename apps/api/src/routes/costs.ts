@@ -2,6 +2,7 @@ import type { Request, Response } from 'express';
 import { stringify } from 'csv-stringify/sync';
 import { z } from 'zod';
 import { toUsd, type Clock, type CostGroup, type CostRow } from '@lipsync/core/host';
+import { costsViewSchema } from '@lipsync/core/contract';
 import type { ApiDependencies } from '../dependencies.ts';
 import { callerOf } from '../http/access.ts';
 import { parseQuery } from '../http/parse-query.ts';
@@ -15,16 +16,36 @@ const maxDays = 366;
 const day = z.iso.date('must be a day like 2026-11-21').transform((text) => Date.parse(`${text}T00:00:00Z`));
 
 const costQuery = z.strictObject({
-  from: day.optional(),
-  to: day.optional(),
-  group_by: z.enum(['day', 'method', 'key', 'user']).default('day'),
+  from: day.optional().describe('First UTC day; by default the first of the month of `to`.'),
+  to: day.optional().describe('Last UTC day, inclusive; by default today. At most 366 days after `from`.'),
+  group_by: z.enum(['day', 'method', 'key', 'user']).default('day').describe('What each row sums up.'),
 });
 
 type Dependencies = Pick<ApiDependencies, 'ledger' | 'clock'>;
 
 /** Spent and reserved money by UTC day, method or user; as JSON or CSV. */
 export function costRoutes(dependencies: Dependencies): readonly Route[] {
-  return [{ method: 'get', path: '/costs', handle: (request, response) => showCosts(dependencies, request, response) }];
+  return [
+    {
+      method: 'get',
+      path: '/costs',
+      documentation: {
+        operationId: 'getCosts',
+        tag: 'Planning',
+        summary: 'Spent and reserved money by day, method, key or user',
+        description: 'Only jobs with a priced attempt count. `Accept: text/csv` selects CSV.',
+        parameters: { query: costQuery },
+        responses: {
+          200: {
+            description: 'The costs of your key; of all keys for an admin key.',
+            content: { 'application/json': { schema: costsViewSchema }, 'text/csv': { schema: z.string() } },
+          },
+        },
+        problems: { 422: ['request_invalid'] },
+      },
+      handle: (request, response) => showCosts(dependencies, request, response),
+    },
+  ];
 }
 
 async function showCosts({ ledger, clock }: Dependencies, request: Request, response: Response): Promise<void> {

@@ -1,6 +1,8 @@
 import type { Request, Response } from 'express';
 import type { ApiDependencies } from '../dependencies.ts';
+import { healthViewSchema, readinessViewSchema } from '@lipsync/core/contract';
 import { createKeyCheck } from '../http/access.ts';
+import { jsonResponse } from '../reference/documentation.ts';
 import type { Route } from './route.ts';
 
 /** Liveness (the process responds) and readiness (the parts that it needs work). Both need no key. */
@@ -11,12 +13,28 @@ export function healthRoutes(dependencies: ApiDependencies): readonly Route[] {
       method: 'get',
       path: '/health',
       open: true,
+      documentation: {
+        operationId: 'getHealth',
+        tag: 'Operations',
+        summary: 'Liveness of the process',
+        responses: { 200: jsonResponse('The process is alive.', healthViewSchema) },
+      },
       handle: (_request, response) => void response.json({ status: 'ok' }),
     },
     {
       method: 'get',
       path: '/ready',
       open: true,
+      documentation: {
+        operationId: 'getReadiness',
+        tag: 'Operations',
+        summary: 'Readiness of Redis, the data folder and the output folder',
+        description: 'With a key, `checks` and `reasons` name the cause.',
+        responses: {
+          200: jsonResponse('Every part works.', readinessViewSchema),
+          503: jsonResponse('A part failed.', readinessViewSchema),
+        },
+      },
       handle: (request, response) => answerReadiness(dependencies, { request, response, hasKey }),
     },
   ];

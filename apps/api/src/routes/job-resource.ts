@@ -5,6 +5,7 @@ import type { ApiDependencies } from '../dependencies.ts';
 import { callerOf, mayAccess } from '../http/access.ts';
 import type { BodyRules, JobBody } from '../http/job-body.ts';
 import { HttpError } from '../http/problem.ts';
+import type { JobDocumentation } from '../reference/job-documentation.ts';
 
 type OptionsOf<Kind extends JobKind> = JobRecord<Kind>['spec']['options'];
 
@@ -22,6 +23,7 @@ export interface JobResource<Kind extends JobKind> {
   readonly rules: BodyRules<OptionsOf<Kind>>;
   /** Values of `method` that a job may have requested; empty if jobs of this kind have no method. */
   readonly methods: readonly string[];
+  readonly documentation: JobDocumentation;
   /** Throws the errors of the queue. */
   submit(body: JobBody<OptionsOf<Kind>>, sender: Sender, claim: RequestClaim | undefined): Promise<Accepted>;
   view(record: JobRecord<Kind>): object;

@@ -5,9 +5,10 @@ import type { ApiDependencies } from '../dependencies.ts';
 import { callerOf } from '../http/access.ts';
 import { withIdempotencyKey } from '../http/idempotency.ts';
 import { readJobBody } from '../http/job-body.ts';
-import { parseJobQuery } from '../http/job-query.ts';
+import { documentedJobQuery, parseJobQuery } from '../http/job-query.ts';
 import { HttpError } from '../http/problem.ts';
 import { readTraceparent } from '../http/request-id.ts';
+import { documentJobRoutes } from '../reference/job-documentation.ts';
 import type { EventStreams } from './event-streams.ts';
 import { requireJob, type JobResource } from './job-resource.ts';
 import type { Route } from './route.ts';
@@ -18,19 +19,28 @@ export function jobRoutes<Kind extends JobKind>(
   resource: JobResource<Kind>,
   streams: EventStreams,
 ): readonly Route[] {
-  const { path } = resource;
+  const { path, rules } = resource;
+  const documentation = documentJobRoutes(resource.documentation, {
+    files: rules.files,
+    query: documentedJobQuery(resource.methods),
+  });
   const handle =
     (work: (tools: Tools<Kind>, request: Request, response: Response) => Promise<void>) =>
     (request: Request, response: Response): Promise<void> =>
       work({ dependencies, resource }, request, response);
   return [
-    { method: 'post', path, createsJobs: true, handle: handle(createJob) },
-    { method: 'get', path, handle: handle(listJobs) },
-    { method: 'get', path: `${path}/:id`, handle: handle(showJob) },
-    { method: 'get', path: `${path}/:id/events`, handle: streams.handle(resource) },
-    { method: 'post', path: `${path}/:id/cancel`, handle: handle(cancelJob) },
-    { method: 'post', path: `${path}/:id/retry`, handle: handle(retryJob) },
-    { method: 'delete', path: `${path}/:id`, handle: handle(deleteJob) },
+    { method: 'post', path, createsJobs: true, documentation: documentation.create, handle: handle(createJob) },
+    { method: 'get', path, documentation: documentation.list, handle: handle(listJobs) },
+    { method: 'get', path: `${path}/:id`, documentation: documentation.show, handle: handle(showJob) },
+    {
+      method: 'get',
+      path: `${path}/:id/events`,
+      documentation: documentation.events,
+      handle: streams.handle(resource),
+    },
+    { method: 'post', path: `${path}/:id/cancel`, documentation: documentation.cancel, handle: handle(cancelJob) },
+    { method: 'post', path: `${path}/:id/retry`, documentation: documentation.retry, handle: handle(retryJob) },
+    { method: 'delete', path: `${path}/:id`, documentation: documentation.delete, handle: handle(deleteJob) },
   ];
 }
 

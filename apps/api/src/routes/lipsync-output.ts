@@ -1,12 +1,39 @@
 import { create as contentDisposition } from 'content-disposition';
 import type { Request, Response } from 'express';
 import { pipeline } from 'node:stream/promises';
+import { z } from 'zod';
 import { toOutputName, type JobRecord } from '@lipsync/core/host';
 import type { ApiDependencies } from '../dependencies.ts';
 import { chooseRange } from '../http/byte-range.ts';
 import { HttpError } from '../http/problem.ts';
 import { requireJob } from './job-resource.ts';
+import { jobIdPath, type RouteDocumentation } from '../reference/documentation.ts';
 import type { Route } from './route.ts';
+
+const video = { 'video/mp4': { schema: z.custom<Blob>(() => true).meta({ type: 'string', format: 'binary' }) } };
+
+const outputDocumentation: RouteDocumentation = {
+  operationId: 'getLipsyncOutput',
+  tag: 'Lip-sync jobs',
+  summary: 'Download the video of a lip-sync job',
+  description:
+    'The file name is derived from that of the clip. Supports `Range` with one range, `If-Range`, `If-None-Match` and `HEAD`. `404` until the job is completed.',
+  parameters: {
+    path: jobIdPath,
+    header: z.object({
+      Range: z
+        .string()
+        .optional()
+        .meta({ description: 'One range of bytes.', examples: ['bytes=0-99'] }),
+    }),
+  },
+  responses: {
+    200: { description: 'The video.', content: video },
+    206: { description: 'The range.', content: video },
+    304: { description: 'The client has this video.' },
+  },
+  problems: { 404: ['not_found'], 416: ['request_invalid'] },
+};
 
 /** Serves the finished video of a job, complete or by range. */
 export function lipsyncOutputRoutes(dependencies: ApiDependencies): readonly Route[] {
@@ -14,6 +41,7 @@ export function lipsyncOutputRoutes(dependencies: ApiDependencies): readonly Rou
     {
       method: 'get',
       path: '/lipsync/:id/output',
+      documentation: outputDocumentation,
       handle: (request, response) => sendOutput(dependencies, request, response),
     },
   ];

@@ -1,4 +1,5 @@
 import { Gauge, Registry } from 'prom-client';
+import { z } from 'zod';
 import type { BreakerView } from '@lipsync/core/host';
 import type { ApiDependencies } from '../dependencies.ts';
 import type { Route } from './route.ts';
@@ -16,6 +17,12 @@ export function metricRoutes(dependencies: Dependencies): readonly Route[] {
     {
       method: 'get',
       path: '/metrics',
+      documentation: {
+        operationId: 'getMetrics',
+        tag: 'Operations',
+        summary: 'Metrics in Prometheus text format',
+        responses: { 200: { description: 'The metrics.', content: { 'text/plain': { schema: z.string() } } } },
+      },
       async handle(_request, response) {
         response.set('Content-Type', registry.contentType).send(await registry.metrics());
       },

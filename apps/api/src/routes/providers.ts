@@ -1,6 +1,7 @@
 import { toUsd, type ProviderStatus } from '@lipsync/core/host';
-import type { ProvidersView } from '@lipsync/core/contract';
+import { providersViewSchema, type ProvidersView } from '@lipsync/core/contract';
 import type { ApiDependencies } from '../dependencies.ts';
+import { jsonResponse } from '../reference/documentation.ts';
 import type { Route } from './route.ts';
 
 /** The providers of this installation, with prices, device and license. */
@@ -9,6 +10,13 @@ export function providerRoutes(dependencies: Dependencies): readonly Route[] {
     {
       method: 'get',
       path: '/providers',
+      documentation: {
+        operationId: 'listProviders',
+        tag: 'Planning',
+        summary: 'List the providers of this installation',
+        description: 'Balances at vendors are queried at most once a minute.',
+        responses: { 200: jsonResponse('The providers.', providersViewSchema) },
+      },
       async handle(_request, response) {
         const view: ProvidersView = {
           providers: await Promise.all(dependencies.providers.map((provider) => viewProvider(provider, dependencies))),

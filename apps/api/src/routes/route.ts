@@ -1,6 +1,7 @@
 import type { RequestHandler } from 'express';
+import type { RouteDocumentation } from '../reference/documentation.ts';
 
-/** A route as data: the app mounts it, and a test compares it with the documentation. */
+/** A route as data: the app mounts it, and tests compare it with the documentation. */
 export interface Route {
   readonly method: 'get' | 'post' | 'delete' | 'options';
   readonly path: string;
@@ -8,5 +9,7 @@ export interface Route {
   readonly open?: true;
   /** Creates jobs, so it has a lower rate limit. */
   readonly createsJobs?: true;
+  /** What `/openapi.json` states about the route. */
+  readonly documentation: RouteDocumentation;
   readonly handle: RequestHandler;
 }

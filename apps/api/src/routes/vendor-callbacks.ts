@@ -1,7 +1,9 @@
 import type { Request, Response } from 'express';
+import { z } from 'zod';
 import type { CallbackAttempt, ProviderStatus } from '@lipsync/core/host';
 import type { ApiDependencies } from '../dependencies.ts';
 import { HttpError } from '../http/problem.ts';
+import type { RouteDocumentation } from '../reference/documentation.ts';
 import type { Route } from './route.ts';
 
 /** Repeated calls about one attempt within this time have no effect. */
@@ -26,6 +28,7 @@ export function vendorCallbackRoutes(dependencies: Dependencies): readonly Route
         method: 'post',
         path,
         open: true,
+        documentation: documentCallback(provider.id, 'post'),
         async handle(request, response) {
           const attempt = requireAttempt(provider, request);
           if (!isTooSoon(`${attempt.jobId}-${attempt.index}`)) await dependencies.jobs.hint(attempt);
@@ -37,6 +40,7 @@ export function vendorCallbackRoutes(dependencies: Dependencies): readonly Route
         method: 'options',
         path,
         open: true,
+        documentation: documentCallback(provider.id, 'options'),
         handle(request, response) {
           requireAttempt(provider, request);
           accept(response);
@@ -70,5 +74,22 @@ function createRateLimit({ nowMs }: Dependencies['clock']): (name: string) => bo
     const [oldest] = latestMs.keys();
     if (latestMs.size > maxRemembered && oldest !== undefined) latestMs.delete(oldest);
     return false;
+  };
+}
+
+function documentCallback(providerId: string, method: 'post' | 'options'): RouteDocumentation {
+  const [name, summary] =
+    method === 'post' ? ['report', `Report the end of an operation at ${providerId}`] : ['check', 'Check the address'];
+  return {
+    operationId: `${name}_${providerId}_operation`,
+    tag: 'Vendor callbacks',
+    summary,
+    description: 'Only the vendor calls this address. The body is discarded unread.',
+    parameters: {
+      path: z.object({ attempt: z.string().describe('The attempt that the operation belongs to.') }),
+      query: z.object({ token: z.string().optional().describe('Proof that the vendor received the address from us.') }),
+    },
+    responses: { 204: { description: 'Accepted.' } },
+    problems: { 404: ['not_found'] },
   };
 }

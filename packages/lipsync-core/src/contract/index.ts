@@ -14,11 +14,13 @@ export {
 } from './job-view.ts';
 export { parseJson } from './json.ts';
 export {
+  createDocumentedOptions,
   createOptionsSchema,
   hiddenCharacters,
   lipsyncOptionsSchema,
   listOptionFields,
   providerIdSchema,
+  toSnakeCaseFields,
   type LipsyncOptions,
   type LipsyncOptionsInput,
   type ProviderOptionValues,
@@ -41,10 +43,12 @@ export {
 export {
   costsViewSchema,
   estimateViewSchema,
+  healthViewSchema,
   jobPageViewSchema,
   problemViewSchema,
   providersViewSchema,
   qualityJobPageViewSchema,
+  readinessViewSchema,
   type CostsView,
   type EstimateView,
   type JobPageView,

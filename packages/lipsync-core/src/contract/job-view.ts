@@ -7,87 +7,119 @@ import { jobStatuses } from './vocabulary.ts';
 
 const timestamp = z.iso.datetime();
 
-export const attemptViewSchema = z.strictObject({
-  provider: providerIdSchema,
-  outcome: z.enum(['running', 'succeeded', 'failed', 'canceled']),
-  code: z.string().nullable(),
-  message: z.string().nullable(),
-  started_at: timestamp,
-  ended_at: timestamp.nullable(),
-  cost_usd: z.number().nullable(),
-  operation_id: z.string().nullable(),
-  /** Null while its take is not assessed. */
-  quality: qualityViewSchema.nullable(),
-});
+export const attemptViewSchema = z
+  .strictObject({
+    provider: providerIdSchema.describe('Id of the provider.'),
+    outcome: z.enum(['running', 'succeeded', 'failed', 'canceled']).describe('How the attempt ended.'),
+    code: z.string().nullable().describe('Error code of a failed attempt.'),
+    message: z.string().nullable().describe('The failure, for people.'),
+    started_at: timestamp.describe('Start of the attempt.'),
+    ended_at: timestamp.nullable().describe('End of the attempt; null while it runs.'),
+    cost_usd: z.number().nullable().describe('Cost in dollars; null while it is unknown.'),
+    operation_id: z.string().nullable().describe('Id of the operation at the provider.'),
+    quality: qualityViewSchema.nullable().describe('Quality of its take; null while the take is not assessed.'),
+  })
+  .meta({ id: 'Attempt', description: 'One try of one provider within a job.' });
 
-export const warningViewSchema = z.strictObject({
-  code: z.string(),
-  message: z.string(),
-  ranges: rangesViewSchema.optional(),
-});
+export const warningViewSchema = z
+  .strictObject({
+    code: z.string().describe('Code of the warning; base decisions on it.'),
+    message: z.string().describe('The warning, for people.'),
+    ranges: rangesViewSchema
+      .optional()
+      .describe('Affected times of the output; absent where the whole output is affected.'),
+  })
+  .meta({ id: 'Warning', description: 'What differs from what the caller may expect of a completed job.' });
 
-export const errorViewSchema = z.strictObject({ code: z.string(), message: z.string(), retryable: z.boolean() });
+export const errorViewSchema = z
+  .strictObject({
+    code: z.string().describe('Error code; base decisions on it.'),
+    message: z.string().describe('The reason, for people.'),
+    retryable: z.boolean().describe('Whether the same request may succeed later.'),
+  })
+  .meta({ id: 'JobError', description: 'Why a job failed.' });
 
 /** The first and the last fields of every kind of job. */
 const stateFields = {
-  id: z.string(),
-  status: z.enum(jobStatuses),
-  stage: z.string(),
-  progress: z.int().min(0).max(100),
-  message: z.string(),
+  id: z.string().describe('Id of the job.'),
+  status: z
+    .enum(jobStatuses)
+    .describe('State of the job; `processing` from the first claim by a worker, waiting for a provider included.'),
+  stage: z.string().describe('Step of the work.'),
+  progress: z.int().min(0).max(100).describe('Whole percent; 100 only when the job is completed.'),
+  message: z.string().describe('Stage and progress, for people.'),
 };
 const outcomeFields = {
-  warnings: z.array(warningViewSchema),
-  error: errorViewSchema.nullable(),
-  user_id: z.string().nullable(),
-  metadata: z.record(z.string(), z.unknown()),
-  created_at: timestamp,
-  started_at: timestamp.nullable(),
-  completed_at: timestamp.nullable(),
+  warnings: z.array(warningViewSchema).describe('Warnings about the result.'),
+  error: errorViewSchema.nullable().describe('Why the job failed; null otherwise.'),
+  user_id: z.string().nullable().describe('The `user_id` of the request; null without one.'),
+  metadata: z.record(z.string(), z.unknown()).describe('The `metadata` of the request.'),
+  created_at: timestamp.describe('Time of acceptance.'),
+  started_at: timestamp.nullable().describe('Time of the first claim by a worker.'),
+  completed_at: timestamp.nullable().describe('Time of the end, whatever the outcome.'),
 };
 
-export const jobViewSchema = z.strictObject({
-  ...stateFields,
-  method: providerIdSchema,
-  /** The providers that are tried, in order; null until that is known. */
-  plan: z.array(providerIdSchema).nullable(),
-  method_used: providerIdSchema.nullable(),
-  degraded: z.boolean(),
-  cached: z.boolean(),
-  duration: z.number().nullable(),
-  cost_usd: z.number().nullable(),
-  output_url: z.string().nullable(),
-  quality: qualityViewSchema.nullable(),
-  attempts: z.array(attemptViewSchema),
-  ...outcomeFields,
-});
+export const jobViewSchema = z
+  .strictObject({
+    ...stateFields,
+    method: z.string().describe('The `method` of the request.'),
+    plan: z
+      .array(providerIdSchema)
+      .nullable()
+      .describe('The providers that are tried, in order; null until that is known.'),
+    method_used: providerIdSchema.nullable().describe('Provider of the output; null before, and for silent speech.'),
+    degraded: z.boolean().describe('Whether the output comes from a provider for checking only, such as `preview`.'),
+    cached: z.boolean().describe('Whether an earlier output was reused.'),
+    duration: z.number().nullable().describe('Seconds of output; null before.'),
+    cost_usd: z.number().nullable().describe('Dollars of all attempts; null while unknown.'),
+    output_url: z.string().nullable().describe('Address of the video; null until the job is completed.'),
+    quality: qualityViewSchema.nullable().describe('Quality of the output; null when it was not measured.'),
+    attempts: z.array(attemptViewSchema).describe('One entry per try of a provider, in order.'),
+    ...outcomeFields,
+  })
+  .meta({ id: 'LipsyncJob', description: 'A lip-sync job. What was not measured is null.' });
 
 /** A quality job. It costs nothing and has no output. */
-export const qualityJobViewSchema = z.strictObject({
-  ...stateFields,
-  /** Seconds of video; null until it is measured. */
-  duration: z.number().nullable(),
-  quality: qualityViewSchema.nullable(),
-  ...outcomeFields,
-});
+export const qualityJobViewSchema = z
+  .strictObject({
+    ...stateFields,
+    duration: z.number().nullable().describe('Seconds of video; null until it is measured.'),
+    quality: qualityViewSchema.nullable().describe('The quality; null until the job is completed.'),
+    ...outcomeFields,
+  })
+  .meta({ id: 'QualityJob', description: 'A job that measures a video. It costs nothing and has no output.' });
 
-export const batchViewSchema = z.strictObject({
-  id: z.string(),
-  status: z.enum(['queued', 'processing', 'completed', 'canceled']),
-  /** The jobs of the items that are queued, in the order of the items. */
-  results: z.array(jobViewSchema.extend({ item: z.int().min(0), output_name: z.string() })),
-  summary: z.strictObject({
-    total: z.int(),
-    success: z.int(),
-    failed: z.int(),
-    canceled: z.int(),
-    total_duration: z.number(),
-    total_cost_usd: z.number(),
-  }),
-  metadata: z.record(z.string(), z.unknown()),
-  created_at: timestamp,
-  completed_at: timestamp.nullable(),
-});
+export const batchViewSchema = z
+  .strictObject({
+    id: z.string().describe('Id of the batch; the ids of its jobs start with it.'),
+    status: z
+      .enum(['queued', 'processing', 'completed', 'canceled'])
+      .describe('State of the batch. Failed items do not fail it; it is `canceled` if a cancel stopped an item.'),
+    results: z
+      .array(
+        jobViewSchema
+          .extend({
+            item: z.int().min(0).describe('Index of the item in the request, from 0.'),
+            output_name: z.string().describe('File name of the output.'),
+          })
+          .meta({ id: 'BatchJob', description: 'A lip-sync job of a batch.' }),
+      )
+      .describe('The jobs of the items that are queued, in the order of the items.'),
+    summary: z
+      .strictObject({
+        total: z.int().describe('Number of items.'),
+        success: z.int().describe('Number of completed jobs.'),
+        failed: z.int().describe('Number of failed jobs.'),
+        canceled: z.int().describe('Number of canceled jobs.'),
+        total_duration: z.number().describe('Seconds of finished output.'),
+        total_cost_usd: z.number().describe('Dollars of the jobs that have ended.'),
+      })
+      .describe('Totals, deleted jobs included.'),
+    metadata: z.record(z.string(), z.unknown()).describe('The `metadata` of the batch.'),
+    created_at: timestamp.describe('Time of acceptance.'),
+    completed_at: timestamp.nullable().describe('Time of the end; null while the batch runs.'),
+  })
+  .meta({ id: 'Batch', description: 'Lip-sync jobs that were created with one request.' });
 
 export type BatchView = z.infer<typeof batchViewSchema>;
 export type QualityJobView = z.infer<typeof qualityJobViewSchema>;

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { toSnakeCase } from './case.ts';
 import { findJsonProblem, isPlainObject } from './json.ts';
 import { parseRequest, type RequestProblem } from './request-problems.ts';
 import { optimizations, qualityWindows, silenceModes, syncModes, type Method } from './vocabulary.ts';
@@ -16,6 +17,11 @@ export const hiddenCharacters = /[\p{Cc}\u061c\u200b\u200e\u200f\u2028-\u202e\u2
 /** A position in a clip. An hour is the longest default and ten hours the most that a setting allows. */
 const clipTimeMs = z.int().min(0).max(36_000_000);
 
+const providerOptionsText = 'Options of single providers, by provider id.';
+
+export const qualityWindowsText =
+  'Which parts of the video are scored with SyncNet: up to 10 s in windows spread over it (`spread`, the default), or everything (`all`).';
+
 /** What a provider id may look like. */
 export const providerIdSchema = z.string().regex(/^[a-z][a-z0-9-]{0,39}$/);
 
@@ -24,10 +30,13 @@ export type ProviderOptionValues = Readonly<Record<string, unknown>>;
 
 /** Optional fields of every kind of request. */
 export const jobFields = {
-  /** Counted from acceptance. */
-  deadlineMs: z.int().min(1_000).max(86_400_000).optional(),
-  /** 0 (first) to 10 (last). */
-  priority: z.int().min(0).max(10).default(5),
+  deadlineMs: z
+    .int()
+    .min(1_000)
+    .max(86_400_000)
+    .optional()
+    .describe('Time limit of the job in milliseconds, counted from acceptance.'),
+  priority: z.int().min(0).max(10).default(5).describe('From 0 (first) to 10 (last).'),
   userId: z
     .string()
     .min(1)
@@ -35,35 +44,58 @@ export const jobFields = {
     .refine((value) => value.isWellFormed() && value.search(hiddenCharacters) < 0, {
       message: 'must not contain control characters or other invisible characters',
     })
-    .optional(),
+    .optional()
+    .describe('Your name for the user of the job, in visible characters. Budgets and costs can be counted by user.'),
   // Not a record: zod drops the key `__proto__` of a record before a check sees it.
   metadata: z
     .custom<Record<string, unknown>>(isPlainObject, 'must be an object')
+    .meta({ type: 'object', additionalProperties: true })
     .superRefine(checkMetadata)
-    .default({}),
+    .default({})
+    .describe('Your own data, returned exactly: up to 16 KiB as JSON, nested up to 20 levels.'),
 };
 
 const fields = {
   method: z
     .custom<Method>((value) => providerIdSchema.safeParse(value).success, 'is not a known method')
     .default('auto'),
-  optimize: z.enum(optimizations).default('quality'),
-  /** Options of single providers, by provider id. */
-  providerOptions: z.record(z.string(), z.record(z.string(), z.unknown())).default({}),
-  syncMode: z.enum(syncModes).default('loop'),
-  silenceMode: z.enum(silenceModes).default('close'),
-  /** Window of the clip to use. */
-  startMs: clipTimeMs.optional(),
-  endMs: clipTimeMs.optional(),
-  /** Limit on the cost of all attempts together. */
-  maxCostUsd: z.number().min(0).max(10_000).optional(),
-  allowPreview: z.boolean().default(false),
-  /** A take with a lower `syncScore` is rejected while another provider can make one. */
-  minSyncScore: z.number().min(0).max(1).optional(),
-  /** Optional rather than with a default, because stored jobs are found by a digest of the options. */
-  qualityWindows: z.enum(qualityWindows).optional(),
-  /** False renders again where an equal job has a result. Optional as `qualityWindows` is. */
-  cache: z.boolean().optional(),
+  optimize: z
+    .enum(optimizations)
+    .default('quality')
+    .describe('What the order of the providers is chosen for when `method` is `auto`.'),
+  providerOptions: z.record(z.string(), z.record(z.string(), z.unknown())).default({}).describe(providerOptionsText),
+  syncMode: z
+    .enum(syncModes)
+    .default('loop')
+    .describe('How the clip is fitted to the speech when their lengths differ.'),
+  silenceMode: z
+    .enum(silenceModes)
+    .default('close')
+    .describe('What the mouth does in pauses of the speech, with local providers.'),
+  startMs: clipTimeMs.optional().describe('Start of the part of the clip to use, in milliseconds.'),
+  endMs: clipTimeMs.optional().describe('End of the part of the clip to use, in milliseconds.'),
+  maxCostUsd: z
+    .number()
+    .min(0)
+    .max(10_000)
+    .optional()
+    .describe('Limit on the cost of all attempts together, in dollars.'),
+  allowPreview: z
+    .boolean()
+    .default(false)
+    .describe('Whether the preview renderer, which only shows timing, may make the video when no other provider can.'),
+  minSyncScore: z
+    .number()
+    .min(0)
+    .max(1)
+    .optional()
+    .describe('A take with a lower `sync_score` is rejected while another provider can make one.'),
+  // Optional rather than with a default, because stored jobs are found by a digest of the options.
+  qualityWindows: z.enum(qualityWindows).optional().describe(qualityWindowsText),
+  cache: z
+    .boolean()
+    .optional()
+    .describe('False renders again where an equal job has a result, which is reused otherwise.'),
   ...jobFields,
 };
 
@@ -113,12 +145,7 @@ export function createOptionsSchema(
   const formerFields = providers.flatMap(({ id, options }) =>
     Object.entries(options.formerFields ?? {}).map(([field, { option, schema }]) => ({ id, field, option, schema })),
   );
-  const known = z.strictObject({
-    ...fields,
-    method: z.enum(['auto', ...providers.map(({ id }) => id)]).default('auto'),
-    providerOptions: z.strictObject(byId(filledOptions)).prefault({}),
-    ...Object.fromEntries(formerFields.map(({ field, schema: former }) => [field, former.optional()])),
-  });
+  const known = z.strictObject(knownFields(providers, filledOptions));
   const schema = z.unknown().transform((given, context) => {
     const parsed = parseRequest(known, given);
     const problems = [
@@ -138,6 +165,49 @@ export function createOptionsSchema(
   });
   // `as`: the fields are those of `lipsyncOptionsSchema`; zod cannot infer the ones that depend on the providers.
   return schema as unknown as z.ZodType<LipsyncOptions, LipsyncOptionsInput>;
+}
+
+/**
+ * The fields that `createOptionsSchema` parses, in HTTP spelling and as an object whose shape can be read; for
+ * documentation, since it does not contain the checks between fields. Pure.
+ */
+export function createDocumentedOptions(providers: readonly RequestProvider[]): z.ZodObject {
+  return toSnakeCaseFields(
+    z.strictObject(
+      knownFields(providers, ({ id, options }) =>
+        toSnakeCaseFields(options.schema).prefault({}).describe(`Options of ${id}.`),
+      ),
+    ),
+  );
+}
+
+/** The same object with fields in HTTP spelling. Fields of inner objects keep their names. Pure. */
+export function toSnakeCaseFields({ shape }: z.ZodObject): z.ZodObject {
+  return z.strictObject(Object.fromEntries(Object.entries(shape).map(([name, field]) => [toSnakeCase(name), field])));
+}
+
+function knownFields(
+  providers: readonly RequestProvider[],
+  optionsOf: (provider: RequestProvider) => z.ZodType<ProviderOptionValues>,
+) {
+  const former = providers.flatMap(({ id, options }) =>
+    Object.entries(options.formerFields ?? {}).map(([field, { option, schema }]) => {
+      const description = `Earlier name of \`provider_options.${id}.${option}\`.`;
+      return [field, schema.optional().meta({ description, deprecated: true })] as const;
+    }),
+  );
+  return {
+    ...fields,
+    method: z
+      .enum(['auto', ...providers.map(({ id }) => id)])
+      .default('auto')
+      .describe('Provider that makes the video; `auto` tries the configured ones in the order of `optimize`.'),
+    providerOptions: z
+      .strictObject(Object.fromEntries(providers.map((provider) => [provider.id, optionsOf(provider)])))
+      .prefault({})
+      .describe(providerOptionsText),
+    ...Object.fromEntries(former),
+  };
 }
 
 /** The options of one provider, with defaults for those that are missing. */

@@ -72,48 +72,77 @@ export interface Quality {
   readonly models: Readonly<Record<string, string>>;
 }
 
-const partSchema = z.strictObject({
-  value: z.number().nullable(),
-  unit: z.string(),
-  score: z.number().min(0).max(1).nullable(),
-  reason: z.string().nullable(),
-});
+const partSchema = z
+  .strictObject({
+    value: z.number().nullable().describe('Measured value; null when it was not measured.'),
+    unit: z.string().describe('Unit of `value`, such as `frames`, `ms`, `dB` or `ratio`.'),
+    score: z
+      .number()
+      .min(0)
+      .max(1)
+      .nullable()
+      .describe('From 0 (bad) to 1 (good); null for parts that do not count in a score.'),
+    reason: z.string().nullable().describe('Why `value` is null; null otherwise.'),
+  })
+  .meta({ id: 'QualityPart', description: 'A measured property of a video.' });
 
-export const rangesViewSchema = z.array(z.strictObject({ start_ms: z.int(), end_ms: z.int() }));
+export const rangesViewSchema = z.array(
+  z
+    .strictObject({
+      start_ms: z.int().describe('Start in milliseconds.'),
+      end_ms: z.int().describe('End in milliseconds, exclusive.'),
+    })
+    .meta({ id: 'TimeRange', description: 'A range of a video.' }),
+);
 
-const labelSchema = z.strictObject({
-  code: z.string(),
-  message: z.string(),
-  ranges: rangesViewSchema,
-  value: z.number(),
-  threshold: z.number(),
-  fatal: z.boolean(),
-});
+const labelSchema = z
+  .strictObject({
+    code: z.string().describe('Name of the defect; base decisions on it.'),
+    message: z.string().describe('The defect, for people.'),
+    ranges: rangesViewSchema.describe('Times at which it was found.'),
+    value: z.number().describe('The measured value.'),
+    threshold: z.number().describe('The value from which it is a defect.'),
+    fatal: z.boolean().describe('Whether a take with this defect is rejected.'),
+  })
+  .meta({ id: 'QualityLabel', description: 'A named defect of a video.' });
 
-const syncSchema = z.strictObject({
-  method: z.enum(syncMethods),
-  offset_ms: z.number().nullable(),
-  offset_interval_ms: z.tuple([z.number(), z.number()]).nullable(),
-  strength: z.number().nullable(),
-  lse_c: z.number().nullable(),
-  lse_d: z.number().nullable(),
-  windows: z.int(),
-  reason: z.string().nullable(),
-});
+const syncSchema = z
+  .strictObject({
+    method: z.enum(syncMethods).describe('How the offset was measured.'),
+    offset_ms: z.number().nullable().describe('Positive when the sound is ahead of the picture.'),
+    offset_interval_ms: z
+      .tuple([z.number(), z.number()])
+      .nullable()
+      .describe('Lowest and highest offset that the windows of the video support.'),
+    strength: z
+      .number()
+      .nullable()
+      .describe('Correlation of lip opening and speech energy at the offset, from -1 to 1.'),
+    lse_c: z.number().nullable().describe('Confidence of SyncNet (LSE-C); null without its weights.'),
+    lse_d: z.number().nullable().describe('Distance of SyncNet (LSE-D); null without its weights.'),
+    windows: z.int().describe('Number of windows that were measured.'),
+    reason: z.string().nullable().describe('Why the offset is null; null otherwise.'),
+  })
+  .meta({ id: 'SyncQuality', description: 'Agreement of lips and sound.' });
 
 /** Quality as it leaves the service. What was not measured is null. */
-export const qualityViewSchema = z.strictObject({
-  sync_score: z.number().min(0).max(1).nullable(),
-  audio_quality: z.number().min(0).max(1).nullable(),
-  video_quality: z.number().min(0).max(1).nullable(),
-  grade: z.enum(qualityGrades),
-  sync: syncSchema.nullable(),
-  parts: z.record(z.string(), partSchema),
-  source: z.record(z.string(), z.number().nullable()).nullable(),
-  labels: z.array(labelSchema),
-  method_version: z.string(),
-  models: z.record(z.string(), z.string()),
-});
+export const qualityViewSchema = z
+  .strictObject({
+    sync_score: z.number().min(0).max(1).nullable().describe('Agreement of lips and sound, from 0 to 1.'),
+    audio_quality: z.number().min(0).max(1).nullable().describe('Quality of the sound, from 0 to 1.'),
+    video_quality: z.number().min(0).max(1).nullable().describe('Quality of the picture, from 0 to 1.'),
+    grade: z.enum(qualityGrades).describe('Summary of the scores and labels.'),
+    sync: syncSchema.nullable().describe('Offset of lips and sound; null when it was not measured.'),
+    parts: z.record(z.string(), partSchema).describe('Measured properties by name.'),
+    source: z
+      .record(z.string(), z.number().nullable())
+      .nullable()
+      .describe('The same parts measured on the source clip, by name; null without a source.'),
+    labels: z.array(labelSchema).describe('Defects that were found.'),
+    method_version: z.string().describe('Version of the measurement; figures of two versions are not comparable.'),
+    models: z.record(z.string(), z.string()).describe('SHA-256 of each model that took part, by name.'),
+  })
+  .meta({ id: 'Quality', description: 'Measured quality of a video. What was not measured is null.' });
 
 export type QualityView = z.infer<typeof qualityViewSchema>;
 

@@ -4,6 +4,7 @@ import { BudgetOutlook } from '../billing/budgets.ts';
 import type { CoreConfig } from '../config/core-config.ts';
 import { cudaVisibleDevices, resolveSettingPath } from '../config/settings.ts';
 import {
+  createDocumentedOptions,
   createOptionsSchema,
   type LipsyncOptions,
   type LipsyncOptionsInput,
@@ -100,6 +101,11 @@ export function listProviders(
 /** Warnings about settings that work as they are, for the log at start. Throws `request_invalid` for others. */
 export function settingWarnings(config: ProviderConfig): readonly string[] {
   return listInstalled(config).flatMap(({ configured }) => configured.listWarnings?.() ?? []);
+}
+
+/** The fields of those options, for documentation. */
+export function documentedOptionsOf({ providers }: Pick<ProviderConfig, 'providers'>): z.ZodObject {
+  return createDocumentedOptions(providers.map(({ definition }) => definition));
 }
 
 /** The schema of request options for an installation with these providers, ready or not. */

@@ -1,0 +1,124 @@
+import { z } from 'zod';
+import { batchViewSchema } from '@lipsync/core/contract';
+import { idempotencyKeyHeader, jobIdPath, jsonResponse, type RouteDocumentation } from './documentation.ts';
+import { queuedJob } from './job-examples.ts';
+import { createdHeaders, urlField } from './job-documentation.ts';
+
+type BatchRoute = 'create' | 'show' | 'cancel' | 'delete';
+
+/** Documents the routes of batches; `options` are the optional fields of a lip-sync request. Pure. */
+export function documentBatchRoutes(options: z.ZodObject): Readonly<Record<BatchRoute, RouteDocumentation>> {
+  const ofBatch = { tag: 'Batches', parameters: { path: jobIdPath } } as const;
+  const notFound = { 404: ['not_found'] } as const;
+  return {
+    create: documentCreate(options),
+    show: {
+      ...ofBatch,
+      operationId: 'getBatch',
+      summary: 'Show a batch with its jobs and totals',
+      responses: { 200: jsonResponse('The batch.', batchViewSchema, batchExample) },
+      problems: notFound,
+    },
+    cancel: {
+      ...ofBatch,
+      operationId: 'cancelBatch',
+      summary: 'Cancel a batch',
+      description: 'Its jobs are canceled like single jobs.',
+      responses: { 202: jsonResponse('The batch, whose jobs may still run.', batchViewSchema, batchExample) },
+      problems: { ...notFound, 409: ['canceled'] },
+    },
+    delete: {
+      ...ofBatch,
+      operationId: 'deleteBatch',
+      summary: 'Erase a batch with its jobs',
+      responses: {
+        202: jsonResponse('A job of the batch still runs. The batch is erased after it has stopped.', batchViewSchema),
+        204: { description: 'The batch is erased.' },
+      },
+      problems: notFound,
+    },
+  };
+}
+
+function documentCreate(options: z.ZodObject): RouteDocumentation {
+  const item = z
+    .strictObject({
+      video_url: urlField('The clip, a video or a still image.'),
+      audio_url: urlField('The speech.'),
+      output_name: z
+        .string()
+        .min(1)
+        .max(120)
+        .optional()
+        .describe('Plain file name of the output, unique in the batch; `0001-<clip>.mp4` without one.'),
+      ...options.shape,
+    })
+    .meta({ id: 'BatchItem', description: 'A lip-sync job of a batch. Its fields replace those of the batch.' });
+  const schema = z
+    .strictObject({
+      items: z.array(item).min(1).max(500).describe('The jobs.'),
+      ...options.omit({ max_cost_usd: true }).shape,
+    })
+    .meta({
+      id: 'BatchRequest',
+      description: 'Items, and fields that apply to every item without its own. `optimize` is `cost` unless set.',
+    });
+  const urls = { video_url: 'https://example.org/a.mp4', audio_url: 'https://example.org/a.wav' };
+  return {
+    operationId: 'createBatch',
+    tag: 'Batches',
+    summary: 'Create a batch of up to 500 lip-sync jobs',
+    description:
+      'The batch is checked as a whole: one problem lists every problem by item, and then nothing is stored.',
+    parameters: { header: idempotencyKeyHeader },
+    body: {
+      'application/json': {
+        schema,
+        examples: {
+          two: {
+            summary: 'Two items',
+            value: {
+              sync_mode: 'bounce',
+              method: 'preview',
+              items: [
+                { ...urls, output_name: 'intro.mp4' },
+                { ...urls, max_cost_usd: 0.5 },
+              ],
+            },
+          },
+        },
+      },
+    },
+    responses: {
+      202: {
+        ...jsonResponse('The new batch, or that of an equal earlier request.', batchViewSchema, batchExample),
+        headers: createdHeaders,
+      },
+    },
+    problems: {
+      400: ['request_invalid'],
+      408: ['request_invalid'],
+      409: ['idempotency_in_progress'],
+      413: ['payload_too_large'],
+      415: ['request_invalid'],
+      422: ['request_invalid', 'url_forbidden', 'not_supported', 'idempotency_mismatch'],
+    },
+  };
+}
+
+const batchId = 'job_0mij3f4kz0c8f3a6e1d2b4a59687f';
+
+const batchExample = {
+  processing: {
+    summary: 'A batch of one job',
+    value: {
+      id: batchId,
+      status: 'processing',
+      results: [{ ...queuedJob, id: `${batchId}-0001`, item: 0, output_name: 'intro.mp4' }],
+      summary: { total: 1, success: 0, failed: 0, canceled: 0, total_duration: 0, total_cost_usd: 0 },
+      metadata: {},
+      created_at: queuedJob.created_at,
+      completed_at: null,
+    } satisfies z.input<typeof batchViewSchema>,
+  },
+};

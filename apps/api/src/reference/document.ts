@@ -1,0 +1,114 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import {
+  createDocument,
+  type ZodOpenApiContentObject,
+  type ZodOpenApiOperationObject,
+  type ZodOpenApiResponsesObject,
+} from 'zod-openapi';
+import { problemViewSchema } from '@lipsync/core/contract';
+import type { ErrorCode } from '@lipsync/core/host';
+import type { Route } from '../routes/route.ts';
+import { tagDescriptions, type Content, type RouteDocumentation } from './documentation.ts';
+
+export type OpenApiDocument = ReturnType<typeof createDocument>;
+
+interface DocumentOptions {
+  /** Prefix of the routes; empty for the address of the document. */
+  readonly publicBaseUrl: string;
+  readonly hasKeys: boolean;
+}
+
+/** Creates the OpenAPI document of routes. Pure, except that it reads the version of the package. */
+export function createOpenApiDocument(
+  routes: readonly Route[],
+  { publicBaseUrl, hasKeys }: DocumentOptions,
+): OpenApiDocument {
+  const paths: Record<string, Record<string, ZodOpenApiOperationObject>> = {};
+  for (const route of routes) {
+    const path = route.path.replace(/:(\w+)/g, '{$1}');
+    paths[path] = { ...paths[path], [route.method]: describeOperation(route, hasKeys) };
+  }
+  return createDocument({
+    openapi: '3.1.1',
+    info: {
+      title: 'Lipsync',
+      version: readVersion(),
+      description: 'A clip and a speech recording go in; the clip speaking the recording comes out.',
+      license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+    },
+    servers: [{ url: publicBaseUrl === '' ? '/' : publicBaseUrl }],
+    tags: Object.entries(tagDescriptions).map(([name, description]) => ({ name, description })),
+    paths,
+    components: {
+      securitySchemes: {
+        key: { type: 'http', scheme: 'bearer', description: 'A secret of `LIPSYNC_API_KEYS`.' },
+      },
+    },
+  });
+}
+
+function describeOperation({ documentation, open }: Route, hasKeys: boolean): ZodOpenApiOperationObject {
+  const { operationId, tag, summary, description, parameters, body } = documentation;
+  return {
+    operationId,
+    tags: [tag],
+    summary,
+    ...(description !== undefined && { description }),
+    ...(parameters && { requestParams: parameters }),
+    ...(body && { requestBody: { required: true, content: describeContent(body) } }),
+    security: open || !hasKeys ? [] : [{ key: [] }],
+    responses: { ...describeResponses(documentation), ...describeProblems(documentation, open === true) },
+  };
+}
+
+const requestIdHeader = { 'X-Request-Id': z.string().describe('The id of the request, or one that the service made.') };
+
+function describeResponses({ responses }: RouteDocumentation): ZodOpenApiResponsesObject {
+  return Object.fromEntries(
+    Object.entries(responses).map(([status, { description, headers, content }]) => [
+      status,
+      {
+        description,
+        headers: z.object({ ...headers?.shape, ...requestIdHeader }),
+        ...(content && { content: describeContent(content) }),
+      },
+    ]),
+  );
+}
+
+function describeContent(contents: Readonly<Record<string, Content>>): ZodOpenApiContentObject {
+  return Object.fromEntries(Object.entries(contents).map(([mediaType, content]) => [mediaType, { ...content }]));
+}
+
+function describeProblems({ problems = {} }: RouteDocumentation, open: boolean): ZodOpenApiResponsesObject {
+  const common: Record<number, readonly ErrorCode[]> = {
+    ...(open ? {} : { 401: ['unauthorized'] }),
+    403: ['forbidden'],
+    ...(open ? {} : { 429: ['too_many_requests'] }),
+    500: ['internal'],
+    503: ['resource_exhausted'],
+  };
+  const statuses = new Set([...Object.keys(problems), ...Object.keys(common)].map(Number));
+  return Object.fromEntries(
+    [...statuses].map((status) => {
+      const codes = [...new Set([...(problems[status] ?? []), ...(common[status] ?? [])])];
+      return [status, describeProblem(codes)];
+    }),
+  );
+}
+
+function describeProblem(codes: readonly ErrorCode[]): ZodOpenApiResponsesObject[`${1 | 2 | 3 | 4 | 5}${string}`] {
+  return {
+    description: `Problem with the code ${codes.map((code) => `\`${code}\``).join(' or ')}.`,
+    headers: z.object(requestIdHeader),
+    content: { 'application/problem+json': { schema: problemViewSchema } },
+    'x-problem-codes': codes,
+  };
+}
+
+function readVersion(): string {
+  const text = readFileSync(join(import.meta.dirname, '..', '..', 'package.json'), 'utf8');
+  return z.object({ version: z.string() }).parse(JSON.parse(text)).version;
+}
