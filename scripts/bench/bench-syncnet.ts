@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -39,8 +40,11 @@ export interface SyncNetBenchResult {
   /** Median ratio of the pairs, and their lowest and highest. */
   readonly ratio: number;
   readonly ratioRange: readonly [number, number];
-  /** The same ratio in processor time of this process; ffmpeg not counted. */
+  /** The same ratio in processor time, including that of ffmpeg. */
   readonly cpuRatio: number;
+  /** Processor time of one scoring: that of this process, and that of ffmpeg. */
+  readonly ownCpuSeconds: number;
+  readonly ffmpegCpuSeconds: number;
   /** Processor time of both networks per second of video at 25 fps. */
   readonly networksCpuPerSecond: number;
 }
@@ -71,7 +75,7 @@ export async function benchSyncNet({ folder, clipSeconds, signal }: BenchOptions
     const stretches = chooseStretches([track], options);
     const measured = await measureSync(video, stretches, { model, signal });
     const [stretch] = stretches;
-    if (stretch) await measureCodecSpread(video, { stretch, measured }, { model, signal, workFolder: folder, limits });
+    if (stretch) await measureCodecSpread(video, { stretch, measured }, { model, signal, workFolder: folder });
   };
   try {
     await score();
@@ -79,9 +83,10 @@ export async function benchSyncNet({ folder, clipSeconds, signal }: BenchOptions
     const runs: { readonly scoring: Times; readonly networks: Times }[] = [];
     for (let pair = 0; pair < pairs; pair += 1)
       runs.push({ scoring: await time(score), networks: await time(() => runAlone(session, pictures, sounds)) });
-    const ratiosOf = (key: keyof Times): number[] =>
-      runs.map(({ scoring, networks }) => scoring[key] / networks[key]).toSorted((first, second) => first - second);
-    const ratios = ratiosOf('seconds');
+    const ratios = runs
+      .map(({ scoring, networks }) => scoring.seconds / networks.seconds)
+      .toSorted((first, second) => first - second);
+    const cpuRatios = runs.map(({ scoring, networks }) => (scoring.own + scoring.ffmpeg) / networks.own);
     return {
       machine: describeMachine(),
       clip: `${facts.width}×${facts.height}, ${clipSeconds} s`,
@@ -91,9 +96,10 @@ export async function benchSyncNet({ folder, clipSeconds, signal }: BenchOptions
       networksSeconds: medianOf(runs.map(({ networks }) => networks.seconds)),
       ratio: medianOf(ratios),
       ratioRange: [ratios[0] ?? 0, ratios.at(-1) ?? 0],
-      cpuRatio: medianOf(ratiosOf('cpuSeconds')),
-      networksCpuPerSecond:
-        (medianOf(runs.map(({ networks }) => networks.cpuSeconds)) / pictures) * syncFramesPerSecond,
+      cpuRatio: medianOf(cpuRatios),
+      ownCpuSeconds: medianOf(runs.map(({ scoring }) => scoring.own)),
+      ffmpegCpuSeconds: medianOf(runs.map(({ scoring }) => scoring.ffmpeg)),
+      networksCpuPerSecond: (medianOf(runs.map(({ networks }) => networks.own)) / pictures) * syncFramesPerSecond,
     };
   } finally {
     await model.release();
@@ -134,15 +140,33 @@ const mfcc = { type: 'float32', data: new Float32Array(4 * batchWindows * mfccLe
 
 interface Times {
   readonly seconds: number;
-  readonly cpuSeconds: number;
+  /** Processor time of this process and of the programs that it ran. */
+  readonly own: number;
+  readonly ffmpeg: number;
 }
 
 async function time(work: () => Promise<void>): Promise<Times> {
-  const [startedMs, startedCpu] = [performance.now(), process.cpuUsage()];
+  const [startedMs, startedCpu, startedFfmpeg] = [performance.now(), process.cpuUsage(), await readChildrenCpu()];
   await work();
   const { user, system } = process.cpuUsage(startedCpu);
-  return { seconds: (performance.now() - startedMs) / 1000, cpuSeconds: (user + system) / 1e6 };
+  return {
+    seconds: (performance.now() - startedMs) / 1000,
+    own: (user + system) / 1e6,
+    ffmpeg: (await readChildrenCpu()) - startedFfmpeg,
+  };
 }
+
+/** Processor time of the programs that ended, in seconds, as Linux counts it; 0 elsewhere. */
+async function readChildrenCpu(): Promise<number> {
+  const text = await readFile('/proc/self/stat', 'utf8').catch(() => '');
+  const [user = '0', system = '0'] = text
+    .slice(text.lastIndexOf(')') + 2)
+    .split(' ')
+    .slice(13, 15);
+  return (Number(user) + Number(system)) / clockTicksPerSecond;
+}
+
+const clockTicksPerSecond = 100;
 
 function medianOf(values: readonly number[]): number {
   const sorted = values.toSorted((first, second) => first - second);
@@ -161,7 +185,8 @@ export function syncNetToMarkdown(result: SyncNetBenchResult): string {
     `| scoring | ${scoringSeconds.toFixed(1)} s |`,
     `| both networks alone on these windows | ${networksSeconds.toFixed(1)} s |`,
     `| scoring ÷ networks, median (range of ${pairs} pairs) | ${ratio.toFixed(2)} (${ratioRange.map((value) => value.toFixed(2)).join(' to ')}) |`,
-    `| the same in processor time, ffmpeg not counted | ${result.cpuRatio.toFixed(2)} |`,
+    `| the same in processor time, with ffmpeg | ${result.cpuRatio.toFixed(2)} |`,
+    `| processor time of scoring: own, ffmpeg | ${result.ownCpuSeconds.toFixed(1)} s, ${result.ffmpegCpuSeconds.toFixed(1)} s |`,
     `| processor time of the networks per second of video | ${result.networksCpuPerSecond.toFixed(2)} s |`,
   ].join('\n');
 }

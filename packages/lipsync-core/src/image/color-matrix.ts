@@ -27,8 +27,6 @@ const lumaCoefficients: ReadonlyMap<string, readonly [red: number, blue: number]
   ['bt2020nc', [0.2627, 0.0593]],
   ['bt2020c', [0.2627, 0.0593]],
 ]);
-const bt709 = [0.2126, 0.0722] as const;
-const bt601 = [0.299, 0.114] as const;
 
 /** Luma of an R'G'B' color by BT.601, for comparing pictures; not for converting them. */
 export function lumaOf(red: number, green: number, blue: number): number {
@@ -38,13 +36,18 @@ export function lumaOf(red: number, green: number, blue: number): number {
 /** Players assume BT.601 for untagged pictures up to this height, BT.709 above. */
 const standardDefinitionLines = 576;
 
+/** The color space by ffmpeg's name of pictures with these tags and this height. */
+export function colorSpaceOf({ space = '' }: Pick<ColorTags, 'space'>, height: number): string {
+  if (lumaCoefficients.has(space)) return space;
+  return height > standardDefinitionLines ? 'bt709' : 'smpte170m';
+}
+
 /**
  * The matrix for a clip's color tags. Missing and unknown tags select the matrix that players assume for this height.
  */
-export function colorMatrixOf({ space, range }: ColorTags, height: number): ColorMatrix {
-  const assumed = height > standardDefinitionLines ? bt709 : bt601;
-  const [red, blue] = lumaCoefficients.get(space ?? '') ?? assumed;
-  const isFullRange = range === 'pc';
+export function colorMatrixOf(color: ColorTags, height: number): ColorMatrix {
+  const [red, blue] = lumaCoefficients.get(colorSpaceOf(color, height)) ?? [NaN, NaN];
+  const isFullRange = color.range === 'pc';
   const chromaScale = isFullRange ? 1 : 224 / 255;
   return {
     blackLuma: isFullRange ? 0 : 16,

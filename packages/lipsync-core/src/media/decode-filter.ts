@@ -13,6 +13,18 @@ export interface DecodeShape {
   readonly every?: number;
   /** Decodes only these parts of the range: ascending, without overlap, not together with `every`. */
   readonly parts?: readonly FrameRange[] | undefined;
+  /** Reads the file from a keyframe shortly before the range on; `facts.seekOriginS` must be known. */
+  readonly seek?: boolean | undefined;
+  /** Cuts this area out of the upright picture; then `width` and `height` are those of the area. */
+  readonly area?: PictureArea | undefined;
+}
+
+/** A part of a picture; all four numbers are even. */
+export interface PictureArea {
+  readonly x: number;
+  readonly y: number;
+  readonly width: number;
+  readonly height: number;
 }
 
 /** Frames from `start` to `end`, exclusive. */
@@ -52,17 +64,19 @@ export function decodeFilter(facts: ClipFacts, shape: DecodeShape): string {
     `crop=w='trunc(iw/2)*2':h='trunc(ih/2)*2':x=0:y=0`,
     ...(hasAlpha(facts.pixelFormat) ? ['format=gbrap', 'premultiply=inplace=1', 'format=gbrp'] : []),
     ...(facts.hdr ? toneMapping() : []),
-    ...conversion(facts, shape),
+    ...conversion(facts, shape.area ? { ...shape, width: facts.width, height: facts.height } : shape),
+    ...(shape.area ? [`crop=w=${shape.area.width}:h=${shape.area.height}:x=${shape.area.x}:y=${shape.area.y}`] : []),
   ].join(',');
 }
 
-function timing(facts: ClipFacts, { start, end, every = 1, parts }: DecodeShape): readonly string[] {
+function timing(facts: ClipFacts, { start, end, every = 1, parts, seek = false }: DecodeShape): readonly string[] {
   if (facts.kind === 'still') return [];
   const { numerator, denominator } = facts.frameRate;
   return [
-    'setpts=PTS-STARTPTS',
+    // Times count from the first frame of the clip, so that times after fps are numbers of frames wherever reading starts.
+    seek ? `setpts='round(PTS-${facts.seekOriginS}/TB)'` : 'setpts=PTS-STARTPTS',
     `fps=${numerator}/${denominator}:round=near`,
-    `trim=start_frame=${start}:end_frame=${end}`,
+    seek ? `trim=start_pts=${start}:end_pts=${end}` : `trim=start_frame=${start}:end_frame=${end}`,
     ...(every === 1 ? [] : [`select='not(mod(n,${every}))'`]),
     ...(parts
       ? [`select='${parts.map((part) => `between(n,${part.start - start},${part.end - 1 - start})`).join('+')}'`]
@@ -116,6 +130,16 @@ function analysisSize(facts: ClipFacts, width: number, height: number): readonly
 /** The pixel format name of planar frames in ffmpeg, which encodes full range. */
 export function rawPixelFormat(color: ClipFacts['color']): 'yuv420p' | 'yuvj420p' {
   return color.range === 'pc' ? 'yuvj420p' : 'yuv420p';
+}
+
+/** How far before a range ffmpeg looks for a keyframe; containers order frames by decoding time, a few frames earlier. */
+const seekMarginS = 0.25;
+
+/** Input arguments with which ffmpeg reads from a keyframe before the range on and keeps the times of the container. */
+export function seekArguments(facts: ClipFacts, { start, seek = false }: DecodeShape): readonly string[] {
+  if (!seek) return [];
+  const timeS = (facts.seekOriginS ?? 0) + start / framesPerSecond(facts.frameRate) - seekMarginS;
+  return ['-copyts', '-seek_timestamp', '1', '-noaccurate_seek', '-ss', timeS.toFixed(6)];
 }
 
 /** Extra time before the first frame: earlier frames are decoded and dropped, at 25 per second or faster. */

@@ -94,6 +94,8 @@ export interface PacketTimes {
   readonly lastDurationS: number | undefined;
   /** All packets, shown or hidden, as counted by the container. */
   readonly packetCount: number;
+  /** Whether the first packet is a keyframe that no other one precedes in time: every shown frame can be decoded. */
+  readonly startsWithKey: boolean;
 }
 
 export interface PacketTimesOptions {
@@ -157,7 +159,8 @@ function addPacket(collector: TimesCollector, line: string): void {
   // AVI has only decoding times.
   const presentationTimeS = Number.parseFloat(pts);
   const timeS = Number.isFinite(presentationTimeS) ? presentationTimeS : Number.parseFloat(dts);
-  if (Number.isFinite(timeS)) collector.add(timeS, Number(duration), flags.includes('D'));
+  if (Number.isFinite(timeS))
+    collector.add(timeS, Number(duration), { hidden: flags.includes('D'), key: flags.includes('K') });
 }
 
 /** Sorts times on insertion. */
@@ -168,6 +171,8 @@ export class TimesCollector {
   #earliestS = Infinity;
   #latestS = -Infinity;
   #lastDurationS = 0;
+  #firstS = Infinity;
+  #startsWithKey = false;
   #isOrdered = true;
 
   get packetCount(): number {
@@ -179,7 +184,9 @@ export class TimesCollector {
     return this.#length === 0 ? 0 : this.#latestS - this.#earliestS;
   }
 
-  add(timeS: number, durationS: number, hidden: boolean): void {
+  add(timeS: number, durationS: number, { hidden = false, key = false } = {}): void {
+    if (this.#packetCount === 0) [this.#firstS, this.#startsWithKey] = [timeS, key];
+    this.#startsWithKey &&= timeS >= this.#firstS;
     this.#packetCount += 1;
     if (hidden) return;
     if (this.#length === this.#times.length) this.#times = doubled(this.#times);
@@ -198,6 +205,7 @@ export class TimesCollector {
       times: this.#isOrdered ? shown : shown.sort(),
       lastDurationS: this.#lastDurationS > 0 ? this.#lastDurationS : undefined,
       packetCount: this.#packetCount,
+      startsWithKey: this.#startsWithKey,
     };
   }
 

@@ -1,4 +1,5 @@
-import type { FrameRange, PixelFormat } from './decode-filter.ts';
+import { LipsyncError } from '../errors/index.ts';
+import type { FrameRange, PictureArea, PixelFormat } from './decode-filter.ts';
 import { FramePool, frameBytesOf, type DecoderOptions, type FrameStatistics } from './frame-decoder.ts';
 import { ForwardSource, SpillSource, spillCapacity, type FrameSource } from './frame-sources.ts';
 import type { ClipFacts } from './media-types.ts';
@@ -27,6 +28,15 @@ export interface RangeOptions extends CommonOptions {
   readonly every?: number;
   /** Yields only these parts of the range, ascending and without overlap; ffmpeg drops the frames between them. */
   readonly parts?: readonly FrameRange[];
+  /**
+   * Reads from a keyframe before the range on, for clips with `facts.seekOriginS`. Use the pictures only after the last one:
+   * damaged or unusual files deliver others, which is noticed at the end.
+   */
+  readonly seek?: boolean;
+  /** Throws `media_failed` at the end of a clip that is shorter than probed, instead of repeating the last picture. */
+  readonly exact?: boolean;
+  /** Yields this area of the pictures; not together with a size. */
+  readonly area?: PictureArea;
 }
 
 export interface TimelineFrameOptions extends CommonOptions {
@@ -108,10 +118,11 @@ async function* deliver(
   statistics: FrameStatistics,
 ): AsyncGenerator<Frame> {
   const { facts } = options;
-  const { width = facts.width, height = facts.height, pixelFormat = 'yuv420p', keepFrames = 1 } = options;
   const order = getOrder(options);
-  const { every = 1, parts } = 'range' in options ? options : {};
-  const shape = { width, height, pixelFormat, start: order.start, end: order.end, every, parts };
+  const { every = 1, parts, seek, exact = false, area } = 'range' in options ? options : {};
+  const { width = facts.width, height = facts.height } = { ...options, ...area };
+  const { pixelFormat = 'yuv420p', keepFrames = 1 } = options;
+  const shape = { width, height, pixelFormat, start: order.start, end: order.end, every, parts, seek, area };
   const pool = new FramePool(frameBytesOf(shape), statistics);
   const { path, signal } = options;
   const source = chooseSource(options, { path, facts, shape, pool, statistics, signal });
@@ -131,6 +142,8 @@ async function* deliver(
         if (delivered.length >= keepFrames) pool.release(delivered.shift() ?? picture.data);
       }
     }
+    if (exact && statistics.framesDecoded < order.frameCount)
+      throw new LipsyncError('media_failed', 'The clip has fewer frames than expected. Use another copy of the file.');
   } finally {
     await source.close();
   }

@@ -26,6 +26,8 @@ export interface ClipFacts {
   readonly pixelFormat: string;
   readonly color: ColorTags;
   readonly hdr: boolean;
+  /** Time of the first frame in the container, in seconds; present if frames can be found by seeking. */
+  readonly seekOriginS?: number | undefined;
   /** What a truncated file lacks; absent when nothing is known to be missing. */
   readonly missing?: string;
 }

@@ -66,7 +66,7 @@ export async function probeClip(path: string, context: ProbeContext): Promise<Cl
       ...(demuxer === 'jpeg_pipe' && (await isTruncatedJpeg(path)) ? { missing: 'the lower part of the picture' } : {}),
     };
   }
-  const timing = await readTiming(path, stream, context);
+  const timing = await readTiming(path, { stream, report }, context);
   const missingMs = await measureMissingMs(path, { stream, report, actualMs: timing.durationMs });
   return { ...common, kind: 'video', ...timing, ...describeMissing(missingMs) };
 }
@@ -244,9 +244,16 @@ async function requireDecodable(
 const undecodable =
   'The first frame of the clip cannot be decoded: the file is damaged or its codec is not supported. Convert it to MP4 (H.264) first.';
 
-type ClipTiming = Pick<ClipFacts, 'frameRate' | 'frameCount' | 'durationMs' | 'variableFrameRate'>;
+type ClipTiming = Pick<ClipFacts, 'frameRate' | 'frameCount' | 'durationMs' | 'variableFrameRate' | 'seekOriginS'>;
 
-async function readTiming(path: string, stream: ProbedStream, { limits, signal }: ProbeContext): Promise<ClipTiming> {
+/** Containers with an index of their keyframes, in which ffmpeg seeks to the frame that was requested. */
+const seekableFormats = /\b(mp4|matroska)\b/;
+
+async function readTiming(
+  path: string,
+  { stream, report }: { readonly stream: ProbedStream; readonly report: ProbeReport },
+  { limits, signal }: ProbeContext,
+): Promise<ClipTiming> {
   const packets = await readPacketTimes(path, stream.index, { maxDurationMs: limits.maxDurationMs, signal });
   const spanS = (packets.times.at(-1) ?? 0) - (packets.times[0] ?? 0);
   requireDuration(spanS, limits, 'clip', 'clip_unusable');
@@ -260,7 +267,10 @@ async function readTiming(path: string, stream: ProbedStream, { limits, signal }
   const frameCount = Math.max(1, Math.round((spanS + lastS) / frameS));
   const durationMs = frameCount * frameS * 1000;
   requireDuration(durationMs / 1000, limits, 'clip', 'clip_unusable');
-  return { frameRate, frameCount, durationMs, variableFrameRate: variable };
+  const canSeek = packets.startsWithKey && seekableFormats.test(report.format.format_name);
+  const seekOriginS = canSeek ? packets.times[0] : undefined;
+  const timing = { frameRate, frameCount, durationMs, variableFrameRate: variable };
+  return seekOriginS === undefined ? timing : { ...timing, seekOriginS };
 }
 
 function requireComplete({ nb_frames: declared }: ProbedStream, { times, packetCount }: PacketTimes): void {

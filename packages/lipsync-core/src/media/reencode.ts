@@ -1,5 +1,7 @@
+import { decodeFilter, seekArguments, type DecodeShape, type PictureArea } from './decode-filter.ts';
 import { fileUrl, inputArguments } from './ffmpeg-arguments.ts';
 import { MediaProcess } from './ffmpeg-process.ts';
+import { framesPerSecond, type ClipFacts } from './media-types.ts';
 
 /** Total time for encoding a few seconds, during which ffmpeg reports no progress. */
 const timeLimitMs = 300_000;
@@ -17,39 +19,53 @@ export const reencodeRecipes: readonly ReencodeRecipe[] = ['mpeg4', 'h264'];
 
 export interface ReencodeOptions {
   readonly path: string;
-  readonly startMs: number;
-  readonly durationMs: number;
-  readonly recipe: ReencodeRecipe;
-  /** Path of a Matroska file in a private folder; written in place and valid only after this resolves. */
-  readonly targetPath: string;
+  readonly facts: ClipFacts;
+  /** Frames at the rate of `facts`, end exclusive. */
+  readonly range: { readonly start: number; readonly end: number };
+  /** The part of the picture to encode. */
+  readonly area: PictureArea;
+  /** Matroska files in a private folder; written in place and valid only after this resolves. */
+  readonly targetPaths: Readonly<Record<ReencodeRecipe, string>>;
   readonly signal: AbortSignal;
 }
 
-/** Encodes picture and sound of a part of a video again. Throws `media_failed` or the abort error. */
+/**
+ * Encodes the picture and the sound of a part of a video again, with every recipe at once. Both start at time 0. Throws
+ * `media_failed` or the abort error.
+ */
 export async function reencode(options: ReencodeOptions): Promise<void> {
-  const { path, startMs, durationMs, recipe, targetPath, signal } = options;
+  const { path, facts, range, area, targetPaths, signal } = options;
+  const { width, height } = area;
+  const shape: DecodeShape = {
+    width,
+    height,
+    pixelFormat: 'yuv420p',
+    ...range,
+    area,
+    seek: facts.seekOriginS !== undefined,
+  };
   const running = new MediaProcess({
     tool: 'ffmpeg',
     arguments: [
       '-y',
-      '-ss',
-      seconds(startMs),
+      ...seekArguments(facts, shape),
       ...inputArguments(path),
-      '-t',
-      seconds(durationMs),
-      '-map',
-      '0:v:0',
-      '-map',
-      '0:a:0',
-      '-sn',
-      '-dn',
-      '-pix_fmt',
-      'yuv420p',
-      ...recipes[recipe],
-      '-f',
-      'matroska',
-      fileUrl(targetPath),
+      '-filter_complex',
+      `${pictureGraph(facts, shape)};${soundGraph(facts, shape)}`,
+      ...reencodeRecipes.flatMap((recipe) => [
+        '-map',
+        `[${recipe}]`,
+        '-map',
+        `[${recipe}-sound]`,
+        '-pix_fmt',
+        'yuv420p',
+        ...recipes[recipe],
+        '-f',
+        'matroska',
+        fileUrl(targetPaths[recipe]),
+      ]),
     ],
+    background: true,
     idleLimitMs: timeLimitMs,
     signal,
   });
@@ -60,6 +76,15 @@ export async function reencode(options: ReencodeOptions): Promise<void> {
   }
 }
 
-function seconds(milliseconds: number): string {
-  return (milliseconds / 1000).toFixed(3);
+function pictureGraph(facts: ClipFacts, shape: DecodeShape): string {
+  const outputs = reencodeRecipes.map((recipe) => `[${recipe}]`);
+  return `[0:V:0]${decodeFilter(facts, shape)},setpts=PTS-STARTPTS,split=${outputs.length}${outputs.join('')}`;
+}
+
+function soundGraph(facts: ClipFacts, { start, end, seek = false }: DecodeShape): string {
+  const outputs = reencodeRecipes.map((recipe) => `[${recipe}-sound]`);
+  const timeOf = (frame: number): number =>
+    (seek ? (facts.seekOriginS ?? 0) : 0) + frame / framesPerSecond(facts.frameRate);
+  const cut = `atrim=start=${timeOf(start)}:end=${timeOf(end)},asetpts=PTS-${timeOf(start)}/TB`;
+  return `[0:a:0]${cut},asplit=${outputs.length}${outputs.join('')}`;
 }

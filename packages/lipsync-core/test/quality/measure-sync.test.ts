@@ -52,12 +52,12 @@ describe('measureSync', { timeout: 120_000 }, () => {
   });
 
   /** A video whose sound is ahead of its picture by a number of frames. */
-  async function makeVideo(aheadFrames: number, rate = '25'): Promise<SyncVideo> {
+  async function makeVideo(aheadFrames: number, { rate = '25', loops = 0 } = {}): Promise<SyncVideo> {
     const raw = (file: string): string => join(maker.folder, file);
-    const name = `ahead${aheadFrames}-${rate.replace('/', '-')}.mov`;
+    const name = `ahead${aheadFrames}-${rate.replace('/', '-')}-${loops}.mov`;
     const line =
-      `-f rawvideo -pix_fmt gray -s 64x64 -r 25 -i ${raw('pictures.gray')} -itsoffset ${-aheadFrames / 25} ` +
-      `-f s16le -ar 16000 -ac 1 -i ${raw('tone.s16')} -map 0:v -map 1:a -r ${rate} ` +
+      `-stream_loop ${loops} -f rawvideo -pix_fmt gray -s 64x64 -r 25 -i ${raw('pictures.gray')} -itsoffset ${-aheadFrames / 25} ` +
+      `-stream_loop ${loops} -f s16le -ar 16000 -ac 1 -i ${raw('tone.s16')} -map 0:v -map 1:a -r ${rate} ` +
       '-c:v libx264 -crf 18 -pix_fmt yuv420p -c:a pcm_s16le';
     const path = await maker.ffmpeg(...line.split(' '), name);
     const facts = await probeClip(path, { limits, signal });
@@ -84,7 +84,7 @@ describe('measureSync', { timeout: 120_000 }, () => {
   });
 
   it('A video at another rate is decoded at 25 fps.', async () => {
-    const video = await makeVideo(5, '30000/1001');
+    const video = await makeVideo(5, { rate: '30000/1001' });
     const options = { soundFrames: video.sound.frameCount, loudnessAt: () => 1 };
     const { distances } = await measureSync(video, allStretches([trackOf(0, frameCount)], options), { model, signal });
     expect(scoreCurve(meanCurve(distances)).offsetFrames).toBe(5);
@@ -106,6 +106,18 @@ describe('measureSync', { timeout: 120_000 }, () => {
       for (const [shift, distance] of distancesOf(some.distances, row).entries())
         expect(distance).toBeCloseTo(expected[shift] ?? NaN, 4);
     });
+  });
+
+  it('Stretches far apart are found by seeking and have the distances of a pass over the whole video.', async () => {
+    const { sound, path, facts } = await makeVideo(3, { loops: 3, rate: '30' });
+    const options = { soundFrames: sound.frameCount, loudnessAt: () => 1, maxFrames: 100 };
+    const stretches = chooseStretches([trackOf(50, 4 * frameCount - 100)], options);
+    expect(stretches).toHaveLength(2);
+    const found = await measureSync({ path, facts, sound }, stretches, { model, signal });
+    const whole = { ...facts, seekOriginS: undefined };
+    const passed = await measureSync({ path, facts: whole, sound }, stretches, { model, signal });
+    expect([found.didSeek, passed.didSeek]).toEqual([true, false]);
+    expect(found.distances).toEqual(passed.distances);
   });
 
   it('Sounds outside of the track are zero vectors, whose distances stay in the mean.', async () => {

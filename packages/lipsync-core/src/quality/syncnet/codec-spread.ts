@@ -1,9 +1,11 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { probeClip, reencode, reencodeRecipes, type MediaLimits, type ReencodeRecipe } from '../../media/index.ts';
+import { colorSpaceOf } from '../../image/color-matrix.ts';
+import { reencode, reencodeRecipes, type ClipFacts, type PictureArea } from '../../media/index.ts';
 import { droppedWindows, syncFramesPerSecond, type Stretch } from './choose-stretches.ts';
 import { measureSync, type MeasureOptions, type SyncDistances, type SyncVideo } from './measure-sync.ts';
 import { maxShiftFrames, meanCurve, scoreCurve } from './sync-distances.ts';
+import { areaOfBoxes } from './syncnet-crop.ts';
 import { VideoSound } from './video-sound.ts';
 
 /** Windows whose pictures and sounds are encoded again. */
@@ -17,12 +19,11 @@ export interface CodecSpread {
 
 export interface CodecSpreadOptions extends MeasureOptions {
   readonly workFolder: string;
-  readonly limits: MediaLimits;
 }
 
 /**
- * Scores the middle two seconds of a stretch as they are and after each way of encoding them again, and returns the spread
- * of the scores. Throws the errors of the media functions.
+ * Scores the middle two seconds of a stretch as they are and after each way of encoding the face and the sound again, and
+ * returns the spread of the scores. Throws the errors of the media functions.
  */
 export async function measureCodecSpread(
   video: SyncVideo,
@@ -37,8 +38,11 @@ export async function measureCodecSpread(
   const scores = [scoreCurve(meanCurve(measured.distances, rows))];
   const folder = await mkdtemp(join(options.workFolder, 'codec-spread-'));
   try {
-    for (const recipe of reencodeRecipes) {
-      const { distances } = await measureAgain(video, middle, { ...options, folder, recipe });
+    for (const again of await encodeAgain(measured.didSeek ? video : withoutSeeking(video), middle, {
+      folder,
+      signal: options.signal,
+    })) {
+      const { distances } = await measureSync(again.video, [again.stretch], options);
       scores.push(scoreCurve(meanCurve(distances)));
     }
   } finally {
@@ -54,28 +58,56 @@ function middleOf({ track, start, end }: Stretch): Stretch {
   return { track, start: first, end: first + length };
 }
 
-/** Encodes the windows with the sounds around them, and measures the result. */
-async function measureAgain(
-  { path }: SyncVideo,
+interface EncodedAgain {
+  readonly video: SyncVideo;
+  readonly stretch: Stretch;
+}
+
+/** Encodes the faces of the windows with the sounds around them, in every way. */
+async function encodeAgain(
+  { path, facts }: SyncVideo,
   { track, start, end }: Stretch,
-  options: CodecSpreadOptions & { readonly folder: string; readonly recipe: ReencodeRecipe },
-): Promise<SyncDistances> {
-  const { folder, recipe, limits, signal } = options;
+  { folder, signal }: { readonly folder: string; readonly signal: AbortSignal },
+): Promise<readonly EncodedAgain[]> {
   const first = Math.max(track.start, start - maxShiftFrames);
   const last = Math.min(track.start + track.boxes.length, end + maxShiftFrames + droppedWindows);
-  const frameMs = 1000 / syncFramesPerSecond;
-  const targetPath = join(folder, `${recipe}.mkv`);
-  await reencode({
-    path,
-    startMs: first * frameMs,
-    durationMs: (last - first) * frameMs,
-    recipe,
-    targetPath,
-    signal,
-  });
-  const facts = await probeClip(targetPath, { limits, signal });
-  const sound = await VideoSound.read(targetPath, signal);
   const boxes = track.boxes.slice(first - track.start, last - track.start);
-  const again = { track: { start: 0, boxes }, start: start - first, end: end - first };
-  return measureSync({ path: targetPath, facts, sound }, [again], options);
+  const area = areaOfBoxes(boxes, facts);
+  const targetPaths = { mpeg4: join(folder, 'mpeg4.mkv'), h264: join(folder, 'h264.mkv') };
+  const constantRate = { ...facts, frameRate: { numerator: syncFramesPerSecond, denominator: 1 } };
+  await reencode({ path, facts: constantRate, range: { start: first, end: last }, area, targetPaths, signal });
+  const encoded = factsOf(constantRate, area, last - first);
+  const within = boxes.map(({ centerX, centerY, halfSide }) => ({
+    centerX: centerX - area.x,
+    centerY: centerY - area.y,
+    halfSide,
+  }));
+  const stretch = { track: { start: 0, boxes: within }, start: start - first, end: end - first };
+  return Promise.all(
+    reencodeRecipes.map(async (recipe) => {
+      const sound = await VideoSound.read(targetPaths[recipe], signal);
+      return { video: { path: targetPaths[recipe], facts: encoded, sound }, stretch };
+    }),
+  );
+}
+
+/** Seeking is used where it found the frames of the windows. */
+function withoutSeeking(video: SyncVideo): SyncVideo {
+  return { ...video, facts: { ...video.facts, seekOriginS: undefined } };
+}
+
+/** Facts of the encoded area, which has the colors of the whole picture. */
+function factsOf(facts: ClipFacts, { width, height }: PictureArea, frameCount: number): ClipFacts {
+  const color = { ...facts.color, space: colorSpaceOf(facts.color, facts.height), range: 'tv' };
+  return {
+    ...facts,
+    width,
+    height,
+    frameCount,
+    durationMs: (frameCount * 1000) / syncFramesPerSecond,
+    rotationDegrees: 0,
+    pixelFormat: 'yuv420p',
+    color,
+    seekOriginS: undefined,
+  };
 }

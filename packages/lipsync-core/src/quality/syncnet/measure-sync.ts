@@ -1,10 +1,9 @@
 import { abortError } from '../../errors/index.ts';
-import { openFrames, type ClipFacts, type Frame } from '../../media/index.ts';
-import { droppedWindows, syncFramesPerSecond, windowsOf, type Stretch } from './choose-stretches.ts';
-import { croppedLength, FaceCropper } from './syncnet-crop.ts';
+import type { ClipFacts } from '../../media/index.ts';
+import { syncFramesPerSecond, windowsOf, type Stretch } from './choose-stretches.ts';
+import { CropReader } from './crop-reader.ts';
 import { embeddingDistance, maxShiftFrames, shiftCount } from './sync-distances.ts';
 import type { SyncNetModel } from './syncnet-model.ts';
-import { windowFrames } from './syncnet-network.ts';
 import type { VideoSound } from './video-sound.ts';
 
 /** Windows that are embedded at once. */
@@ -24,6 +23,8 @@ export interface SyncDistances {
   readonly distances: Float32Array;
   /** Frame at 25 fps of each row, ascending. */
   readonly frames: Int32Array;
+  /** Whether the frames were found by seeking. */
+  readonly didSeek: boolean;
 }
 
 export interface MeasureOptions {
@@ -45,7 +46,7 @@ export async function measureSync(
   const chunks = stretches.flatMap(splitStretch).toSorted((first, second) => first.start - second.start);
   const rowCount = chunks.reduce((sum, { start, end }) => sum + end - start, 0);
   const result = { distances: new Float32Array(rowCount * shiftCount), frames: new Int32Array(rowCount) };
-  const reader = new CropReader(video, chunks, options.signal);
+  const reader = new CropReader({ path: video.path, facts: video.facts, stretches: chunks, signal: options.signal });
   let row = 0;
   try {
     for (const chunk of chunks) {
@@ -63,7 +64,7 @@ export async function measureSync(
   } finally {
     await reader.close();
   }
-  return result;
+  return { ...result, didSeek: reader.didSeek };
 }
 
 function splitStretch({ track, start, end }: Stretch): Stretch[] {
@@ -95,7 +96,7 @@ async function embedChunk(
   const batches = Math.ceil((end - start) / batchWindows);
   for (let batch = 0; batch < batches; batch += 1) {
     if (signal.aborted) throw abortError(signal);
-    const pictures: (readonly Float32Array[])[] = [];
+    const pictures: (readonly Uint8Array[])[] = [];
     for (
       let frame = start + batch * batchWindows;
       frame < Math.min(end, start + (batch + 1) * batchWindows);
@@ -111,63 +112,4 @@ async function embedChunk(
     sounds.push(...embedded.sounds);
   }
   return { lips, sounds, firstSound };
-}
-
-/** The frames of all windows, as ranges without overlap. */
-function framesOf(stretches: readonly Stretch[]): { readonly start: number; readonly end: number }[] {
-  const ranges: { start: number; end: number }[] = [];
-  for (const { start, end } of stretches) {
-    const last = ranges.at(-1);
-    if (last && start <= last.end) last.end = Math.max(last.end, end + windowFrames - 1);
-    else ranges.push({ start, end: end + windowFrames - 1 });
-  }
-  return ranges;
-}
-
-/** Crops the frames of stretches in one pass over the video. */
-class CropReader {
-  readonly #stretches: readonly Stretch[];
-  readonly #frames: AsyncIterator<Frame>;
-  readonly #cropper: FaceCropper;
-  /** As many crops as the windows of a batch need, by frame modulo their number. */
-  readonly #crops = Array.from({ length: batchWindows + windowFrames }, () => new Float32Array(croppedLength));
-  /** The last frame that was read. */
-  #position: number;
-
-  constructor({ path, facts }: SyncVideo, stretches: readonly Stretch[], signal: AbortSignal) {
-    this.#stretches = stretches;
-    this.#cropper = new FaceCropper(facts.color);
-    const parts = framesOf(stretches);
-    const range = { start: parts[0]?.start ?? 0, end: parts.at(-1)?.end ?? 0 };
-    const constantRate = { ...facts, frameRate: { numerator: syncFramesPerSecond, denominator: 1 } };
-    this.#frames = openFrames({ path, facts: constantRate, range, parts, signal })[Symbol.asyncIterator]();
-    this.#position = range.start - 1;
-  }
-
-  /** The crops of the window that starts with a frame, valid for a batch. Call with ascending frames. */
-  async windowAt(frame: number): Promise<readonly Float32Array[]> {
-    while (this.#position < frame + windowFrames - 1) await this.#readNext(frame);
-    return Array.from({ length: windowFrames }, (_, index) => this.#cropAt(frame + index));
-  }
-
-  async close(): Promise<void> {
-    await this.#frames.return?.();
-  }
-
-  async #readNext(wanted: number): Promise<void> {
-    const { value, done }: IteratorResult<Frame> = await this.#frames.next();
-    if (done) throw new RangeError(`The video ends before frame ${wanted}.`);
-    this.#position = value.clipFrame;
-    const box = this.#boxAt(this.#position);
-    if (box) this.#cropper.crop(value, box, this.#cropAt(this.#position));
-  }
-
-  #boxAt(frame: number) {
-    const stretch = this.#stretches.find(({ start, end }) => frame >= start && frame < end + droppedWindows);
-    return stretch?.track.boxes[frame - stretch.track.start];
-  }
-
-  #cropAt(frame: number): Float32Array {
-    return this.#crops[frame % this.#crops.length] ?? new Float32Array(croppedLength);
-  }
 }

@@ -94,11 +94,11 @@ class SyncNetAnalyzer implements Analyzer {
     { stretch, measured }: { readonly stretch: Stretch | undefined; readonly measured: SyncDistances },
     options: MeasureOptions,
   ): Promise<CodecSpread | string> {
-    const { input, limits, signal } = this.#setup;
+    const { input, signal } = this.#setup;
     if (!stretch || video.facts.hdr) return 'The video is HDR, which is not encoded again.';
     try {
       const { workFolder } = input;
-      return await measureCodecSpread(video, { stretch, measured }, { ...options, workFolder, limits });
+      return await measureCodecSpread(video, { stretch, measured }, { ...options, workFolder });
     } catch (error) {
       if (signal.aborted) throw abortError(signal);
       return `The video could not be encoded again. ${toLipsyncError(error).message}`;

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { colorMatrixOf } from '../../image/color-matrix.ts';
 import { croppedLength, FaceCropper } from './syncnet-crop.ts';
 
 const plane = 224 * 224;
@@ -10,9 +11,9 @@ function picture(width: number, height: number, luma: (x: number, y: number) => 
   return { width, height, data };
 }
 
-function crop(source: ReturnType<typeof picture>, centerX: number, centerY: number, halfSide: number): Float32Array {
-  const output = new Float32Array(croppedLength).fill(-1);
-  new FaceCropper({ range: 'pc' }).crop(source, { centerX, centerY, halfSide }, output);
+function crop(source: ReturnType<typeof picture>, centerX: number, centerY: number, halfSide: number): Uint8Array {
+  const output = new Uint8Array(croppedLength);
+  new FaceCropper(colorMatrixOf({ range: 'pc' }, source.height)).crop(source, { centerX, centerY, halfSide }, output);
   return output;
 }
 
@@ -21,9 +22,7 @@ describe('FaceCropper', () => {
     const source = picture(224, 224, (x, y) => (x * 7 + y * 13) % 256);
     const output = crop(source, 112, 80, 80);
     for (let color = 0; color < 3; color += 1)
-      expect(output.subarray(color * plane, (color + 1) * plane)).toEqual(
-        Float32Array.from(source.data.subarray(0, plane)),
-      );
+      expect(output.subarray(color * plane, (color + 1) * plane)).toEqual(source.data.subarray(0, plane));
   });
 
   it('Pixels outside of the picture have level 110.', () => {

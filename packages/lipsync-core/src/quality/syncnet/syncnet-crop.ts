@@ -1,5 +1,6 @@
-import { colorMatrixOf, type ColorMatrix } from '../../image/color-matrix.ts';
-import { planesOf, toChromaSource, type ColorTags, type Picture, type Plane } from '../../image/planes.ts';
+import type { ColorMatrix } from '../../image/color-matrix.ts';
+import { planesOf, toChromaSource, type Picture, type Plane } from '../../image/planes.ts';
+import type { PictureArea } from '../../media/index.ts';
 import type { FaceBox } from './face-boxes.ts';
 import { frameSidePx } from './syncnet-network.ts';
 
@@ -18,19 +19,17 @@ export const croppedLength = 3 * pixels;
  * Keeps its memory between calls.
  */
 export class FaceCropper {
-  readonly #color: ColorTags;
+  readonly #matrix: ColorMatrix;
   readonly #luma = new BilinearRows();
   readonly #cb = new BilinearRows();
   readonly #cr = new BilinearRows();
-  #matrix: ColorMatrix | undefined;
 
-  constructor(color: ColorTags) {
-    this.#color = color;
+  constructor(matrix: ColorMatrix) {
+    this.#matrix = matrix;
   }
 
   /** Writes `croppedLength` values to `output`. */
-  crop(picture: Picture, { centerX, centerY, halfSide }: FaceBox, output: Float32Array): void {
-    const matrix = (this.#matrix ??= colorMatrixOf(this.#color, picture.height));
+  crop(picture: Picture, { centerX, centerY, halfSide }: FaceBox, output: Uint8Array): void {
     const step = (halfSide * 2 * (1 + cropScale)) / frameSidePx;
     const [left, top] = [centerX - halfSide * (1 + cropScale), centerY - halfSide];
     const transform = { x: left, y: top, acrossX: step, acrossY: 0, downX: 0, downY: step };
@@ -50,11 +49,44 @@ export class FaceCropper {
       }
       const chromaY = chroma.y + (row + 0.5) * chroma.downY;
       const levels = { luma: this.#luma.read(luma, y), cb: this.#cb.read(cb, chromaY), cr: this.#cr.read(cr, chromaY) };
-      writeRow(matrix, levels, { output, start });
+      writeRow(this.#matrix, levels, { output, start });
       fillPadding(output, start, first);
       fillPadding(output, start + end, frameSidePx - end);
     }
   }
+}
+
+/** Pixels around the crops that interpolation reads, and more. */
+const areaMarginPx = 4;
+
+/** The part of a picture that the crops of boxes read. */
+export function areaOfBoxes(
+  boxes: readonly FaceBox[],
+  { width, height }: { readonly width: number; readonly height: number },
+): PictureArea {
+  const sides = boxes.map(({ centerX, centerY, halfSide }) => ({
+    left: centerX - halfSide * (1 + cropScale),
+    top: centerY - halfSide,
+    size: halfSide * 2 * (1 + cropScale),
+  }));
+  const across = evenRange(
+    Math.min(...sides.map(({ left }) => left)),
+    Math.max(...sides.map(({ left, size }) => left + size)),
+    width,
+  );
+  const down = evenRange(
+    Math.min(...sides.map(({ top }) => top)),
+    Math.max(...sides.map(({ top, size }) => top + size)),
+    height,
+  );
+  return { x: across.start, width: across.end - across.start, y: down.start, height: down.end - down.start };
+}
+
+/** A range with its margin, within a picture, in even numbers; at least two pixels long. */
+function evenRange(low: number, high: number, length: number): { readonly start: number; readonly end: number } {
+  const even = (value: number): number => 2 * Math.floor(value / 2);
+  const start = Math.min(Math.max(even(low - areaMarginPx), 0), length - 2);
+  return { start, end: Math.min(Math.max(even(high + areaMarginPx) + 2, start + 2), length) };
 }
 
 /** Reads rows of a plane at the columns of the crop: between two rows of the plane first, then between its columns. */
@@ -106,7 +138,7 @@ class BilinearRows {
 function writeRow(
   { blackLuma, lumaScale, redWeight, greenWeight, blueWeight, cbScale, crScale }: ColorMatrix,
   { luma, cb, cr }: Readonly<Record<'luma' | 'cb' | 'cr', Float32Array>>,
-  { output, start }: { readonly output: Float32Array; readonly start: number },
+  { output, start }: { readonly output: Uint8Array; readonly start: number },
 ): void {
   const [gain, bluePerCb, redPerCr] = [1 / lumaScale, 1 / cbScale, 1 / crScale];
   const [greenPerCb, greenPerCr] = [(blueWeight / greenWeight) * bluePerCb, (redWeight / greenWeight) * redPerCr];
@@ -125,7 +157,7 @@ function toLevel(value: number): number {
   return value < 0 ? 0 : value > 255 ? 255 : value | 0;
 }
 
-function fillPadding(output: Float32Array, start: number, count: number): void {
+function fillPadding(output: Uint8Array, start: number, count: number): void {
   for (let color = 0; color < 3; color += 1)
     output.fill(paddingLevel, color * pixels + start, color * pixels + start + count);
 }

@@ -58,7 +58,7 @@ export class SyncNetModel {
    * Embeds pictures, `windowFrames` cropped frames each, and sounds, `windowMfccRows` rows of MFCC each. At least one of
    * both. Throws `model_invalid` when an embedding is not finite.
    */
-  async embed(pictures: readonly (readonly Float32Array[])[], sounds: readonly Float32Array[]): Promise<Embeddings> {
+  async embed(pictures: readonly (readonly Uint8Array[])[], sounds: readonly Float32Array[]): Promise<Embeddings> {
     const length = pictures.length * framesLength;
     if (this.#frames.length < length) this.#frames = new Float32Array(length);
     const frames = this.#frames.subarray(0, length);
@@ -78,7 +78,7 @@ export class SyncNetModel {
 }
 
 /** The network takes all blue planes first, then green, then red, each in order of time. */
-function layOutFrames(window: readonly Float32Array[], output: Float32Array): void {
+function layOutFrames(window: readonly Uint8Array[], output: Float32Array): void {
   window.forEach((frame, time) => {
     for (let color = 0; color < 3; color += 1)
       output.set(frame.subarray(color * plane, (color + 1) * plane), (color * windowFrames + time) * plane);
