@@ -44,6 +44,10 @@ export interface ApiDependencies {
   readonly clock: Clock;
   /** Throws `url_forbidden` or `request_invalid` for a URL that the service does not fetch. */
   readonly checkUrl: (url: string) => void;
+  /** Throws `not_supported` where no webhooks are sent. */
+  readonly requireWebhooks: () => void;
+  /** As `checkUrl`, for the receiver of webhooks, whose host must also resolve to public addresses. */
+  readonly checkReceiver: (url: string) => Promise<void>;
   readonly readiness: Pick<Readiness, 'read'>;
   /** The queue dashboard, without access control. */
   readonly queueBoard: RequestHandler;

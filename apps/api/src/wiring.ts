@@ -3,6 +3,7 @@ import type { RedisReply } from 'rate-limit-redis';
 import {
   checkMethod,
   checkMinSyncScore,
+  checkReceiver,
   checkUrl,
   createIdSource,
   CircuitBreaker,
@@ -14,6 +15,7 @@ import {
   optionsSchemaOf,
   parseAllowedHosts,
   planJob,
+  requireWebhooks,
   systemClock,
   type ArtifactStore,
   type Logger,
@@ -115,6 +117,16 @@ function wireJobs({
   };
 }
 
+function urlChecks({ core }: ApiConfig): Pick<ApiDependencies, 'checkUrl' | 'checkReceiver' | 'requireWebhooks'> {
+  const allowedHosts = parseAllowedHosts(core.allowedPrivateHosts);
+  return {
+    checkUrl: (url) => void checkUrl(url, allowedHosts),
+    // Without secrets every receiver is refused, so none is resolved.
+    checkReceiver: async (url) => (core.webhookSecrets.length > 0 ? checkReceiver(url, allowedHosts) : undefined),
+    requireWebhooks: () => requireWebhooks(core),
+  };
+}
+
 /** Builds the dependencies of the app. Connects at the first request, so that the API starts without Redis. */
 export function wireApi(config: ApiConfig, log: Logger): WiredApi {
   const artifacts = createArtifactStore(config.core);
@@ -129,7 +141,6 @@ export function wireApi(config: ApiConfig, log: Logger): WiredApi {
   const keys = new IdempotencyKeys({ connection });
   const state = new RedisStateStore({ connection });
   const slots = new RedisConcurrencySlots({ connection, clock: systemClock });
-  const allowedHosts = parseAllowedHosts(config.core.allowedPrivateHosts);
   return {
     redis,
     dependencies: {
@@ -146,7 +157,7 @@ export function wireApi(config: ApiConfig, log: Logger): WiredApi {
       ledger: new Ledger({ state, clock: systemClock, caps: config.core.budget }),
       estimator: createCostEstimator(config.core, { state, slots, load: () => producer.load() }),
       clock: systemClock,
-      checkUrl: (url) => void checkUrl(url, allowedHosts),
+      ...urlChecks(config),
       readiness: new Readiness({
         clock: systemClock,
         logger,

@@ -96,7 +96,7 @@ describe('POST /lipsync with files', () => {
     body.append('sync_mode', 'bounce');
     body.append('video', new Blob(['clip']), 'clip.mp4');
     const { id } = await accepted(body);
-    expect((await api.store.get(id))?.spec.options).toMatchObject({ method: 'preview', syncMode: 'bounce' });
+    expect((await api.store.get(id))?.spec).toMatchObject({ options: { method: 'preview', syncMode: 'bounce' } });
   });
 
   it('An invalid form is refused with all of its problems, and none of its files is kept.', async () => {

@@ -43,6 +43,7 @@ describe('queue board', () => {
       'lipsync-cloud',
       'lipsync-fetch',
       'lipsync-render',
+      'lipsync-webhook',
     ]);
     expect(answer).toContain(id);
     expect(answer).not.toContain('hush');

@@ -9,6 +9,7 @@ describe('workerConfigFromEnvironment', () => {
     expect(lanes).toEqual([
       { lane: 'fetch', concurrency: 32 },
       { lane: 'cloud', concurrency: 16 },
+      { lane: 'webhook', concurrency: 32 },
       { lane: 'render', concurrency: 1 },
     ]);
   });
@@ -18,11 +19,17 @@ describe('workerConfigFromEnvironment', () => {
     expect(lanes).toEqual([{ lane: 'render', concurrency: 2 }]);
   });
 
-  it('A worker of the cloud lane also fetches inputs, with a concurrency of its own.', () => {
-    const { lanes } = workerConfigFromEnvironment({ ...redis, WORKER_LANES: 'cloud', WORKER_FETCH_CONCURRENCY: '3' });
+  it('A worker of the cloud lane also fetches inputs and sends webhooks, with concurrencies of their own.', () => {
+    const { lanes } = workerConfigFromEnvironment({
+      ...redis,
+      WORKER_LANES: 'cloud',
+      WORKER_FETCH_CONCURRENCY: '3',
+      WORKER_WEBHOOK_CONCURRENCY: '4',
+    });
     expect(lanes).toEqual([
       { lane: 'fetch', concurrency: 3 },
       { lane: 'cloud', concurrency: 16 },
+      { lane: 'webhook', concurrency: 4 },
     ]);
   });
 

@@ -12,7 +12,7 @@ import {
   type Settings,
 } from '@lipsync/core/config';
 
-/** A worker that waits for remote servers also fetches inputs, so that every installation has a worker that does. */
+/** A worker that waits for remote servers also fetches inputs and sends webhooks, so that every installation does. */
 const servedLanes = ['cloud', 'render'] as const satisfies readonly Lane[];
 const lane = z.string().pipe(z.enum(servedLanes, `must be one of ${servedLanes.join(', ')}`));
 
@@ -26,6 +26,7 @@ export const workerSettings = {
   WORKER_FETCH_CONCURRENCY: wholeNumber(32, { minimum: 1, maximum: 1_000 }),
   WORKER_CLOUD_CONCURRENCY: wholeNumber(16, { minimum: 1, maximum: 1_000 }),
   WORKER_RENDER_CONCURRENCY: wholeNumber(1, { minimum: 1, maximum: 64 }),
+  WORKER_WEBHOOK_CONCURRENCY: wholeNumber(32, { minimum: 1, maximum: 1_000 }),
   WORKER_SHUTDOWN_GRACE_MS: wholeNumber(10_000, { minimum: 0, maximum: 3_600_000 }),
   QUEUE_LOCK_MS: wholeNumber(30_000, { minimum: 500, maximum: 3_600_000 }),
   QUEUE_STALLED_INTERVAL_MS: wholeNumber(15_000, { minimum: 100, maximum: 3_600_000 }),
@@ -51,12 +52,13 @@ export function workerConfigFromEnvironment(environment: Environment = readEnvir
     fetch: values.WORKER_FETCH_CONCURRENCY,
     cloud: values.WORKER_CLOUD_CONCURRENCY,
     render: values.WORKER_RENDER_CONCURRENCY,
+    webhook: values.WORKER_WEBHOOK_CONCURRENCY,
   };
   return Object.freeze({
     redisUrl: values.REDIS_URL,
-    lanes: values.WORKER_LANES.flatMap((name): readonly Lane[] => (name === 'cloud' ? ['fetch', name] : [name])).map(
-      (name) => ({ lane: name, concurrency: concurrency[name] }),
-    ),
+    lanes: values.WORKER_LANES.flatMap((name): readonly Lane[] =>
+      name === 'cloud' ? ['fetch', name, 'webhook'] : [name],
+    ).map((name) => ({ lane: name, concurrency: concurrency[name] })),
     shutdownGraceMs: values.WORKER_SHUTDOWN_GRACE_MS,
     lockMs: values.QUEUE_LOCK_MS,
     stalledIntervalMs: values.QUEUE_STALLED_INTERVAL_MS,

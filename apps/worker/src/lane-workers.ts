@@ -47,7 +47,7 @@ export class LaneWorkers {
       onError: (error) => void redis.report(error),
     });
     const runRecordedJob = createJobProcessor({ runner, producer, stopping: this.#stopping.signal });
-    const processors = { lipsync: runRecordedJob, quality: runRecordedJob };
+    const processors = { lipsync: runRecordedJob, quality: runRecordedJob, webhook: runRecordedJob };
     this.#workers = config.lanes.map((lane) =>
       createLaneWorker({ ...options, ...lane, processors, connection: this.#connection }),
     );

@@ -1,12 +1,16 @@
 import {
   ArtifactInputFetcher,
+  GuardedClient,
   JobRunner,
   LipsyncHandler,
   OutboxDispatcher,
   QualityHandler,
+  WebhookHandler,
+  WebhookSender,
   createArtifactStore,
   createIdSource,
   createLipsyncCore,
+  createWebhookEvents,
   parseAllowedHosts,
   readEngineVersion,
   recordLateCost,
@@ -14,6 +18,7 @@ import {
   settingWarnings,
   systemClock,
   type BreakerChange,
+  type Clock,
   type JobHandlers,
   type JobRecord,
   type JobStore,
@@ -96,6 +101,7 @@ export async function startWorker(config: WorkerConfig, log: Logger, signal: Abo
   const handlers: JobHandlers = {
     lipsync: new LipsyncHandler(runnerOptions),
     quality: new QualityHandler(runnerOptions),
+    webhook: new WebhookHandler({ sender: createSender(config), clock }),
   };
   const runner = new JobRunner({ ...runnerOptions, handlers });
   const lanes = new LaneWorkers({ config, runner, producer, redis, logger });
@@ -110,8 +116,8 @@ export async function startWorker(config: WorkerConfig, log: Logger, signal: Abo
     { producer, batches, erasure, core, store, artifacts, clock, logger, intervalMs: maintenanceIntervalMs },
     stopped.signal,
   );
-  const outboxConsumers: readonly OutboxConsumer[] = [(entry) => batches.settleAfter(entry)];
-  const outbox = new OutboxDispatcher({ store, consumers: outboxConsumers, clock, logger }).run(stopped.signal);
+  const consumers = createConsumers({ ...shared, batches, config });
+  const outbox = new OutboxDispatcher({ store, consumers, clock, logger }).run(stopped.signal);
   return {
     failed: redis.refused,
     async stop() {
@@ -125,6 +131,27 @@ export async function startWorker(config: WorkerConfig, log: Logger, signal: Abo
       redis.disconnect();
     },
   };
+}
+
+function createSender({ core }: WorkerConfig): WebhookSender {
+  const allowedPrivateHosts = parseAllowedHosts(core.allowedPrivateHosts);
+  return new WebhookSender({ client: new GuardedClient({ allowedPrivateHosts }), secrets: core.webhookSecrets });
+}
+
+interface ConsumerParts {
+  readonly config: WorkerConfig;
+  readonly store: JobStore;
+  readonly producer: LipsyncProducer;
+  readonly batches: Batches;
+  readonly clock: Clock;
+}
+
+function createConsumers({ config, store, producer, batches, clock }: ConsumerParts): readonly OutboxConsumer[] {
+  const { publicBaseUrl } = config.core;
+  return [
+    (entry) => batches.settleAfter(entry),
+    createWebhookEvents({ store, submit: (delivery) => producer.submit(delivery), clock, publicBaseUrl }),
+  ];
 }
 
 async function publishEngineVersion(

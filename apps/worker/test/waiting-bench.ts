@@ -83,6 +83,7 @@ export async function openWaitingBench(): Promise<WaitingBench> {
     fetch: new Queue(queueNames.fetch, { connection }),
     cloud: new Queue(queueNames.cloud, { connection }),
     render: new Queue(queueNames.render, { connection }),
+    webhook: new Queue(queueNames.webhook, { connection }),
   };
   const artifacts = new LocalArtifactStore({
     inputsDir: join(folder, 'inputs'),

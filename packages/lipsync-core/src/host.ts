@@ -4,7 +4,7 @@
 export { protectFiles } from './processes/file-access.ts';
 export { oldestNodeMajor } from './errors/require-node.ts';
 export * from './errors/index.ts';
-export { checkUrl, parseAllowedHosts, type AllowedPrivateHosts } from './net/index.ts';
+export { checkReceiver, checkUrl, GuardedClient, parseAllowedHosts, type AllowedPrivateHosts } from './net/index.ts';
 export { ArtifactInputFetcher, type InputFetcher } from './jobs/input-fetcher.ts';
 export { applyJobEvent, type JobEvent } from './jobs/job-events.ts';
 export {
@@ -22,8 +22,6 @@ export {
   jobKinds,
   type BatchItem,
   type BatchOptions,
-  type ItemOutcome,
-  type BatchSummary,
   type RunnableKind,
   type InputField,
   type JobInputs,
@@ -35,6 +33,7 @@ export {
   type NewJob,
   type NewQualityJob,
   type QualityResult,
+  type RequestKind,
 } from './jobs/job-record.ts';
 export { batchItemId, newBatchItemRecord, newBatchRecord } from './jobs/batch-record.ts';
 export {
@@ -61,6 +60,10 @@ export type { ProgressUpdate } from './jobs/progress-writer.ts';
 export type { JobHandlers, RunContext } from './jobs/job-handler.ts';
 export { JobRunner, type JobRunnerOptions } from './jobs/job-runner.ts';
 export { LipsyncHandler, type LipsyncHandlerOptions } from './jobs/lipsync-handler.ts';
+export type { BatchSummary, ItemOutcome } from './jobs/batch-summary.ts';
+export { WebhookSender } from './jobs/webhook-delivery.ts';
+export { createWebhookEvents } from './jobs/webhook-events.ts';
+export { WebhookHandler } from './jobs/webhook-handler.ts';
 export { QualityHandler } from './jobs/quality-handler.ts';
 export { KeyedMutex } from './processes/keyed-mutex.ts';
 export { OutageLog, type Failure } from './processes/outage-log.ts';
@@ -111,6 +114,7 @@ export {
 export {
   checkMethod,
   checkMinSyncScore,
+  requireWebhooks,
   createCostEstimator,
   listProviders,
   documentedOptionsOf,

@@ -4,9 +4,9 @@ import { z } from 'zod';
 
 /**
  * Kinds of worker capacity: `fetch` downloads inputs, `cloud` waits for remote providers, `render` computes on this
- * machine.
+ * machine, `webhook` sends messages to receivers of callers.
  */
-export const lanes = ['fetch', 'cloud', 'render'] as const;
+export const lanes = ['fetch', 'cloud', 'render', 'webhook'] as const;
 export type Lane = (typeof lanes)[number];
 
 /** BullMQ queue of each lane. Stored data: the names stay. */
@@ -14,6 +14,7 @@ export const queueNames: Readonly<Record<Lane, string>> = Object.freeze({
   fetch: 'lipsync-fetch',
   cloud: 'lipsync-cloud',
   render: 'lipsync-render',
+  webhook: 'lipsync-webhook',
 });
 
 interface CatalogEntry {
@@ -44,6 +45,7 @@ const recordedJob = {
 export const jobCatalog = Object.freeze({
   lipsync: recordedJob,
   quality: recordedJob,
+  webhook: recordedJob,
 } satisfies Record<RunnableKind, CatalogEntry>);
 
 export type JobName = keyof typeof jobCatalog;
@@ -53,6 +55,7 @@ const laneOfWork: Readonly<Record<JobWork, Lane>> = Object.freeze({
   fetch: 'fetch',
   remote: 'cloud',
   inline: 'render',
+  deliver: 'webhook',
 });
 
 /** The lane that does this work. */

@@ -66,8 +66,8 @@ function methodKey(kind: JobKind, method: string): string {
 
 /** Indexes of a job besides those by time and status. It stays in them until it is deleted. */
 export function lastingIndexes(record: JobRecord): readonly string[] {
-  const { kind, owner, spec } = record;
-  const { userId } = spec.options;
+  const { kind, owner } = record;
+  const { userId } = record.kind === 'webhook' ? {} : record.spec.options;
   return filterIndexes(kind, {
     ...(owner !== null && { owner }),
     ...(userId !== undefined && { userId }),

@@ -88,8 +88,8 @@ export class QueueEntries {
 /** A batch has no entry: its jobs have. */
 async function addEntry(queue: LipsyncQueueHandle, record: JobRecord): Promise<void> {
   if (record.kind === 'batch') return;
-  const { id: jobId, kind, spec, batch } = record;
-  const priority = queuePriority(spec.options.priority, batch !== undefined);
+  const { id: jobId, kind, batch } = record;
+  const priority = queuePriority(record.kind === 'webhook' ? 0 : record.spec.options.priority, batch !== undefined);
   await queue.add(kind, { jobId }, { ...jobCatalog[kind].options, jobId, priority });
 }
 

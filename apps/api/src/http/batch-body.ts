@@ -1,6 +1,6 @@
 import { toDisplayName, type BatchItem, type BatchOptions, LipsyncError } from '@lipsync/core/host';
 import { isPlainObject, type LipsyncOptions } from '@lipsync/core/contract';
-import { parseJsonBody, type BodyRules, type JobBody } from './job-body.ts';
+import { parseJsonBody, webhookField, type BodyRules, type JobBody, type UrlChecks } from './job-body.ts';
 import { parseOptions } from './lipsync-options.ts';
 import { HttpError, invalidFields, type FieldProblem } from './problem.ts';
 
@@ -15,7 +15,7 @@ export interface BatchBody {
 /** What is needed to parse an item. */
 interface ItemRules {
   readonly rules: BodyRules<LipsyncOptions>;
-  readonly checkUrl: (url: string) => void;
+  readonly checks: UrlChecks;
   /** Fields of the batch that every item has unless it has its own. */
   readonly common: ReadonlyMap<string, unknown>;
 }
@@ -27,31 +27,40 @@ interface ItemRules {
 export function parseBatchBody(
   fields: ReadonlyMap<string, unknown>,
   rules: BodyRules<LipsyncOptions>,
-  checkUrl: (url: string) => void,
+  checks: UrlChecks,
 ): BatchBody {
   const given = new Map([...fields].filter(([name]) => name !== 'items'));
   const shared = parseOptions(new Map([...given].filter(([name]) => name !== 'max_cost_usd')), rules.schema);
   const costProblem = given.has('max_cost_usd')
     ? [{ field: 'max_cost_usd', message: 'is not supported for a whole batch: set it in each item' }]
     : [];
-  const common = new Map<string, unknown>([['optimize', 'cost'], ...(shared.options === undefined ? [] : given)]);
+  const receivers = checks.refuseReceiver(given.get(webhookField));
+  // The receiver of a batch gets one message about the whole.
+  const ofItems = [...given].filter(([name]) => name !== webhookField);
+  const common = new Map<string, unknown>([['optimize', 'cost'], ...(shared.options === undefined ? [] : ofItems)]);
   const items = listItems(fields.get('items'));
-  if (items.type === 'invalid') throw invalidFields('request', [...shared.problems, ...costProblem, ...items.problems]);
-  const parsed = items.values.map((item, index) => parseItem(item, index, { rules, checkUrl, common }));
+  const ownProblems = [...shared.problems, ...costProblem, ...receivers.map(({ problem }) => problem)];
+  if (items.type === 'invalid') throw invalidFields('request', [...ownProblems, ...items.problems]);
+  const parsed = items.values.map((item, index) => parseItem(item, index, { rules, checks, common }));
   const invalid = parsed.filter((item) => item.type === 'invalid');
   const problems = [
-    ...shared.problems,
-    ...costProblem,
+    ...ownProblems,
     ...invalid.flatMap((item) => item.problems),
     ...findEqualNames(parsed.map((item) => (item.type === 'valid' ? item.value.outputName : undefined))),
   ];
   if (problems.length > 0 || shared.options === undefined) {
-    const isForbidden = invalid.flatMap((item) => item.problems).length === problems.length && areForbidden(invalid);
+    const urls = invalid.flatMap((item) => item.problems).length + receivers.length;
+    const isForbidden =
+      urls === problems.length && areForbidden(invalid) && receivers.every(({ forbidden }) => forbidden);
     throw invalidFields('request', problems, isForbidden ? 'url_forbidden' : 'request_invalid');
   }
   return {
     items: parsed.flatMap((item) => (item.type === 'valid' ? [item.value] : [])),
-    options: { metadata: shared.options.metadata, userId: shared.options.userId },
+    options: {
+      metadata: shared.options.metadata,
+      userId: shared.options.userId,
+      webhookUrl: shared.options.webhookUrl,
+    },
   };
 }
 
@@ -82,7 +91,7 @@ function listItems(value: unknown): ItemList {
 
 type ParsedItem = { readonly type: 'valid'; readonly value: BatchItem } | InvalidItem;
 
-function parseItem(item: unknown, index: number, { rules, checkUrl, common }: ItemRules): ParsedItem {
+function parseItem(item: unknown, index: number, { rules, checks, common }: ItemRules): ParsedItem {
   const invalid = (problems: readonly FieldProblem[], isForbidden = false): InvalidItem => ({
     type: 'invalid',
     problems: problems.map(({ field, message }) => ({
@@ -94,7 +103,7 @@ function parseItem(item: unknown, index: number, { rules, checkUrl, common }: It
   if (!isPlainObject(item)) return invalid([{ field: '', message: 'must be an object' }]);
   const { output_name: outputName, ...own } = item;
   const nameProblems = findNameProblems(outputName);
-  const job = parseJob(new Map([...common, ...Object.entries(own)]), rules, checkUrl);
+  const job = parseJob(new Map([...common, ...Object.entries(own)]), rules, checks);
   if (job.type === 'invalid')
     return invalid([...job.problems, ...nameProblems], job.isForbidden && nameProblems.length === 0);
   if (nameProblems.length > 0) return invalid(nameProblems);
@@ -109,10 +118,10 @@ function parseItem(item: unknown, index: number, { rules, checkUrl, common }: It
 function parseJob(
   fields: ReadonlyMap<string, unknown>,
   rules: BodyRules<LipsyncOptions>,
-  checkUrl: (url: string) => void,
+  checks: UrlChecks,
 ): JobBody<LipsyncOptions> | InvalidItem {
   try {
-    return parseJsonBody(fields, rules, { checkUrl });
+    return parseJsonBody(fields, rules, checks);
   } catch (error) {
     if (!(error instanceof HttpError)) throw error;
     const { code, fields: found, message: summary } = error;
@@ -159,4 +168,11 @@ function nameInUrl(url: string): string {
   const { pathname } = new URL(url);
   const name = toDisplayName(pathname, 'clip.mp4');
   return name.replaceAll(/[:*?"<>|%]/g, '_');
+}
+
+/** The receivers that the fields of a batch and of its items name, before they are parsed. */
+export function listReceivers(fields: ReadonlyMap<string, unknown>): readonly unknown[] {
+  const items = fields.get('items');
+  const ofItems = Array.isArray(items) ? items.slice(0, maxBatchItems).filter(isPlainObject) : [];
+  return [fields.get(webhookField), ...ofItems.map((item) => item[webhookField])];
 }

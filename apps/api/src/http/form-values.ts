@@ -23,6 +23,7 @@ const kinds: Readonly<Record<keyof LipsyncOptions, Kind>> = {
   priority: 'number',
   userId: 'text',
   metadata: 'json',
+  webhookUrl: 'text',
 };
 
 /** Converts form fields to values. Text that does not fit its kind stays text, and the schema refuses it. */

@@ -40,7 +40,10 @@ export interface RepeatedBody {
   readonly record: JobRecord;
 }
 
-type BodyDependencies = Pick<ApiDependencies, 'artifacts' | 'bodyTime' | 'checkUrl' | 'maxUploadBytes'> & {
+type BodyDependencies = Pick<
+  ApiDependencies,
+  'artifacts' | 'bodyTime' | 'checkUrl' | 'checkReceiver' | 'maxUploadBytes'
+> & {
   readonly idempotent: Pick<IdempotentRequest, 'findRepeated'> | undefined;
 };
 
@@ -54,8 +57,11 @@ export async function readJobBody<Options extends object>(
   dependencies: BodyDependencies,
 ): Promise<JobBody<Options> | RepeatedBody> {
   if (request.is('multipart/form-data')) return readForm(request, rules, dependencies);
-  if (request.is('application/json'))
-    return parseJsonBody(await readJsonFields(request, response, dependencies.bodyTime), rules, dependencies);
+  if (request.is('application/json')) {
+    const fields = await readJsonFields(request, response, dependencies.bodyTime);
+    const refuseReceiver = await checkReceivers([fields.get(webhookField)], dependencies.checkReceiver);
+    return parseJsonBody(fields, rules, { checkUrl: dependencies.checkUrl, refuseReceiver });
+  }
   const { required } = rules.files;
   const [files, urls] = [required, required.map(urlField)].map((names) =>
     names.map((name) => `"${name}"`).join(' and '),
@@ -68,7 +74,7 @@ export async function readJobBody<Options extends object>(
 async function readForm<Options extends object>(
   request: Request,
   rules: BodyRules<Options>,
-  { artifacts, bodyTime, checkUrl, idempotent, maxUploadBytes }: BodyDependencies,
+  { artifacts, bodyTime, checkReceiver, checkUrl, idempotent, maxUploadBytes }: BodyDependencies,
 ): Promise<JobBody<Options> | RepeatedBody> {
   const form = await receiveForm(request, artifacts, {
     files: rules.files,
@@ -79,8 +85,10 @@ async function readForm<Options extends object>(
   });
   const { uploads } = form;
   try {
+    const refuseReceiver = await checkReceivers([form.fields.get(webhookField)], checkReceiver);
     const { options, urls } = parseFields(readFormValues(form.fields), rules, {
       checkUrl,
+      refuseReceiver,
       problems: form.problems,
       requiredUrls: [],
     });
@@ -114,16 +122,22 @@ function checkFieldAlone<Options>(
 export function parseJsonBody<Options>(
   fields: ReadonlyMap<string, unknown>,
   rules: BodyRules<Options>,
-  { checkUrl }: Pick<BodyDependencies, 'checkUrl'>,
+  checks: UrlChecks,
 ): JobBody<Options> {
   const requiredUrls = rules.files.required;
-  const { options, urls } = parseFields(fields, rules, { checkUrl, problems: [], requiredUrls });
+  const { options, urls } = parseFields(fields, rules, { ...checks, problems: [], requiredUrls });
   rules.checkOptions?.(options);
   return { type: 'received', inputs: urls, options };
 }
 
-interface FieldRules {
+/** How the URLs of a request are checked. */
+export interface UrlChecks {
   readonly checkUrl: (url: string) => void;
+  /** As `checkReceivers` returns it. */
+  readonly refuseReceiver: (value: unknown) => readonly UrlRefusal[];
+}
+
+interface FieldRules extends UrlChecks {
   /** What is already known to be wrong with the request. */
   readonly problems: readonly FieldProblem[];
   /** Inputs that have no file. */
@@ -134,7 +148,7 @@ interface FieldRules {
 function parseFields<Options>(
   fields: ReadonlyMap<string, unknown>,
   { files: { required, optional }, schema }: BodyRules<Options>,
-  { checkUrl, problems, requiredUrls }: FieldRules,
+  { checkUrl, refuseReceiver, problems, requiredUrls }: FieldRules,
 ): { readonly options: Options; readonly urls: JobInputs } {
   const isUrl = isUrlField({ required, optional });
   const parsed = parseOptions(new Map([...fields].filter(([name]) => !isUrl(name))), schema);
@@ -142,7 +156,10 @@ function parseFields<Options>(
     (field) => requiredUrls.includes(field) || fields.has(urlField(field)),
   );
   const read = given.map((field) => [field, readUrl(urlField(field), fields.get(urlField(field)), checkUrl)] as const);
-  const refusals = read.flatMap(([, outcome]) => (outcome.kind === 'refused' ? [outcome] : []));
+  const refusals = [
+    ...read.flatMap(([, outcome]) => (outcome.kind === 'refused' ? [outcome] : [])),
+    ...refuseReceiver(fields.get(webhookField)),
+  ];
   const others = [...problems, ...parsed.problems];
   if (parsed.options !== undefined && refusals.length === 0 && others.length === 0)
     return { options: parsed.options, urls: Object.fromEntries(read) };
@@ -171,7 +188,7 @@ export function requireSupported(field: string, check: () => void): void {
   }
 }
 
-interface UrlRefusal {
+export interface UrlRefusal {
   readonly kind: 'refused';
   readonly forbidden: boolean;
   readonly problem: FieldProblem;
@@ -201,4 +218,39 @@ function readUrl(
 
 function onlyForbidden(refusals: readonly UrlRefusal[], others: readonly FieldProblem[]): boolean {
   return others.length === 0 && refusals.every(({ forbidden }) => forbidden);
+}
+
+export const webhookField = 'webhook_url';
+
+/** Throws `not_supported` for a request with a webhook where none are sent. */
+export function checkWebhook({ webhookUrl }: { readonly webhookUrl?: string | undefined }, check: () => void): void {
+  if (webhookUrl !== undefined) requireSupported(webhookField, check);
+}
+
+/**
+ * Checks the receivers that a request names, each once. Returns a function that refuses those that must not be called.
+ * Values that are not URLs are left to the schema.
+ */
+export async function checkReceivers(
+  values: readonly unknown[],
+  checkReceiver: BodyDependencies['checkReceiver'],
+): Promise<UrlChecks['refuseReceiver']> {
+  const refusals = new Map<unknown, UrlRefusal>();
+  const isReceiver = (value: unknown): value is string =>
+    typeof value === 'string' && /^https?:/i.test(value) && URL.canParse(value);
+  await Promise.all(
+    [...new Set(values.filter(isReceiver))].map(async (url) => {
+      try {
+        await checkReceiver(url);
+      } catch (error) {
+        if (!LipsyncError.isInstance(error)) throw error;
+        const problem = { field: webhookField, message: error.message };
+        refusals.set(url, { kind: 'refused', forbidden: error.code === 'url_forbidden', problem });
+      }
+    }),
+  );
+  return (value) => {
+    const refusal = refusals.get(value);
+    return refusal ? [refusal] : [];
+  };
 }

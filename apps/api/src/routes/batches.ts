@@ -3,9 +3,10 @@ import { isTerminal, requireKind, toBatchView, type JobRecord } from '@lipsync/c
 import type { BatchView } from '@lipsync/core/contract';
 import type { ApiDependencies } from '../dependencies.ts';
 import { callerOf } from '../http/access.ts';
-import { parseBatchBody } from '../http/batch-body.ts';
+import { listReceivers, parseBatchBody } from '../http/batch-body.ts';
 import { withIdempotencyKey } from '../http/idempotency.ts';
 import { readBatchFields } from '../http/json-body.ts';
+import { checkReceivers, checkWebhook } from '../http/job-body.ts';
 import { HttpError } from '../http/problem.ts';
 import { readTraceparent } from '../http/request-id.ts';
 import { documentBatchRoutes } from '../reference/batch-documentation.ts';
@@ -64,7 +65,7 @@ export function batchRoutes(dependencies: ApiDependencies): readonly Route[] {
 }
 
 async function createBatch(dependencies: ApiDependencies, request: Request, response: Response): Promise<void> {
-  const { batches, bodyTime, checkUrl, publicBaseUrl } = dependencies;
+  const { batches, bodyTime, checkReceiver, checkUrl, publicBaseUrl, requireWebhooks } = dependencies;
   const sender = {
     owner: callerOf(response).owner,
     requestId: response.locals.requestId,
@@ -75,7 +76,9 @@ async function createBatch(dependencies: ApiDependencies, request: Request, resp
   }
   const { record, isRepeated } = await withIdempotencyKey(dependencies, { request, response }, async (idempotent) => {
     const fields = await readBatchFields(request, response, bodyTime);
-    const body = parseBatchBody(fields, lipsyncResource(dependencies).rules, checkUrl);
+    const refuseReceiver = await checkReceivers(listReceivers(fields), checkReceiver);
+    const body = parseBatchBody(fields, lipsyncResource(dependencies).rules, { checkUrl, refuseReceiver });
+    checkWebhook(body.options, requireWebhooks);
     const claim = idempotent?.claim({ kind: 'batch', options: body, inputs: {} });
     return batches.submit({ ...body, ...sender }, claim);
   });

@@ -1,5 +1,5 @@
 import type { Request, RequestHandler, Response } from 'express';
-import { isTerminal, requireKind, type JobKind, type JobRecord } from '@lipsync/core/host';
+import { isTerminal, requireKind, type JobKind, type RequestKind, type JobRecord } from '@lipsync/core/host';
 import type { ApiDependencies } from '../dependencies.ts';
 import { openEventStream } from '../http/event-stream.ts';
 import { HttpError } from '../http/problem.ts';
@@ -18,7 +18,7 @@ export class EventStreams {
   }
 
   /** Handles requests for the events of a job of one kind. */
-  handle<Kind extends JobKind>(resource: JobResource<Kind>): RequestHandler {
+  handle<Kind extends RequestKind>(resource: JobResource<Kind>): RequestHandler {
     return async (request, response) => {
       if (this.#open >= this.#dependencies.maxEventStreams)
         throw new HttpError('resource_exhausted', 'Too many event streams are open. Poll the job instead.', {
@@ -33,7 +33,7 @@ export class EventStreams {
     };
   }
 
-  async #stream<Kind extends JobKind>(
+  async #stream<Kind extends RequestKind>(
     { kind, view }: JobResource<Kind>,
     request: Request,
     response: Response,

@@ -1,5 +1,5 @@
 import type { Request, Response } from 'express';
-import { isOfKind, type JobKind, type JobRecord, type TraceContext } from '@lipsync/core/host';
+import { isOfKind, type JobKind, type JobRecord, type RequestKind, type TraceContext } from '@lipsync/core/host';
 import type { Accepted, RequestClaim } from '@lipsync/queue';
 import type { ApiDependencies } from '../dependencies.ts';
 import { callerOf, mayAccess } from '../http/access.ts';
@@ -7,7 +7,7 @@ import type { BodyRules, JobBody } from '../http/job-body.ts';
 import { HttpError } from '../http/problem.ts';
 import type { JobDocumentation } from '../reference/job-documentation.ts';
 
-type OptionsOf<Kind extends JobKind> = JobRecord<Kind>['spec']['options'];
+type OptionsOf<Kind extends RequestKind> = JobRecord<Kind>['spec']['options'];
 
 /** Who sent a request. */
 export interface Sender extends TraceContext {
@@ -16,7 +16,7 @@ export interface Sender extends TraceContext {
 }
 
 /** How jobs of one kind are requested and shown. */
-export interface JobResource<Kind extends JobKind> {
+export interface JobResource<Kind extends RequestKind> {
   readonly kind: Kind;
   /** Path of the collection. */
   readonly path: string;

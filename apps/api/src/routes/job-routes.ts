@@ -1,5 +1,12 @@
 import type { Request, Response } from 'express';
-import { isTerminal, requireKind, type ArtifactStore, type JobKind, type JobRecord } from '@lipsync/core/host';
+import {
+  isTerminal,
+  requireKind,
+  type ArtifactStore,
+  type JobKind,
+  type JobRecord,
+  type RequestKind,
+} from '@lipsync/core/host';
 import { inputErased, storedInputs, type Accepted } from '@lipsync/queue';
 import type { ApiDependencies } from '../dependencies.ts';
 import { callerOf } from '../http/access.ts';
@@ -14,7 +21,7 @@ import { requireJob, type JobResource } from './job-resource.ts';
 import type { Route } from './route.ts';
 
 /** Routes that create, show, list, follow and cancel jobs of one kind. */
-export function jobRoutes<Kind extends JobKind>(
+export function jobRoutes<Kind extends RequestKind>(
   dependencies: ApiDependencies,
   resource: JobResource<Kind>,
   streams: EventStreams,
@@ -44,12 +51,12 @@ export function jobRoutes<Kind extends JobKind>(
   ];
 }
 
-interface Tools<Kind extends JobKind> {
+interface Tools<Kind extends RequestKind> {
   readonly dependencies: ApiDependencies;
   readonly resource: JobResource<Kind>;
 }
 
-async function createJob<Kind extends JobKind>(
+async function createJob<Kind extends RequestKind>(
   { dependencies, resource }: Tools<Kind>,
   request: Request,
   response: Response,
@@ -83,7 +90,7 @@ async function requireInputs({ artifacts, erasure }: ApiDependencies, record: Jo
   throw inputErased();
 }
 
-async function listJobs<Kind extends JobKind>(
+async function listJobs<Kind extends RequestKind>(
   { dependencies: { store }, resource }: Tools<Kind>,
   request: Request,
   response: Response,
@@ -94,7 +101,7 @@ async function listJobs<Kind extends JobKind>(
   response.json({ jobs, next_cursor: page.nextCursor });
 }
 
-async function showJob<Kind extends JobKind>(
+async function showJob<Kind extends RequestKind>(
   { dependencies: { store }, resource }: Tools<Kind>,
   request: Request,
   response: Response,
@@ -102,7 +109,7 @@ async function showJob<Kind extends JobKind>(
   response.json(resource.view(await requireJob(store, resource.kind, { request, response })));
 }
 
-async function cancelJob<Kind extends JobKind>(
+async function cancelJob<Kind extends RequestKind>(
   { dependencies: { store, jobs }, resource }: Tools<Kind>,
   request: Request,
   response: Response,
@@ -112,7 +119,7 @@ async function cancelJob<Kind extends JobKind>(
   response.status(202).json(resource.view(requireKind(await jobs.cancel(id), resource.kind)));
 }
 
-async function retryJob<Kind extends JobKind>(
+async function retryJob<Kind extends RequestKind>(
   { dependencies: { store, jobs, artifacts }, resource }: Tools<Kind>,
   request: Request,
   response: Response,
@@ -132,7 +139,7 @@ async function listMissingInputs(
   return keys.filter((_, index) => found[index] === undefined);
 }
 
-async function deleteJob<Kind extends JobKind>(
+async function deleteJob<Kind extends RequestKind>(
   { dependencies: { store, erasure }, resource }: Tools<Kind>,
   request: Request,
   response: Response,

@@ -1,7 +1,7 @@
 import { LipsyncError, toJobView } from '@lipsync/core/host';
 import { jobViewSchema, jobPageViewSchema, type LipsyncOptions } from '@lipsync/core/contract';
 import type { ApiDependencies } from '../dependencies.ts';
-import { requireSupported, type BodyRules } from '../http/job-body.ts';
+import { checkWebhook, requireSupported, type BodyRules } from '../http/job-body.ts';
 import type { JobDocumentation } from '../reference/job-documentation.ts';
 import { completedJob, queuedJob } from '../reference/job-examples.ts';
 import type { JobResource } from './job-resource.ts';
@@ -28,7 +28,10 @@ function bodyRules(dependencies: ApiDependencies): BodyRules<LipsyncOptions> {
     kind: 'lipsync',
     files: { required: ['video', 'audio'], optional: [] },
     schema: dependencies.optionsSchema,
-    checkOptions: (options) => requireSupportedOptions(dependencies, options),
+    checkOptions(options) {
+      checkWebhook(options, dependencies.requireWebhooks);
+      requireSupportedOptions(dependencies, options);
+    },
   };
 }
 

@@ -6,12 +6,13 @@ import {
   toSnakeCaseFields,
 } from '@lipsync/core/contract';
 import type { ApiDependencies } from '../dependencies.ts';
+import { checkWebhook } from '../http/job-body.ts';
 import type { JobDocumentation } from '../reference/job-documentation.ts';
 import { completedQualityJob, queuedQualityJob } from '../reference/job-examples.ts';
 import type { JobResource } from './job-resource.ts';
 
 /** Quality jobs over HTTP. */
-export function qualityResource({ jobs }: ApiDependencies): JobResource<'quality'> {
+export function qualityResource({ jobs, requireWebhooks }: ApiDependencies): JobResource<'quality'> {
   return {
     kind: 'quality',
     path: '/quality',
@@ -20,6 +21,7 @@ export function qualityResource({ jobs }: ApiDependencies): JobResource<'quality
       kind: 'quality',
       files: { required: ['video'], optional: ['audio', 'source'] },
       schema: qualityOptionsSchema,
+      checkOptions: (options) => checkWebhook(options, requireWebhooks),
     },
     documentation: qualityDocumentation,
     submit({ inputs: { video, ...optional }, options }, sender, claim) {

@@ -40,6 +40,10 @@ const jobFlags = {
     kind: 'json',
     description: 'JSON object of up to 16 KiB that is returned with the result (default: {})',
   },
+  webhookUrl: {
+    value: 'url',
+    description: 'receiver of the end of the job; for jobs of a service only (default: none)',
+  },
 } as const satisfies Readonly<Record<string, Flag>>;
 
 /** Every optional field of a request as a flag; the type makes a missing one a compile error. */

@@ -32,6 +32,12 @@ const allowedHost = z.string().superRefine((entry, context) => {
   }
 });
 
+/** As Standard Webhooks defines it. The message omits the value, which is a secret. */
+const webhookSecret = z.string().refine((value) => {
+  const bytes = /^whsec_([A-Za-z0-9+/]+={0,2})$/.test(value) ? Buffer.from(value.slice(6), 'base64').length : 0;
+  return bytes >= 24 && bytes <= 64;
+}, 'each secret must be "whsec_" and 24 to 64 bytes in base64; "echo whsec_$(openssl rand -base64 32)" makes one');
+
 /** The settings that no provider defines. */
 export const coreSettings = {
   PUBLIC_BASE_URL: baseUrl(),
@@ -45,6 +51,10 @@ export const coreSettings = {
   LIPSYNC_AUDIO_BITRATE_KBPS: wholeNumber(192, { minimum: 32, maximum: 512 }),
   LIPSYNC_ALLOWED_PRIVATE_HOSTS: listOf(allowedHost, []),
   LIPSYNC_MIN_FETCH_BYTES_PER_S: wholeNumber(32_768, { minimum: 0, maximum: 1_000_000_000 }),
+  LIPSYNC_WEBHOOK_SECRETS: listOf(webhookSecret, []).refine(
+    (secrets) => secrets.length <= 2,
+    'must be one secret, or two while one replaces the other',
+  ),
   LIPSYNC_GPU_USD_PER_HOUR: microsFromUsd(0),
   LIPSYNC_BUDGET_DAILY_USD: microsFromUsd(null),
   LIPSYNC_BUDGET_MONTHLY_USD: microsFromUsd(null),
@@ -80,6 +90,8 @@ export interface CoreConfig {
   readonly allowedPrivateHosts: readonly string[];
   /** A source that sends less, averaged over half a minute, is given up; 0 for no minimum. */
   readonly minFetchBytesPerSecond: number;
+  /** Keys that sign webhooks; empty where none are sent. */
+  readonly webhookSecrets: readonly string[];
   /** Cost of an hour of work on a local engine. */
   readonly gpuMicrosPerHour: number;
   /** Spending limits in millionths of a dollar per UTC day or month; null for no limit. */
@@ -131,6 +143,7 @@ export function configFromEnvironment(
     }),
     allowedPrivateHosts: values.LIPSYNC_ALLOWED_PRIVATE_HOSTS,
     minFetchBytesPerSecond: values.LIPSYNC_MIN_FETCH_BYTES_PER_S,
+    webhookSecrets: values.LIPSYNC_WEBHOOK_SECRETS,
     gpuMicrosPerHour: values.LIPSYNC_GPU_USD_PER_HOUR,
     budget: Object.freeze({
       dailyMicros: toMicrosOrNull(values.LIPSYNC_BUDGET_DAILY_USD),

@@ -53,6 +53,12 @@ export const jobFields = {
     .superRefine(checkMetadata)
     .default({})
     .describe('Your own data, returned exactly: up to 16 KiB as JSON, nested up to 20 levels.'),
+  webhookUrl: z
+    .string()
+    .max(2_048)
+    .refine((value) => /^https?:\/\//i.test(value) && URL.canParse(value), 'must be an http or https URL')
+    .optional()
+    .describe('The http or https URL to which the end of the job is posted, as a Standard Webhook.'),
 };
 
 const fields = {

@@ -61,6 +61,7 @@ export const errorPolicies = Object.freeze({
   resource_exhausted: policy('next_provider', 503, { retryable: true }),
   storage_unwritable: policy('fail', 503, { retryable: true }),
   media_failed: policy('retry', 500, { retryable: true }),
+  webhook_failed: policy('fail', 502, { retryable: true }),
   worker_crashed: policy('retry', 500, { retryable: true }),
   internal: policy('fail', 500, { alert: true }),
 } satisfies Record<string, ErrorPolicy>);

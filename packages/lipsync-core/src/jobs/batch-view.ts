@@ -1,5 +1,6 @@
 import type { BatchView } from '../contract/index.ts';
-import { isTerminal, type BatchSummary, type ItemOutcome, type JobRecord } from './job-record.ts';
+import type { BatchSummary, ItemOutcome } from './batch-summary.ts';
+import { isTerminal, type JobRecord } from './job-record.ts';
 import { toJobView, toUsd } from './job-view.ts';
 
 /** Returns what a job adds to the totals of its batch. Pure. */

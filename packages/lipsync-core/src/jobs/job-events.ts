@@ -1,6 +1,5 @@
 import type { ErrorCode } from '../errors/index.ts';
 import type { ExecutionPlan } from '../scheduling/execution-plan.ts';
-import type { Provider } from '../providers/provider.ts';
 import {
   firstAttemptOf,
   inputFields,
@@ -13,9 +12,11 @@ import {
   type JobRecord,
   type LipsyncSpec,
   type MadeTake,
+  type RunWork,
 } from './job-record.ts';
 import { retryJob, type RetriedEvent } from './job-retry.ts';
 import type { Warning } from '../contract/provider-types.ts';
+import type { WebhookTry } from './webhook-delivery.ts';
 import { withoutTakes, type Attempt } from '../providers/attempt.ts';
 
 /** An event that a run reports. It is ignored unless `run` is the latest run of the job. */
@@ -38,7 +39,9 @@ type RunEvent = { readonly run: number } & (
       readonly keptTake?: MadeTake;
     }
   /** The job continues on a worker that runs providers of this kind. */
-  | { readonly type: 'transferred'; readonly needs: Provider['kind'] }
+  | { readonly type: 'transferred'; readonly needs: RunWork }
+  /** A message was sent, or could not be sent. Null when there is no other try. */
+  | { readonly type: 'webhook_tried'; readonly attempt: WebhookTry; readonly nextTryAtMs: number | null }
   | {
       readonly type: 'completed';
       readonly atMs: number;
@@ -108,6 +111,8 @@ function change(record: JobRecord, event: JobEvent): JobRecord {
       return end(record, event);
     case 'retried':
       return retryJob(record, event);
+    case 'webhook_tried':
+      return record.kind === 'webhook' ? addTry(record, event) : record;
     case 'planned':
     case 'attempts_changed':
     case 'attempt_settled':
@@ -175,6 +180,17 @@ function startRun(record: JobRecord, atMs: number): JobRecord {
 function restartLimit(attempts: readonly Attempt[], atMs: number): readonly Attempt[] {
   const last = attempts.at(-1);
   return last?.operation ? [...attempts.slice(0, -1), { ...last, operationAtMs: atMs }] : attempts;
+}
+
+const maxStoredTries = 20;
+
+/** Workers that are killed now and then during the days that a delivery may take must not end it. */
+function addTry(
+  record: JobRecord<'webhook'>,
+  { attempt, nextTryAtMs }: Extract<JobEvent, { type: 'webhook_tried' }>,
+): JobRecord<'webhook'> {
+  const tries = [...record.tries, attempt].slice(-maxStoredTries);
+  return { ...record, tries, triesInRound: record.triesInRound + 1, nextTryAtMs, crashes: 0 };
 }
 
 /** An ended job fetches nothing more, and the query of a URL may be a secret. A resumed job gets a new specification. */

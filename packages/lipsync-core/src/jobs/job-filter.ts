@@ -20,14 +20,15 @@ export interface JobFilter {
 /** Returns whether a job meets every condition. Pure. */
 export function matchesFilter(record: JobRecord, filter: JobFilter): boolean {
   const { status, owner, userId, method, fromMs, toMs, metadata } = filter;
+  const { userId: user, metadata: given } = record.kind === 'webhook' ? {} : record.spec.options;
   return (
     (status === undefined || record.status === status) &&
     (owner === undefined || record.owner === owner) &&
-    (userId === undefined || record.spec.options.userId === userId) &&
+    (userId === undefined || user === userId) &&
     (method === undefined || (record.kind === 'lipsync' && record.spec.options.method === method)) &&
     (fromMs === undefined || record.createdAtMs >= fromMs) &&
     (toMs === undefined || record.createdAtMs < toMs) &&
-    (metadata === undefined || textOf(record.spec.options.metadata, metadata.key) === metadata.text)
+    (metadata === undefined || textOf(given, metadata.key) === metadata.text)
   );
 }
 

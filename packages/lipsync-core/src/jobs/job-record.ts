@@ -5,6 +5,8 @@ import type { ExecutionPlan } from '../scheduling/execution-plan.ts';
 import type { Attempt, KeptTake } from '../providers/attempt.ts';
 import type { Provider } from '../providers/provider.ts';
 import type { Warning } from '../contract/provider-types.ts';
+import type { BatchSummary } from './batch-summary.ts';
+import type { WebhookMessage, WebhookState } from './webhook-delivery.ts';
 
 /**
  * Location of an input: in the artifact store, at a URL that the caller named, or a file of this machine that an
@@ -41,6 +43,12 @@ export interface JobKinds {
     readonly state: unknown;
     readonly result: BatchSummary;
   };
+  /** A message to the receiver of a caller. */
+  readonly webhook: {
+    readonly spec: WebhookMessage & JobInputs;
+    readonly state: WebhookState;
+    readonly result: { readonly status: number };
+  };
 }
 
 export type JobKind = keyof JobKinds;
@@ -48,7 +56,10 @@ export type JobKind = keyof JobKinds;
 /** Kinds of jobs that workers run. */
 export type RunnableKind = Exclude<JobKind, 'batch'>;
 
-export const jobKinds = Object.freeze(['lipsync', 'quality', 'batch'] as const satisfies readonly JobKind[]);
+/** Kinds of jobs that a caller requests. */
+export type RequestKind = Exclude<JobKind, 'webhook'>;
+
+export const jobKinds = Object.freeze(['lipsync', 'quality', 'batch', 'webhook'] as const satisfies readonly JobKind[]);
 
 /**
  * What a lip-sync job has to do. Only the inputs change, when one is downloaded or the job is resumed.
@@ -73,6 +84,7 @@ export interface QualitySpec extends JobInputs {
 export interface BatchOptions {
   readonly metadata: Readonly<Record<string, unknown>>;
   readonly userId?: string | undefined;
+  readonly webhookUrl?: string | undefined;
 }
 
 /** What a batch has to do. */
@@ -91,20 +103,11 @@ export interface BatchItem {
   readonly outputName: string;
 }
 
-/** Totals of a batch. */
-export interface BatchSummary {
-  readonly total: number;
-  readonly success: number;
-  readonly failed: number;
-  readonly canceled: number;
-  /** Of all outputs. */
-  readonly totalDurationMs: number;
-  /** Of all settled attempts. */
-  readonly totalCostMicros: number;
-}
+/** Work of a run that has its inputs. */
+export type RunWork = Provider['kind'] | 'deliver';
 
 /** Work that a run of a job begins with. A host may do only some kinds. */
-export type JobWork = 'fetch' | Provider['kind'];
+export type JobWork = 'fetch' | RunWork;
 
 /** Working state of a lip-sync job, stored at the top level of its record. */
 export interface LipsyncState {
@@ -155,13 +158,6 @@ export interface BatchReference {
   readonly outputName: string;
 }
 
-/** What the end of a job adds to the totals of its batch. Kept when the job is deleted. */
-export interface ItemOutcome {
-  readonly status: JobStatus;
-  readonly durationMs: number;
-  readonly costMicros: number;
-}
-
 /** The part of a record that all kinds of job share. */
 export interface JobEnvelope extends TraceContext {
   readonly id: string;
@@ -186,7 +182,7 @@ export interface JobEnvelope extends TraceContext {
   /** A parked job waits for the circuit breaker of its only provider, not for a slot. */
   readonly waitsForProbe?: true;
   /** Kind of work that the next run begins with, after inputs are fetched; null if any worker may run the job. */
-  readonly needs: Provider['kind'] | null;
+  readonly needs: RunWork | null;
   /** Absent for a single job. */
   readonly batch?: BatchReference;
   readonly warnings: readonly Warning[];
@@ -227,7 +223,7 @@ export interface NewEnvelope extends Partial<TraceContext> {
   readonly nowMs: number;
   /** Counted from `nowMs`. */
   readonly deadlineMs?: number | undefined;
-  readonly needs: Provider['kind'] | null;
+  readonly needs: RunWork | null;
 }
 
 /** Values of a new lip-sync job. */

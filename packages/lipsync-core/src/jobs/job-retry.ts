@@ -27,11 +27,11 @@ const givenUpCodes: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 ]);
 
 /**
- * Returns a failed job as a queued one that may try every provider again; any other job unchanged. Pure. Attempts and
+ * Returns a failed job as a queued one that may try every provider again; any other job, a batch and a delivery unchanged. Pure. Attempts and
  * their costs stay. An operation that may be paid for is continued rather than started again.
  */
 export function retryJob(record: JobRecord, { atMs, start }: RetriedEvent): JobRecord {
-  if (record.status !== 'failed' || record.kind === 'batch') return record;
+  if (record.status !== 'failed' || record.kind === 'batch' || record.kind === 'webhook') return record;
   const { deadlineMs } = record.spec.options;
   const state = {
     status: 'queued',

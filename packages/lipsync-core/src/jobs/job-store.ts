@@ -3,7 +3,8 @@ import { LipsyncError } from '../errors/index.ts';
 import type { JobEvent } from './job-events.ts';
 import type { JobFilter } from './job-filter.ts';
 import { countRetries } from './job-retry.ts';
-import { isTerminal, type ItemOutcome, type JobKind, type JobRecord } from './job-record.ts';
+import type { ItemOutcome } from './batch-summary.ts';
+import { isTerminal, type JobKind, type JobRecord } from './job-record.ts';
 
 export interface JobPageQuery<Kind extends JobKind = JobKind> extends JobFilter {
   readonly kind: Kind;
@@ -87,9 +88,9 @@ export function invalidCursor(): LipsyncError {
   return new LipsyncError('request_invalid', 'cursor: was not returned by this service; start again without it');
 }
 
-/** Returns the outbox event of a change: one when the job ends, else null. Pure. */
+/** Returns the outbox event of a change: one when a job ends that may have a receiver, else null. Pure. */
 export function outboxEventFor(before: JobRecord, after: JobRecord): OutboxEvent | null {
-  if (isTerminal(before.status) || !isTerminal(after.status)) return null;
+  if (after.kind === 'webhook' || isTerminal(before.status) || !isTerminal(after.status)) return null;
   const { id: jobId, kind, status, completedAtMs, batch } = after;
   const atMs = completedAtMs ?? after.createdAtMs;
   return { jobId, kind, status, atMs, retries: countRetries(after), ...(batch && { batchId: batch.id }) };

@@ -3,7 +3,7 @@ import type { AttemptView, JobView, QualityJobView } from '../contract/index.ts'
 import type { Warning } from '../contract/provider-types.ts';
 import { toQualityView, toRangesView } from '../contract/quality.ts';
 import { errorPolicies } from '../errors/index.ts';
-import { isTerminal, type JobRecord } from './job-record.ts';
+import { isTerminal, type JobRecord, type RequestKind } from './job-record.ts';
 import type { Attempt } from '../providers/attempt.ts';
 
 /** Returns the job as callers of the API see it. */
@@ -40,7 +40,7 @@ function viewState({ id, status, stage, progress, message }: JobRecord) {
   return { id, status, stage, progress, message };
 }
 
-function viewOutcome(record: JobRecord) {
+function viewOutcome(record: JobRecord<RequestKind>) {
   return {
     warnings: record.warnings.map(toWarningView),
     error: record.error && { ...record.error, retryable: errorPolicies[record.error.code].retryable },

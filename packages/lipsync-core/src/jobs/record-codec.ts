@@ -50,7 +50,8 @@ function isJobRecord(value: object): value is JobRecord {
     isOneOf(jobStatuses, record['status']) &&
     isOneOf(jobKinds, record['kind']) &&
     typeof record['spec'] === 'object' &&
-    (record['kind'] !== 'lipsync' || Array.isArray(record['attempts']))
+    (record['kind'] !== 'lipsync' || Array.isArray(record['attempts'])) &&
+    (record['kind'] !== 'webhook' || Array.isArray(record['tries']))
   );
 }
 

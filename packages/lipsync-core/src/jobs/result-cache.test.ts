@@ -27,6 +27,7 @@ const withoutEffect: readonly LipsyncOptionsInput[] = [
   { priority: 1 },
   { userId: 'user' },
   { metadata: { title: 'x' } },
+  { webhookUrl: 'https://example.org/hook' },
   { cache: false },
 ];
 

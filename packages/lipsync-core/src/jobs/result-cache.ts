@@ -27,6 +27,7 @@ const withoutEffect: ReadonlySet<string> = new Set<keyof LipsyncOptions>([
   'metadata',
   'priority',
   'userId',
+  'webhookUrl',
 ]);
 
 /** Warnings of results that another run may improve. */

@@ -6,7 +6,8 @@ import type { Json, StateStore, StoredDocument } from '../storage/state-store.ts
 import { applyJobEvent, type JobEvent } from './job-events.ts';
 import { outcomeOf } from './batch-view.ts';
 import { matchesFilter, type JobFilter } from './job-filter.ts';
-import { isOfKind, isTerminal, type ItemOutcome, type JobKind, type JobRecord } from './job-record.ts';
+import type { ItemOutcome } from './batch-summary.ts';
+import { isOfKind, isTerminal, type JobKind, type JobRecord } from './job-record.ts';
 import {
   checkPageSize,
   invalidCursor,

@@ -92,6 +92,19 @@ export class GuardedClient {
     });
   }
 
+  /** Sends one request and returns what its response starts with; the body of the response is not read. */
+  async notify(
+    url: string,
+    request: Omit<GuardedRequest, 'maxResponseBytes'>,
+  ): Promise<{ readonly status: number; readonly retryAfter: string | null }> {
+    return this.#run(request, async (signals) => {
+      const { exchange } = await this.#send(url, { ...request, maxResponseBytes: 0 }, signals);
+      const { statusCode: status, headers } = exchange.response;
+      await close(exchange);
+      return { status, retryAfter: firstValue(headers['retry-after']) };
+    });
+  }
+
   /** Downloads a file: the response must have status 200. A body shorter than announced fails. */
   async download(url: string, limits: RequestLimits): Promise<GuardedResponse> {
     const request: GuardedRequest = { ...limits, method: 'GET' };
@@ -106,10 +119,10 @@ export class GuardedClient {
     });
   }
 
-  async #run(
-    { timeoutMs, responseTimeoutMs, signal }: RequestLimits,
-    work: (signals: Signals) => Promise<GuardedResponse>,
-  ): Promise<GuardedResponse> {
+  async #run<Response>(
+    { timeoutMs, responseTimeoutMs, signal }: Pick<RequestLimits, 'timeoutMs' | 'responseTimeoutMs' | 'signal'>,
+    work: (signals: Signals) => Promise<Response>,
+  ): Promise<Response> {
     const timeLimit = AbortSignal.timeout(timeoutMs);
     const response = new AbortController();
     const timer = responseTimeoutMs === undefined ? undefined : setTimeout(() => response.abort(), responseTimeoutMs);

@@ -7,4 +7,5 @@ export {
 } from './guarded-client.ts';
 export { RequestError, type RequestFailure } from './request-errors.ts';
 export { parseAllowedHosts, type AllowedPrivateHosts } from './allowed-hosts.ts';
+export { checkReceiver } from './receiver-policy.ts';
 export { checkUrl } from './url-policy.ts';

@@ -40,6 +40,8 @@ export class RequestError extends LipsyncError {
   readonly status: number | null;
   /** The message without its first words, for a message that names the URL otherwise. */
   readonly explanation: string;
+  /** What happened, without advice. */
+  readonly finding: string;
 
   /** `explanation` completes the sentence "The request to the URL failed: …". */
   constructor(reason: RequestFailure, explanation: string, { retryable, cause, status }: RequestErrorOptions) {
@@ -48,6 +50,7 @@ export class RequestError extends LipsyncError {
     super(code, `The request to the URL failed: ${sentences}`, { cause });
     this.name = 'RequestError';
     this.explanation = sentences;
+    this.finding = explanation;
     this.reason = reason;
     this.retryable = retryable;
     this.status = status ?? null;

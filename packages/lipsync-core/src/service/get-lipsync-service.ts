@@ -5,7 +5,13 @@ import { parseAllowedHosts } from '../net/index.ts';
 import { SqliteStateStore } from '../storage/sqlite-state-store.ts';
 import { createIdSource, systemClock } from '../contract/system-ports.ts';
 import type { EstimateCostOptions } from './cost-estimates.ts';
-import { checkMinSyncScore, createCostEstimator, listInstalled, optionsSchemaOf } from './installation.ts';
+import {
+  checkMinSyncScore,
+  createCostEstimator,
+  listInstalled,
+  optionsSchemaOf,
+  refuseWebhook,
+} from './installation.ts';
 import { createLipsyncService, type LipsyncService } from './lipsync-service.ts';
 import type { LocalDownloadOptions } from './local-inputs.ts';
 import { LocalJobs } from './local-jobs.ts';
@@ -67,6 +73,7 @@ export function createLocalHost(config: CoreConfig): LocalHost {
     localJobs: {
       run(input, context) {
         return work.run(async (signal) => {
+          refuseWebhook(input.options);
           checkMinSyncScore(input.options, config);
           await protect();
           sweeping ??= sweepRepeatedly({ core, localJobs }, work.signal);

@@ -133,6 +133,18 @@ export function checkMinSyncScore({ minSyncScore }: Pick<LipsyncOptions, 'minSyn
   throw new LipsyncError('not_supported', `min_sync_score needs a sync score, which is not measured here: ${missing}.`);
 }
 
+/** Throws `not_supported` where no webhooks are sent. */
+export function requireWebhooks({ webhookSecrets }: Pick<CoreConfig, 'webhookSecrets'>): void {
+  if (webhookSecrets.length > 0) return;
+  throw new LipsyncError('not_supported', 'webhook_url needs LIPSYNC_WEBHOOK_SECRETS, which is not set here.');
+}
+
+/** Throws `not_supported` for a webhook in a job that runs in the process of its caller. */
+export function refuseWebhook({ webhookUrl }: Pick<LipsyncOptions, 'webhookUrl'>): void {
+  if (webhookUrl === undefined) return;
+  throw new LipsyncError('not_supported', 'webhook_url is for jobs of the HTTP API: this call ends with its job.');
+}
+
 /**
  * The part of a plan that does not depend on the inputs, for hosts that have the settings of the workers but render
  * nothing. Throws `not_supported` for a method that is not configured.

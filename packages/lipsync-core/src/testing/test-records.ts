@@ -1,4 +1,9 @@
-import { lipsyncOptionsSchema, qualityOptionsSchema, type LipsyncOptionsInput } from '../contract/index.ts';
+import {
+  lipsyncOptionsSchema,
+  qualityOptionsSchema,
+  type LipsyncOptionsInput,
+  type QualityOptionsInput,
+} from '../contract/index.ts';
 import { newJobRecord, newQualityRecord, requireKind, type JobRecord } from '../jobs/job-record.ts';
 
 /** Returns the record of a queued job. */
@@ -18,10 +23,14 @@ export function testJobRecord(
 }
 
 /** Returns the record of a queued quality job. */
-export function testQualityRecord(id: string, createdAtMs = 1_000): JobRecord<'quality'> {
+export function testQualityRecord(
+  id: string,
+  createdAtMs = 1_000,
+  options: QualityOptionsInput = {},
+): JobRecord<'quality'> {
   return newQualityRecord({
     id,
-    options: qualityOptionsSchema.parse({}),
+    options: qualityOptionsSchema.parse(options),
     video: { kind: 'url', url: 'https://example.org/video.mp4?key=secret' },
     owner: null,
     nowMs: createdAtMs,

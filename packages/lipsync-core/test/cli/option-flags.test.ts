@@ -28,6 +28,7 @@ const everyOption: Required<LipsyncOptions> = {
   priority: 0,
   userId: 'user-1',
   metadata: { title: 'Grüße', deep: [1, null] },
+  webhookUrl: 'https://example.org/hook',
 };
 
 const commandLine = [
@@ -63,6 +64,8 @@ const commandLine = [
   'user-1',
   '--metadata',
   '{"title":"Grüße","deep":[1,null]}',
+  '--webhook-url',
+  'https://example.org/hook',
 ];
 
 const flags = new OptionFlags(providerDefinitions);

@@ -1,0 +1,90 @@
+import type { Clock } from '../contract/ports.ts';
+import type { JobView, QualityJobView } from '../contract/index.ts';
+import type { QualityView } from '../contract/quality.ts';
+import { toBatchView } from './batch-view.ts';
+import type { JobRecord } from './job-record.ts';
+import type { JobStore, OutboxEntry } from './job-store.ts';
+import { toJobView, toQualityJobView } from './job-view.ts';
+import type { OutboxConsumer } from './outbox-dispatcher.ts';
+import { toWebhookBody } from './webhook-delivery.ts';
+import { newWebhookRecord } from './webhook-record.ts';
+
+export interface WebhookEventsOptions {
+  readonly store: Pick<JobStore, 'get' | 'listOutcomes'>;
+  /** Stores and queues a delivery. Throws if its id is taken. */
+  submit(record: JobRecord<'webhook'>): Promise<void>;
+  readonly clock: Clock;
+  /** Prefix of URLs in messages, without a trailing slash. */
+  readonly publicBaseUrl: string;
+}
+
+/** Metadata may take 16 kB of the 20 kB of a message. */
+const maxTextLength = 500;
+
+/**
+ * Returns the outbox consumer that creates a delivery for the end of each job with a `webhook_url`. The id of a delivery
+ * is derived from the entry, so an entry that is delivered twice creates one.
+ */
+export function createWebhookEvents({ store, submit, clock, publicBaseUrl }: WebhookEventsOptions): OutboxConsumer {
+  return async (entry) => {
+    const record = await store.get(entry.jobId);
+    // An erased job has no receiver any more.
+    if (!record || record.kind === 'webhook') return;
+    const { webhookUrl: url } = record.spec.options;
+    const id = webhookIdOf(entry);
+    if (url === undefined || (await store.get(id))) return;
+    const event = `${record.kind}.${entry.status}`;
+    const timestamp = new Date(entry.atMs).toISOString();
+    const body = toWebhookBody({ type: event, timestamp, data: await summarize(record, { store, publicBaseUrl }) });
+    const { id: subjectId, owner, requestId, traceparent } = record;
+    await submit(
+      newWebhookRecord({ id, owner, requestId, traceparent, nowMs: clock.nowMs(), url, event, subjectId, body }),
+    );
+  };
+}
+
+/** The id of the message about the end of a job. A job that is retried ends once more. Pure. */
+export function webhookIdOf({ jobId, retries }: Pick<OutboxEntry, 'jobId' | 'retries'>): string {
+  return `msg_${jobId}_${retries}`;
+}
+
+/** The job without the parts that may be large: a message is limited to 20 kB. */
+async function summarize(
+  record: JobRecord<'lipsync' | 'quality' | 'batch'>,
+  { store, publicBaseUrl }: Pick<WebhookEventsOptions, 'store' | 'publicBaseUrl'>,
+): Promise<Readonly<Record<string, unknown>>> {
+  switch (record.kind) {
+    case 'lipsync': {
+      const { attempts: _, ...view } = toJobView(record, `${publicBaseUrl}/lipsync/${record.id}/output`);
+      return summarizeView(view);
+    }
+    case 'quality':
+      return summarizeView(toQualityJobView(record));
+    case 'batch': {
+      const outcomes = [...(await store.listOutcomes(record.id)).values()];
+      const { results: _, ...view } = toBatchView(record, { jobs: [], outcomes }, () => '');
+      return view;
+    }
+  }
+}
+
+function summarizeView<View extends Omit<JobView, 'attempts'> | QualityJobView>({
+  stage: _stage,
+  progress: _progress,
+  message: _message,
+  quality,
+  warnings,
+  error,
+  ...view
+}: View) {
+  return {
+    ...view,
+    quality: quality && summarizeQuality(quality),
+    warnings: [...new Set(warnings.map(({ code }) => code))],
+    error: error && { ...error, message: error.message.slice(0, maxTextLength) },
+  };
+}
+
+function summarizeQuality({ sync_score, audio_quality, video_quality, grade, labels }: QualityView) {
+  return { sync_score, audio_quality, video_quality, grade, labels: labels.map(({ code }) => code) };
+}
