@@ -10,6 +10,7 @@ import { logRequests } from './http/request-log.ts';
 import { securityHeaders } from './http/security-headers.ts';
 import { drainUnreadBody } from './http/unread-body.ts';
 import { batchRoutes } from './routes/batches.ts';
+import { createReferencePages } from './reference/pages.ts';
 import { costRoutes } from './routes/costs.ts';
 import { estimateRoutes } from './routes/estimate.ts';
 import { healthRoutes } from './routes/health.ts';
@@ -23,6 +24,9 @@ import { providerRoutes } from './routes/providers.ts';
 import { referenceRoutes } from './routes/reference.ts';
 import type { Route } from './routes/route.ts';
 import { vendorCallbackRoutes } from './routes/vendor-callbacks.ts';
+
+/** Path of the reference pages. */
+export const referencePath = '/docs';
 
 /** Path of the queue dashboard. */
 export const queueBoardPath = '/admin/queues';
@@ -59,6 +63,7 @@ export function createApp(dependencies: ApiDependencies): Express {
     app,
     routes.filter((route) => route.open),
   );
+  app.use(referencePath, createReferencePages());
   app.use(queueBoardPath, ...(hasKeys ? [requireAdminKeyOrPassword(keys)] : []), queueBoard);
   if (hasKeys) app.use(requireKey(keys), limitRate('all', rateLimit));
   mountRoutes(

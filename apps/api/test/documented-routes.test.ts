@@ -3,6 +3,7 @@ import { expect, it } from 'vitest';
 import { configFromEnvironment } from '@lipsync/core/config';
 import {
   jobViewSchema,
+  jobStages,
   listOptionFields,
   qualityJobViewSchema,
   qualityOptionsSchema,
@@ -10,7 +11,7 @@ import {
   syncModes,
   toSnakeCase,
 } from '@lipsync/core/contract';
-import { apiRoutes, queueBoardPath } from '../src/app.ts';
+import { apiRoutes, queueBoardPath, referencePath } from '../src/app.ts';
 import { startApi } from './running-api.ts';
 
 const documentation = await readFile(new URL('../../../docs/http-api.md', import.meta.url), 'utf8');
@@ -23,7 +24,7 @@ it('docs/http-api.md lists exactly the routes of the API.', async () => {
   );
   const mounted = apiRoutes(api.dependencies).map(({ method, path }) => `${method.toUpperCase()} ${path}`);
   expect(documented.toSorted()).toEqual(mounted.toSorted());
-  expect(documentation).toContain(`\`${queueBoardPath}\``);
+  for (const path of [queueBoardPath, referencePath]) expect(documentation).toContain(`\`${path}\``);
 });
 
 it('docs/http-api.md lists exactly the fields of a request.', () => {
@@ -65,4 +66,11 @@ it('docs/http-api.md describes every field of a quality request and of its job.'
   const rows = section.slice(section.indexOf('| field of the job |'));
   const documented = [...rows.matchAll(/^\| (`.*?) \|/gm)].flatMap(([, names = '']) => names.match(/\w+/g) ?? []);
   expect(documented.toSorted()).toEqual(Object.keys(qualityJobViewSchema.shape).toSorted());
+});
+
+it('docs/http-api.md describes every stage of a job.', () => {
+  const start = documentation.indexOf('### Stages');
+  const section = documentation.slice(start, documentation.indexOf('###', start + 3));
+  const documented = [...section.matchAll(/^\| (`.*?) \|/gm)].flatMap(([, names = '']) => names.match(/\w+/g) ?? []);
+  expect(documented.toSorted()).toEqual([...jobStages].toSorted());
 });

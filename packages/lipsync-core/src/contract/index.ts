@@ -57,6 +57,7 @@ export {
   type QualityJobPageView,
 } from './service-views.ts';
 export {
+  jobStages,
   jobStatuses,
   optimizations,
   qualityWindows,

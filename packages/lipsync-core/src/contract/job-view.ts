@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { providerIdSchema } from './lipsync-request.ts';
 import { qualityViewSchema, rangesViewSchema } from './quality.ts';
-import { jobStatuses } from './vocabulary.ts';
+import { jobStages, jobStatuses } from './vocabulary.ts';
 
 /** The shapes that leave the service, in snake_case. What was not measured is null. */
 
@@ -45,7 +45,7 @@ const stateFields = {
   status: z
     .enum(jobStatuses)
     .describe('State of the job; `processing` from the first claim by a worker, waiting for a provider included.'),
-  stage: z.string().describe('Step of the work.'),
+  stage: z.string().describe(`Step of the work: ${jobStages.map((stage) => `\`${stage}\``).join(', ')}.`),
   progress: z.int().min(0).max(100).describe('Whole percent; 100 only when the job is completed.'),
   message: z.string().describe('Stage and progress, for people.'),
 };

@@ -17,6 +17,24 @@ export const hiddenCharacters = /[\p{Cc}\u061c\u200b\u200e\u200f\u2028-\u202e\u2
 /** A position in a clip. An hour is the longest default and ten hours the most that a setting allows. */
 const clipTimeMs = z.int().min(0).max(36_000_000);
 
+const syncModeText = [
+  'How the clip is fitted to the speech when their lengths differ.',
+  'When the speech is longer: `loop` starts the clip again, `bounce` runs it back and forth, `cut_off` ends the speech',
+  'with the clip, `silence` holds the last frame, `remap` stretches the clip in time.',
+  'When the speech is shorter: `silence` keeps the whole clip and pads the speech with silence, `remap` compresses the',
+  'clip in time, and the other modes end the clip with the speech.',
+].join(' ');
+
+const silenceModeText = [
+  'What the mouth does in pauses of the speech, with local providers: `close` closes it, `keep` shows that of the clip,',
+  '`generate` follows the audio as in speech.',
+].join(' ');
+
+const optimizeText = [
+  'Which provider is first when `method` is `auto`: the remote one (`quality`), the remote one for outputs shorter than',
+  '30 s (`balanced`), the local one (`cost`), or the one with the earliest expected completion (`speed`).',
+].join(' ');
+
 const providerOptionsText = 'Options of single providers, by provider id.';
 
 export const qualityWindowsText =
@@ -65,19 +83,10 @@ const fields = {
   method: z
     .custom<Method>((value) => providerIdSchema.safeParse(value).success, 'is not a known method')
     .default('auto'),
-  optimize: z
-    .enum(optimizations)
-    .default('quality')
-    .describe('What the order of the providers is chosen for when `method` is `auto`.'),
+  optimize: z.enum(optimizations).default('quality').describe(optimizeText),
   providerOptions: z.record(z.string(), z.record(z.string(), z.unknown())).default({}).describe(providerOptionsText),
-  syncMode: z
-    .enum(syncModes)
-    .default('loop')
-    .describe('How the clip is fitted to the speech when their lengths differ.'),
-  silenceMode: z
-    .enum(silenceModes)
-    .default('close')
-    .describe('What the mouth does in pauses of the speech, with local providers.'),
+  syncMode: z.enum(syncModes).default('loop').describe(syncModeText),
+  silenceMode: z.enum(silenceModes).default('close').describe(silenceModeText),
   startMs: clipTimeMs.optional().describe('Start of the part of the clip to use, in milliseconds.'),
   endMs: clipTimeMs.optional().describe('End of the part of the clip to use, in milliseconds.'),
   maxCostUsd: z

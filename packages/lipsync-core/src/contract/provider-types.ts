@@ -1,4 +1,5 @@
 import type { QualityRange } from './quality.ts';
+import type { JobStage } from './vocabulary.ts';
 
 /** Values that providers exchange with the layers below them. All of them are plain JSON. */
 
@@ -13,7 +14,7 @@ export interface Warning {
 }
 
 export interface ProgressReport {
-  readonly stage: string;
+  readonly stage: JobStage;
   /** Finished share of the stage, 0–1. */
   readonly fraction: number;
 }

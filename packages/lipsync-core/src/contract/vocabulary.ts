@@ -18,5 +18,28 @@ export type SilenceMode = (typeof silenceModes)[number];
 export const qualityWindows = ['spread', 'all'] as const;
 export type QualityWindows = (typeof qualityWindows)[number];
 
+/** Steps of a job, in the usual order; which of them a job has depends on its provider. */
+export const jobStages = [
+  'queued',
+  'fetching',
+  'probing',
+  'listening',
+  'waiting',
+  'preparing',
+  'uploading',
+  'downloading',
+  'loading',
+  'learning',
+  'tracking',
+  'rendering',
+  'checking',
+  'scoring',
+  'publishing',
+  'completed',
+  'failed',
+  'canceled',
+] as const;
+export type JobStage = (typeof jobStages)[number];
+
 export const jobStatuses = ['queued', 'processing', 'completed', 'failed', 'canceled'] as const;
 export type JobStatus = (typeof jobStatuses)[number];
