@@ -4,7 +4,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import { storeIdKey } from '@lipsync/queue';
+import { privateRedisKey, storeIdKey } from '@lipsync/queue';
 import { processStartTime } from '../bootstrap/process-identity.mjs';
 import type { GuardedProcess, ProcessPlan } from './guarded-process.ts';
 
@@ -86,7 +86,7 @@ function redisConfig(port: number, password: string): string {
 
 /**
  * Resolves when Redis answers and has read its file. Its data folder belongs to this service, so that a data folder
- * without its inputs is no other service's.
+ * without its inputs is no other service's, and its append-only file may be rewritten.
  * Throws the signal's reason when that fires first.
  */
 async function waitUntilLoaded(url: string, signal: AbortSignal): Promise<void> {
@@ -100,7 +100,7 @@ async function waitUntilLoaded(url: string, signal: AbortSignal): Promise<void> 
   try {
     signal.throwIfAborted();
     await promise;
-    await client.del(storeIdKey);
+    await client.multi().del(storeIdKey).set(privateRedisKey, '1').exec();
   } finally {
     signal.removeEventListener('abort', onAbort);
     client.disconnect();

@@ -23,6 +23,7 @@ import { qualityResource } from './routes/quality-resource.ts';
 import { providerRoutes } from './routes/providers.ts';
 import { referenceRoutes } from './routes/reference.ts';
 import type { Route } from './routes/route.ts';
+import { userRoutes } from './routes/users.ts';
 import { vendorCallbackRoutes } from './routes/vendor-callbacks.ts';
 
 /** Path of the reference pages. */
@@ -44,6 +45,7 @@ export function apiRoutes(dependencies: ApiDependencies): readonly Route[] {
     ...costRoutes(dependencies),
     ...estimateRoutes(dependencies),
     ...metricRoutes(dependencies),
+    ...userRoutes(dependencies),
     ...vendorCallbackRoutes(dependencies),
   ];
   return [...routes, ...referenceRoutes(dependencies, routes)];

@@ -12,7 +12,7 @@ import type {
   ProviderStatus,
 } from '@lipsync/core/host';
 import type { LipsyncOptions, Method } from '@lipsync/core/contract';
-import type { Batches, IdempotencyKeys, JobErasure, QueuedJobs } from '@lipsync/queue';
+import type { Batches, IdempotencyKeys, JobErasure, QueuedJobs, UserErasure } from '@lipsync/queue';
 import type { ApiKey } from './http/access.ts';
 import type { BodyTimeLimits } from './http/body-time.ts';
 import type { RateLimitOptions } from './http/rate-limit.ts';
@@ -23,6 +23,7 @@ export interface ApiDependencies {
   readonly jobs: QueuedJobs;
   readonly erasure: Pick<JobErasure, 'erase'>;
   readonly batches: Batches;
+  readonly userErasure: Pick<UserErasure, 'erase'>;
   readonly requestKeys: Pick<IdempotencyKeys, 'hold'>;
   readonly store: Pick<JobStore, 'get' | 'list'>;
   readonly artifacts: ArtifactStore;

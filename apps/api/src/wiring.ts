@@ -9,6 +9,7 @@ import {
   CircuitBreaker,
   createCostEstimator,
   Ledger,
+  LedgerPseudonyms,
   createArtifactStore,
   listProviders,
   documentedOptionsOf,
@@ -24,6 +25,7 @@ import {
   Batches,
   IdempotencyKeys,
   JobErasure,
+  UserErasure,
   LipsyncProducer,
   QueuedJobs,
   RedisConnections,
@@ -86,6 +88,7 @@ interface JobParts {
   readonly store: RedisJobStore;
   readonly producer: LipsyncProducer;
   readonly keys: IdempotencyKeys;
+  readonly state: RedisStateStore;
 }
 
 /** What creates, changes and deletes jobs. */
@@ -93,8 +96,9 @@ function wireJobs({
   config,
   redis,
   artifacts,
+  state,
   ...queue
-}: JobParts): Pick<ApiDependencies, 'jobs' | 'batches' | 'erasure'> {
+}: JobParts): Pick<ApiDependencies, 'jobs' | 'batches' | 'erasure' | 'userErasure'> {
   const connection = redis.commands;
   const clock = systemClock;
   const shared = {
@@ -105,6 +109,8 @@ function wireJobs({
     verifyRedis: () => redis.verify(),
   };
   const batches = new Batches(shared);
+  const ledger = new LedgerPseudonyms({ state });
+  const erasure = new JobErasure({ ...queue, connection, artifacts, batches, ledger, clock });
   return {
     batches,
     jobs: new QueuedJobs({
@@ -113,7 +119,8 @@ function wireJobs({
       watcher: new RedisJobNotifications({ connection: redis.subscriptions }),
       planJob: (options) => planJob(options, config.core),
     }),
-    erasure: new JobErasure({ ...queue, connection, artifacts, batches, clock }),
+    erasure,
+    userErasure: new UserErasure({ connection, store: queue.store, jobs: erasure, ledger, clock }),
   };
 }
 
@@ -144,7 +151,7 @@ export function wireApi(config: ApiConfig, log: Logger): WiredApi {
   return {
     redis,
     dependencies: {
-      ...wireJobs({ config, redis, artifacts, store, producer, keys }),
+      ...wireJobs({ config, redis, artifacts, store, producer, keys, state }),
       requestKeys: keys,
       store,
       artifacts,

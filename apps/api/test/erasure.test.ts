@@ -41,3 +41,34 @@ it('DELETE of a running job cancels it, and the job of another kind is unknown.'
   expect(response.status).toBe(202);
   expect(await json(response)).toMatchObject({ id, message: 'Cancel requested.' });
 });
+
+it('DELETE of a user erases the jobs of the user, also one whose id has special characters, and logs no user id.', async () => {
+  const lines: unknown[] = [];
+  const logged = { debug: () => undefined, warn: () => undefined, error: () => undefined };
+  const own = await startApi({ logger: { ...logged, info: (bindings) => void lines.push(bindings) } });
+  try {
+    const userId = 'Zoë / 1?';
+    const path = `/users/${encodeURIComponent(userId)}`;
+    const job = async (fields: Record<string, string>) => (await json(await own.post('/lipsync', form(fields)))).id;
+    const [ofUser, running, other] = [await job({ user_id: userId }), await job({ user_id: userId }), await job({})];
+    await own.store.append(running, { type: 'run_started', atMs: Date.now() });
+    const pending = await own.fetch(path, { method: 'DELETE' });
+    expect([pending.status, await json(pending)]).toEqual([202, { user_id: userId, status: 'erasing' }]);
+    await own.store.append(running, { type: 'canceled', atMs: Date.now() });
+    expect((await own.fetch(path, { method: 'DELETE' })).status).toBe(204);
+    expect((await own.fetch(path, { method: 'DELETE' })).status).toBe(204);
+    const statuses = await Promise.all(
+      [ofUser, running, other].map(async (id) => (await own.fetch(`/lipsync/${id}`)).status),
+    );
+    expect(statuses).toEqual([404, 404, 200]);
+    expect(JSON.stringify(lines)).not.toMatch(/Zo|%2F/);
+  } finally {
+    await own.close();
+  }
+});
+
+it.each(['/users/%E2%80%8B', `/users/${'x'.repeat(201)}`])('DELETE %s is refused.', async (path) => {
+  const response = await remove(path);
+  expect(response.status).toBe(422);
+  expect(await json(response)).toMatchObject({ code: 'request_invalid', errors: [{ field: 'user_id' }] });
+});

@@ -53,6 +53,17 @@ describe('jobs of several keys', () => {
     }
   });
 
+  it('A user is erased within the key of the caller, and by an admin key within all keys.', async () => {
+    const body = () => form({ user_id: 'ann' });
+    const [ofAlice, ofBob] = [await submit('alice', '/lipsync', body()), await submit('bob', '/lipsync', body())];
+    const statuses = async () =>
+      Promise.all([ofAlice, ofBob].map(async (id) => (await api.fetch(`/lipsync/${id}`, as('operator'))).status));
+    expect((await api.fetch('/users/ann', as('bob', 'DELETE'))).status).toBe(204);
+    expect(await statuses()).toEqual([200, 404]);
+    expect((await api.fetch('/users/ann', as('operator', 'DELETE'))).status).toBe(204);
+    expect(await statuses()).toEqual([404, 404]);
+  });
+
   it('Another key gets 404 for every route of a job, which the owner and an admin key may use.', async () => {
     const id = await submit('alice');
     await api.complete(id, 'video');

@@ -8,16 +8,21 @@ import {
   type LipsyncCore,
   type Logger,
 } from '@lipsync/core/host';
-import type { Batches, JobErasure, LipsyncProducer } from '@lipsync/queue';
+import type { Batches, JobErasure, LipsyncProducer, UserErasure } from '@lipsync/queue';
 
 /** Far longer than an upload, a download or a copy pauses between two writes: the file belongs to a killed process. */
 const partialFileMaxAgeMs = 30 * 60_000;
 const reconcileLimitMs = 60_000;
+/** Other tasks run again after this time; a deletion of more jobs continues after them. */
+const userErasureLimitMs = 60_000;
 
 export interface MaintenanceOptions {
   readonly producer: Pick<LipsyncProducer, 'sweep'>;
   readonly erasure: Pick<JobErasure, 'resumeAll'>;
   readonly batches: Pick<Batches, 'sweep'>;
+  readonly userErasure: Pick<UserErasure, 'resumeAll'>;
+  /** Starts a rewrite of the append-only file if it is due; returns whether it has. */
+  readonly rewriteErasedData: () => Promise<boolean>;
   readonly core: Pick<LipsyncCore, 'reconcile' | 'sweepSlots'>;
   readonly store: Pick<JobStore, 'get'>;
   readonly artifacts: Pick<ArtifactStore, 'sweep'>;
@@ -32,7 +37,7 @@ export interface MaintenanceOptions {
  */
 export async function runMaintenance(options: MaintenanceOptions, signal: AbortSignal): Promise<void> {
   const { logger, intervalMs } = options;
-  const tasks = { sweepJobs, sweepBatches, sweepSlots, sweepArtifacts, reconcile, resumeErasures };
+  const tasks = { sweepJobs, sweepBatches, sweepSlots, sweepArtifacts, reconcile, resumeErasures, rewriteErased };
   while (!signal.aborted) {
     for (const [task, run] of Object.entries(tasks)) {
       await run(options, signal).catch((error: unknown) =>
@@ -85,8 +90,18 @@ async function reconcile({ core, logger }: MaintenanceOptions, signal: AbortSign
   if (settled > 0) logger.info({ settled }, 'pending settlements settled');
 }
 
-/** Erases jobs whose deletion was requested while they ran, and those whose deletion was interrupted. */
-async function resumeErasures({ erasure, logger }: MaintenanceOptions): Promise<void> {
+/** Erases jobs and users whose deletion was requested while jobs ran, and those whose deletion was interrupted. */
+async function resumeErasures(
+  { erasure, userErasure, logger }: MaintenanceOptions,
+  signal: AbortSignal,
+): Promise<void> {
   const erased = await erasure.resumeAll();
   if (erased > 0) logger.info({ erased }, 'deleted jobs erased');
+  const users = await userErasure.resumeAll(AbortSignal.any([signal, AbortSignal.timeout(userErasureLimitMs)]));
+  if (users > 0) logger.info({ users }, 'deleted users erased');
+}
+
+/** Rewrites the append-only file of a private Redis, so that it no longer contains what was erased. */
+async function rewriteErased({ rewriteErasedData, logger }: MaintenanceOptions): Promise<void> {
+  if (await rewriteErasedData()) logger.info({}, 'append-only file of Redis is rewritten without erased data');
 }

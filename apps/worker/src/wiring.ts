@@ -2,6 +2,7 @@ import {
   ArtifactInputFetcher,
   GuardedClient,
   JobRunner,
+  LedgerPseudonyms,
   LipsyncHandler,
   OutboxDispatcher,
   QualityHandler,
@@ -17,9 +18,9 @@ import {
   requireWritableStore,
   settingWarnings,
   systemClock,
+  type ArtifactStore,
   type BreakerChange,
   type Clock,
-  type JobHandlers,
   type JobRecord,
   type JobStore,
   type LipsyncCore,
@@ -37,11 +38,14 @@ import {
   RedisJobNotifications,
   RedisJobStore,
   RedisStateStore,
+  rewriteErasedData,
+  UserErasure,
+  type JobErasureOptions,
 } from '@lipsync/queue';
 import type { Redis } from 'ioredis';
 import type { WorkerConfig } from './config.ts';
 import { LaneWorkers } from './lane-workers.ts';
-import { runMaintenance } from './maintenance.ts';
+import { runMaintenance, type MaintenanceOptions } from './maintenance.ts';
 
 const maintenanceIntervalMs = 15_000;
 /** Redis announces cancels; the poll covers messages that are lost while a connection is down. */
@@ -98,7 +102,7 @@ export async function startWorker(config: WorkerConfig, log: Logger, signal: Abo
     publish: async (takePath: string, { id }: JobRecord) => (await artifacts.publish(takePath, outputKeyOf(id))).key,
     findPublished: async ({ id }: JobRecord) => (await artifacts.stat(outputKeyOf(id)))?.key,
   };
-  const handlers: JobHandlers = {
+  const handlers = {
     lipsync: new LipsyncHandler(runnerOptions),
     quality: new QualityHandler(runnerOptions),
     webhook: new WebhookHandler({ sender: createSender(config), clock }),
@@ -111,9 +115,8 @@ export async function startWorker(config: WorkerConfig, log: Logger, signal: Abo
   const stopped = new AbortController();
   // Not awaited: reading large models takes longer than the start. Until then, no result is reused.
   const versioned = publishEngineVersion(results, { config, logger, signal: stopped.signal });
-  const erasure = new JobErasure({ connection, store, artifacts, producer, batches, clock });
   const maintenance = runMaintenance(
-    { producer, batches, erasure, core, store, artifacts, clock, logger, intervalMs: maintenanceIntervalMs },
+    wireMaintenance({ connection, store, artifacts, producer, batches, core, clock, logger }),
     stopped.signal,
   );
   const consumers = createConsumers({ ...shared, batches, config });
@@ -152,6 +155,27 @@ function createConsumers({ config, store, producer, batches, clock }: ConsumerPa
     (entry) => batches.settleAfter(entry),
     createWebhookEvents({ store, submit: (delivery) => producer.submit(delivery), clock, publicBaseUrl }),
   ];
+}
+
+type MaintenanceParts = Omit<JobErasureOptions, 'ledger' | 'store' | 'batches' | 'producer' | 'artifacts'> &
+  Pick<MaintenanceOptions, 'core' | 'logger'> & {
+    readonly store: JobStore;
+    readonly artifacts: ArtifactStore;
+    readonly batches: Batches;
+    readonly producer: LipsyncProducer;
+  };
+
+function wireMaintenance(parts: MaintenanceParts): MaintenanceOptions {
+  const { connection, store, clock } = parts;
+  const ledger = new LedgerPseudonyms({ state: new RedisStateStore({ connection }) });
+  const erasure = new JobErasure({ ...parts, ledger });
+  return {
+    ...parts,
+    erasure,
+    userErasure: new UserErasure({ connection, store, jobs: erasure, ledger, clock }),
+    rewriteErasedData: () => rewriteErasedData(connection),
+    intervalMs: maintenanceIntervalMs,
+  };
 }
 
 async function publishEngineVersion(

@@ -27,6 +27,8 @@ async function runTwice(change: Partial<MaintenanceOptions>): Promise<unknown[]>
       batches: { sweep: async () => 0 },
       producer: { sweep: async () => ({ requeued: 0, expired: 0 }) },
       erasure: { resumeAll: async () => 0 },
+      userErasure: { resumeAll: async () => 0 },
+      rewriteErasedData: async () => false,
       core: { reconcile: async () => 0, sweepSlots: async () => 0 },
       store: { get: async (id) => records.get(id) },
       artifacts: { sweep: async () => 0 },

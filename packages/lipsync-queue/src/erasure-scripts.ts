@@ -22,11 +22,11 @@ return unused
 /**
  * Deletes a record whose files are deleted, with its idempotency entry. If equal jobs reuse its result, another job that
  * shares the output takes its place. KEYS: 1 record, 2 set of jobs that are being
- * erased, 3 and more indexes of jobs. ARGV: 1 job id, 2 index member, 3 artifact keys, separated by spaces, 4 prefix of
+ * erased, 3 number of erasures that are not yet out of the append-only file, 4 and more indexes of jobs. ARGV: 1 job id, 2 index member, 3 artifact keys, separated by spaces, 4 prefix of
  * the sets of jobs, 5 prefix of the markers, 6 prefix of record keys.
  */
 export const endErasureScript = `
-for index = 3, #KEYS do redis.call('ZREM', KEYS[index], ARGV[2]) end
+for index = 4, #KEYS do redis.call('ZREM', KEYS[index], ARGV[2]) end
 local shared = redis.call('HGET', KEYS[1], 'shares')
 for name in string.gmatch(ARGV[3] .. ' ' .. (shared or ''), '%S+') do
   redis.call('SREM', ARGV[4] .. name, ARGV[1])
@@ -48,6 +48,7 @@ if entry and redis.call('GET', entry) == ARGV[1] then
 end
 redis.call('DEL', KEYS[1])
 redis.call('SREM', KEYS[2], ARGV[1])
+redis.call('INCR', KEYS[3])
 return 1
 `;
 

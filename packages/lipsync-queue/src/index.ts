@@ -19,6 +19,7 @@ export {
   type Lane,
 } from './job-catalog.ts';
 export { outputKeyOf, rateLimitPrefix, storedInputs } from './job-keys.ts';
+export { privateRedisKey, rewriteErasedData } from './append-only-file.ts';
 export { JobErasure, type ErasureState, type JobErasureOptions } from './job-erasure.ts';
 export {
   RedisJobNotifications,
@@ -42,3 +43,4 @@ export { RedisConnections, storeIdKey, type RedisConnectionsOptions } from './re
 export { inputErased, RedisJobStore } from './redis-job-store.ts';
 export { RedisResultCache, type RedisResultCacheOptions } from './redis-result-cache.ts';
 export { RedisStateStore, type RedisStateStoreOptions } from './redis-state-store.ts';
+export { UserErasure, type UserErasureOptions } from './user-erasure.ts';

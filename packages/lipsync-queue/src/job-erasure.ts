@@ -1,14 +1,17 @@
 import {
+  attemptEntry,
   batchItemId,
   isOfKind,
   isTerminal,
   LipsyncError,
+  type LedgerPseudonyms,
   type ArtifactStore,
   type JobRecord,
   type JobStore,
 } from '@lipsync/core/host';
 import { jobStatuses } from '@lipsync/core/contract';
 import type { Redis } from 'ioredis';
+import { rewriteDueKey } from './append-only-file.ts';
 import { inChunks, type Batches } from './batches.ts';
 import { guardRedis } from './connection.ts';
 import { beginErasureScript, countInputsScript, endErasureScript } from './erasure-scripts.ts';
@@ -41,6 +44,7 @@ export interface JobErasureOptions extends CancelOptions {
   readonly store: Pick<JobStore, 'get' | 'append'>;
   readonly artifacts: Pick<ArtifactStore, 'delete'>;
   readonly batches: Pick<Batches, 'cancel'>;
+  readonly ledger: Pick<LedgerPseudonyms, 'replaceInAttempts'>;
 }
 
 /** No new job uses an input for this long after its deletion began. */
@@ -50,7 +54,7 @@ const deletionLimitMs = 15_000;
 
 /**
  * Erases jobs: record, indexes, queue entries, idempotency entry, and files that no other job uses. The
- * ledger and pending settlements stay. The erasure is marked first and the record is deleted last, so that each step
+ * ledger keeps its sums, with a pseudonym for the user, and pending settlements stay. The erasure is marked first and the record is deleted last, so that each step
  * may run twice and `resumeAll` finishes what a killed process began. Every call throws `resource_exhausted` without
  * Redis and `storage_unwritable` when a file cannot be deleted.
  */
@@ -77,6 +81,7 @@ export class JobErasure {
     const record = isTerminal(found.status) ? found : await cancelJob(this.#options, jobId);
     // The worker that runs the job ends it, with its operation and its costs.
     if (!isTerminal(record.status) || !(await producer.remove(jobId))) return 'pending';
+    await this.#replaceUser(record);
     await this.#countInputs();
     await this.#deleteFiles(record);
     await this.#deleteRecord(record);
@@ -110,6 +115,12 @@ export class JobErasure {
     return 'erased';
   }
 
+  async #replaceUser(record: JobRecord): Promise<void> {
+    if (record.kind !== 'lipsync') return;
+    const attempts = record.attempts.map(({ startedAtMs }, index) => attemptEntry(record.id, index, startedAtMs));
+    await this.#options.ledger.replaceInAttempts(record.owner, attempts);
+  }
+
   async #deleteFiles(record: JobRecord): Promise<void> {
     const { connection, artifacts } = this.#options;
     const startedAtMs = performance.now();
@@ -141,7 +152,7 @@ export class JobErasure {
       ...jobStatuses.map((status) => statusKey(record.kind, status)),
       ...lastingIndexes(record),
     ];
-    const keys = [jobKey(record.id), erasingJobsKey, ...indexes];
+    const keys = [jobKey(record.id), erasingJobsKey, rewriteDueKey, ...indexes];
     // Also what was counted while the record was unreadable.
     const names = [outputKeyOf(record.id), ...inputsNamedIn(JSON.stringify(record))].join(' ');
     await guardRedis(() =>

@@ -16,6 +16,8 @@ export const rateLimitPrefix = 'lipsync:requests:';
 
 /** Set of the ids of jobs whose deletion has begun. */
 export const erasingJobsKey = 'lipsync:jobs-erasing';
+/** Sorted set of the users whose deletion has begun, as JSON, by the time of the request. */
+export const erasingUsersKey = 'lipsync:users-erasing';
 /** Exists once the references of all records that earlier versions stored are counted. */
 export const countedInputsKey = 'lipsync:inputs-counted';
 /** Exists once the jobs that earlier versions stored are in the indexes by API key, user and method. */

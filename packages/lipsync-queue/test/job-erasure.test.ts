@@ -1,11 +1,19 @@
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
-import { batchItemId, systemClock, type ArtifactStore, type JobRecord } from '@lipsync/core/host';
+import {
+  batchItemId,
+  Ledger,
+  payerOf,
+  systemClock,
+  toMicros,
+  type ArtifactStore,
+  type JobRecord,
+} from '@lipsync/core/host';
 import { lipsyncOptionsSchema } from '@lipsync/core/contract';
 import { testJobRecord } from '@lipsync/core/testing';
 import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { createClientConnection, createRequestKey, JobErasure, outputKeyOf } from '../src/index.ts';
+import { createClientConnection, createRequestKey, outputKeyOf, type JobErasure } from '../src/index.ts';
 import { countedInputsKey, erasingInputPrefix, inputJobsPrefix } from '../src/job-keys.ts';
 import { openBench, type QueueBench } from './support.ts';
 
@@ -18,17 +26,13 @@ beforeAll(async () => {
   bench = await openBench();
   artifacts = await bench.artifacts();
   connection = createClientConnection({ url: bench.redis.url, onError: () => undefined });
-  erasure = erasureWith(artifacts);
+  erasure = bench.erasure(artifacts);
 });
 beforeEach(() => bench.empty());
 afterAll(async () => {
   connection.disconnect();
   await bench.close();
 });
-
-function erasureWith(files: Pick<ArtifactStore, 'delete'>): JobErasure {
-  return new JobErasure({ ...bench, connection, artifacts: files, clock: systemClock });
-}
 
 async function submitBatch(count: number): Promise<string> {
   const input = { kind: 'url', url: 'https://example.org/private.mp4' } as const;
@@ -124,6 +128,37 @@ describe('JobErasure', () => {
     expect(await exists('shared')).toBe(false);
   });
 
+  it('Erasing a job gives the user in its ledger entry a pseudonym, and the sum and the budget of the user stay.', async () => {
+    const caps = { dailyMicros: null, monthlyMicros: null, userDailyMicros: toMicros(1_000) };
+    const ledger = new Ledger({ state: bench.state, clock: systemClock, caps });
+    const job = await jobOf('job_a', 'clip');
+    const attempt = {
+      provider: 'heygen',
+      outcome: 'failed',
+      code: 'provider_failed',
+      message: null,
+      startedAtMs: 1_000,
+      endedAtMs: 2_000,
+      costMicros: 900,
+      operation: null,
+      operationAtMs: null,
+      transientFailures: 0,
+    } as const;
+    const user = { ...payerOf('alice', 'ann@example.org'), provider: 'heygen', atMs: 1_000 };
+    await bench.store.create({ ...job, owner: 'alice', attempts: [attempt] });
+    await ledger.reserve({ ...user, id: 'job_a-0', jobId: 'job_a', micros: toMicros(900) });
+    await ledger.settle({ id: 'job_a-0', atMs: 1_000 }, { micros: toMicros(900), atMs: 2_000 });
+    await erasure.erase('job_a');
+    const rows = await ledger.sum({ fromMs: 0, toMs: 5_000, groupBy: 'user' });
+    expect(rows).toMatchObject([{ key: expect.stringMatching(/^erased-.{16}$/), owner: 'alice', spentMicros: 900 }]);
+    await expect(
+      ledger.reserve({ ...user, id: 'job_b-0', jobId: 'job_b', micros: toMicros(200) }),
+    ).rejects.toMatchObject({ code: 'budget_exceeded' });
+    const keys = await connection.keys('*');
+    const values = await Promise.all(keys.map((key) => connection.get(key).catch(() => '')));
+    expect(JSON.stringify([keys, values])).not.toContain('ann@');
+  });
+
   it('Jobs that are erased at once leave no input and delete none of another job.', async () => {
     const ids = Array.from({ length: 20 }, (_, index) => `job_${index}`);
     for (const id of ids) await bench.store.create(await jobOf(id, `clip ${Number(id.slice(4)) % 4}`));
@@ -182,7 +217,7 @@ describe('JobErasure', () => {
     const record = await jobOf('job_a', 'clip');
     await bench.store.create(record);
     await bench.store.append('job_a', { type: 'canceled', atMs: 2_000 });
-    const interrupted = erasureWith({ delete: () => Promise.reject(new Error('killed')) });
+    const interrupted = bench.erasure({ delete: () => Promise.reject(new Error('killed')) });
     await expect(interrupted.erase('job_a')).rejects.toThrow('killed');
     expect(await bench.store.get('job_a')).toBeDefined();
     expect(await erasure.resumeAll()).toBe(1);

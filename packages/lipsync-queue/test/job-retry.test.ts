@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { systemClock, type JobRecord } from '@lipsync/core/host';
 import { testJobRecord } from '@lipsync/core/testing';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
-import { createClientConnection, JobErasure, QueuedJobs } from '../src/index.ts';
+import { createClientConnection, QueuedJobs } from '../src/index.ts';
 import { erasingJobsKey } from '../src/job-keys.ts';
 import { openBench, type QueueBench } from './support.ts';
 
@@ -98,12 +98,7 @@ it('A job whose deletion has begun is not retried, and a retried one is deleted.
   expect(await bench.store.get('job_a')).toMatchObject({ status: 'failed' });
   await connection.srem(erasingJobsKey, 'job_a');
   await jobs.retry('job_a');
-  const erasure = new JobErasure({
-    ...bench,
-    connection,
-    artifacts: await bench.artifacts(),
-    clock: systemClock,
-  });
+  const erasure = bench.erasure(await bench.artifacts());
   expect(await erasure.erase('job_a')).toBe('erased');
   expect([await bench.store.get('job_a'), await bench.store.unfinished()]).toEqual([undefined, []]);
 });

@@ -1,12 +1,12 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { systemClock, type ArtifactStore, type JobRecord } from '@lipsync/core/host';
+import type { ArtifactStore, JobRecord } from '@lipsync/core/host';
 import { lipsyncJob, testJobRecord } from '@lipsync/core/testing';
 import type { LipsyncOptionsInput } from '@lipsync/core/contract';
 import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { createClientConnection, JobErasure, outputKeyOf, RedisResultCache } from '../src/index.ts';
+import { createClientConnection, outputKeyOf, RedisResultCache, type JobErasure } from '../src/index.ts';
 import { erasingInputPrefix, erasingJobsKey } from '../src/job-keys.ts';
 import { openBench, type QueueBench } from './support.ts';
 
@@ -22,7 +22,7 @@ beforeAll(async () => {
   artifacts = await bench.artifacts();
   folder = await mkdtemp(join(tmpdir(), 'result-cache-'));
   connection = createClientConnection({ url: bench.redis.url, onError: () => undefined });
-  erasure = new JobErasure({ ...bench, connection, artifacts, clock: systemClock });
+  erasure = bench.erasure(artifacts);
 });
 beforeEach(async () => {
   await bench.empty();

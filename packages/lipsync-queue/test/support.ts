@@ -1,14 +1,23 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createIdSource, LocalArtifactStore, systemClock, type ArtifactStore, type Logger } from '@lipsync/core/host';
+import {
+  createIdSource,
+  LedgerPseudonyms,
+  LocalArtifactStore,
+  systemClock,
+  type ArtifactStore,
+  type Logger,
+} from '@lipsync/core/host';
 import { Worker } from 'bullmq';
 import {
   Batches,
   createClientConnection,
+  JobErasure,
   LipsyncProducer,
   RedisConcurrencySlots,
   RedisJobStore,
+  RedisStateStore,
   createWorkerConnection,
   jobCatalog,
   queueNames,
@@ -33,6 +42,9 @@ export interface QueueBench {
   /** Starts a worker on the render lane that calls `run`; closed with the bench at the latest. */
   work(run: (jobId: string) => Promise<void>): Promise<Worker>;
   artifacts(): Promise<ArtifactStore>;
+  /** Erases jobs with files in `artifacts`. */
+  erasure(artifacts: Pick<ArtifactStore, 'delete'>): JobErasure;
+  readonly state: RedisStateStore;
   empty(): Promise<void>;
   close(): Promise<void>;
 }
@@ -59,20 +71,23 @@ export async function openBench(): Promise<QueueBench> {
     return { store, producer };
   };
   const admin = client();
+  const state = new RedisStateStore({ connection: admin });
+  const ledger = new LedgerPseudonyms({ state });
   const slots = new RedisConcurrencySlots({ connection: admin, clock: systemClock });
   const clock = systemClock;
   const own = another();
+  const batches = new Batches({
+    ...own,
+    clock,
+    ids: createIdSource(clock),
+    logger: silentLogger,
+    verifyRedis: async () => undefined,
+  });
   return {
     redis,
     ...own,
     slots,
-    batches: new Batches({
-      ...own,
-      clock,
-      ids: createIdSource(clock),
-      logger: silentLogger,
-      verifyRedis: async () => undefined,
-    }),
+    batches,
     another,
     async work(run) {
       const connection = createWorkerConnection({ url: redis.url, onError: () => undefined });
@@ -92,6 +107,8 @@ export async function openBench(): Promise<QueueBench> {
       closers.push(() => rm(root, { recursive: true, force: true }));
       return new LocalArtifactStore({ inputsDir: join(root, 'in'), outputsDir: join(root, 'out') });
     },
+    erasure: (artifacts) => new JobErasure({ connection: admin, ...own, batches, artifacts, ledger, clock }),
+    state,
     empty: async () => void (await admin.flushdb()),
     async close() {
       for (const close of closers) await close();

@@ -2,7 +2,10 @@ import type { RequestHandler } from 'express';
 import type { Logger } from '@lipsync/core/host';
 import { callerOf } from './access.ts';
 
-/** Logs one line per finished request. Headers and query are left out, because they may hold a secret. */
+/**
+ * Logs one line per finished request. Headers and query are left out, because they may hold a secret, and a user id,
+ * because the log would keep it after its deletion.
+ */
 export function logRequests(logger: Logger): RequestHandler {
   return (request, response, next) => {
     const startedAt = performance.now();
@@ -12,7 +15,7 @@ export function logRequests(logger: Logger): RequestHandler {
         caller: callerOf(response).owner,
         method: request.method,
         // `path` loses the prefix of a mounted router.
-        path: request.originalUrl.split('?', 1)[0],
+        path: request.originalUrl.split('?', 1)[0]?.replace(/^\/+users\/.*/i, '/users/:user_id'),
         status: response.statusCode,
         durationMs: Math.round(performance.now() - startedAt),
         cutOff: !response.writableFinished,

@@ -20,6 +20,8 @@ export function payerOf(owner: string | null, userId: string | undefined): Payer
 
 /** The money of one attempt. A type alias, because an interface is not assignable to `Json`. */
 export type LedgerEntry = Payer & {
+  /** Digest of the user whose budget the entry counts towards; present once a pseudonym has replaced the user. */
+  readonly userDigest?: string;
   /** Derived from job and attempt. */
   readonly id: string;
   readonly jobId: string;
@@ -40,6 +42,11 @@ export type LedgerEntry = Payer & {
 export interface EntryReference {
   readonly id: string;
   readonly atMs: number;
+}
+
+/** Returns the reference of an attempt of a job. Pure. */
+export function attemptEntry(jobId: string, index: number, startedAtMs: number): EntryReference {
+  return { id: `${jobId}-${index}`, atMs: startedAtMs };
 }
 
 /** Money of a day, a month, or a user's day. */
@@ -84,17 +91,20 @@ export interface TotalKeys {
   readonly userDay: string | null;
 }
 
-export function totalKeys({ atMs, ...payer }: Payer & Pick<LedgerEntry, 'atMs'>): TotalKeys {
+export function totalKeys({ atMs, ...payer }: Payer & Pick<LedgerEntry, 'atMs' | 'userDigest'>): TotalKeys {
   const day = dayOf(atMs);
+  const digest = userDigestOf(payer);
   return {
     day: `ledger/day/${day}`,
     month: `ledger/month/${day.slice(0, 7)}`,
-    userDay: payer.user === null ? null : `ledger/user/${day}/${digestOf(payer.user, payer.userId)}`,
+    userDay: digest === null ? null : `ledger/user/${day}/${digest}`,
   };
 }
 
-/** User names may contain characters that keys may not, but no line breaks. */
-function digestOf(user: string, userId: string | undefined): string {
+/** Identifies a user in keys; null without one. Names may contain characters that keys may not, but no line breaks. */
+export function userDigestOf({ user, userId, userDigest }: Payer & Pick<LedgerEntry, 'userDigest'>): string | null {
+  if (userDigest !== undefined) return userDigest;
+  if (user === null) return null;
   const text = userId === undefined ? user : `${user}\n${userId}`;
   return createHash('sha256').update(text).digest('base64url');
 }

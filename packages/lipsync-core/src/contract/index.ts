@@ -25,6 +25,7 @@ export {
   type LipsyncOptionsInput,
   type ProviderOptionValues,
   type RequestProvider,
+  jobFields,
 } from './lipsync-request.ts';
 export { qualityOptionsSchema, type QualityOptions, type QualityOptionsInput } from './quality-request.ts';
 export { parseRequest, type RequestProblem } from './request-problems.ts';

@@ -1,4 +1,4 @@
-import type { EntryReference } from '../billing/ledger-entry.ts';
+import { attemptEntry, type EntryReference } from '../billing/ledger-entry.ts';
 import type { Ledger, Reservation } from '../billing/ledger.ts';
 import { formatUsd, toMicros } from '../billing/micros.ts';
 import type { PendingSettlementStore } from '../billing/pending-settlements.ts';
@@ -225,7 +225,7 @@ async function markStoreFailures<Result>(work: () => Promise<Result>): Promise<R
 }
 
 function entryOf({ jobId, index, startedAtMs }: AttemptReference): EntryReference {
-  return { id: `${jobId}-${index}`, atMs: startedAtMs };
+  return attemptEntry(jobId, index, startedAtMs);
 }
 
 function breakerOpen(id: string, openUntilMs: number, reason: BreakerView['reason']): LipsyncError {
