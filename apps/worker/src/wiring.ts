@@ -119,7 +119,7 @@ export async function startWorker(config: WorkerConfig, log: Logger, signal: Abo
     wireMaintenance({ connection, store, artifacts, producer, batches, core, clock, logger }),
     stopped.signal,
   );
-  const consumers = createConsumers({ ...shared, batches, config });
+  const consumers = createConsumers({ ...shared, batches, results, config });
   const outbox = new OutboxDispatcher({ store, consumers, clock, logger }).run(stopped.signal);
   return {
     failed: redis.refused,
@@ -145,14 +145,23 @@ interface ConsumerParts {
   readonly config: WorkerConfig;
   readonly store: JobStore;
   readonly producer: LipsyncProducer;
+  readonly results: Pick<RedisResultCache, 'wakeFollowers'>;
   readonly batches: Batches;
   readonly clock: Clock;
 }
 
-function createConsumers({ config, store, producer, batches, clock }: ConsumerParts): readonly OutboxConsumer[] {
+function createConsumers({
+  config,
+  store,
+  producer,
+  batches,
+  results,
+  clock,
+}: ConsumerParts): readonly OutboxConsumer[] {
   const { publicBaseUrl } = config.core;
   return [
     (entry) => batches.settleAfter(entry),
+    ({ jobId }) => results.wakeFollowers(jobId, producer),
     createWebhookEvents({ store, submit: (delivery) => producer.submit(delivery), clock, publicBaseUrl }),
   ];
 }

@@ -7,6 +7,8 @@ import {
   LipsyncHandler,
   LocalArtifactStore,
   newJobRecord,
+  OutboxDispatcher,
+  type OutboxConsumer,
   type InputReference,
   systemClock,
   type JobEvent,
@@ -23,6 +25,7 @@ import {
   RedisConcurrencySlots,
   RedisJobNotifications,
   RedisJobStore,
+  RedisResultCache,
   queueNames,
   type Lane,
 } from '@lipsync/queue';
@@ -64,6 +67,8 @@ export interface WorkOptions {
   readonly cancelPollMs?: number;
   /** Resolves by default. */
   readonly checkStorage?: JobRunnerOptions['checkStorage'];
+  /** Lets equal jobs share results, and delivers the ends of jobs. */
+  readonly sharesResults?: boolean;
   /** Fetches nothing by default. */
   readonly inputs?: JobRunnerOptions['inputs'];
 }
@@ -102,9 +107,21 @@ export async function openWaitingBench(): Promise<WaitingBench> {
     async work(
       lanes,
       step,
-      { onAppend, cancelPollMs = 60_000, inputs = noInputs, checkStorage = async () => undefined } = {},
+      {
+        onAppend,
+        cancelPollMs = 60_000,
+        inputs = noInputs,
+        checkStorage = async () => undefined,
+        sharesResults = false,
+      } = {},
     ) {
+      const results = new RedisResultCache({ connection, store, artifacts });
+      if (sharesResults) {
+        await results.setEngineVersion('v1');
+        workers.push(startOutbox({ store, producer, results }));
+      }
       const options = {
+        ...(sharesResults && { results }),
         store: onAppend ? observeAppends(store, onAppend) : store,
         clock: systemClock,
         logger: silent,
@@ -157,6 +174,28 @@ export async function openWaitingBench(): Promise<WaitingBench> {
       subscriber.disconnect();
       await redis.stop();
       await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Wakes followers as a worker does. */
+function startOutbox({
+  store,
+  producer,
+  results,
+}: {
+  readonly store: RedisJobStore;
+  readonly producer: LipsyncProducer;
+  readonly results: RedisResultCache;
+}): { stop(): Promise<void> } {
+  const stopped = new AbortController();
+  const consumers: readonly OutboxConsumer[] = [({ jobId }) => results.wakeFollowers(jobId, producer)];
+  const outbox = new OutboxDispatcher({ store, consumers, clock: systemClock, logger: silent, intervalMs: 100 });
+  const delivered = outbox.run(stopped.signal);
+  return {
+    async stop() {
+      stopped.abort();
+      await delivered;
     },
   };
 }

@@ -50,7 +50,14 @@ export {
 export { OutboxDispatcher, type OutboxConsumer, type OutboxDispatcherOptions } from './jobs/outbox-dispatcher.ts';
 export { matchesFilter, type JobFilter } from './jobs/job-filter.ts';
 export { readEngineVersion } from './service/engine-version.ts';
-export { isReusable, resultKeyOf, reusedResultOf, type ResultCache, type ReusedResult } from './jobs/result-cache.ts';
+export {
+  isReusable,
+  resultKeyOf,
+  reusedResultOf,
+  type ResultCache,
+  type ResultClaim,
+  type ReusedResult,
+} from './jobs/result-cache.ts';
 export { countRetries, findRetryObstacle } from './jobs/job-retry.ts';
 export { decodeJobRecord, encodeJobRecord } from './jobs/record-codec.ts';
 export { isBatchSettled, outcomeOf, summarizeBatch, toBatchView, type BatchContent } from './jobs/batch-view.ts';

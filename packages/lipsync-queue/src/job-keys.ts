@@ -32,6 +32,11 @@ export const engineVersionKey = 'lipsync:engine-version';
 /** Prefix of the id of the job whose result equal jobs reuse, by engine version and digest of the content. */
 export const resultPrefix = 'lipsync:results:';
 
+/** Prefix of the id of the job that makes a result now, by engine version and digest of the content. */
+export const renderingPrefix = 'lipsync:rendering:';
+/** Prefix of the set of ids of the jobs that wait for the result of a job. */
+export const followersPrefix = 'lipsync:followers:';
+
 /** Artifact key of the output of a job. */
 export function outputKeyOf(jobId: string): string {
   return `outputs/${jobId}/output.mp4`;

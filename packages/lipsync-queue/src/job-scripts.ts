@@ -62,7 +62,7 @@ return stored
 
 /**
  * Replaces a record unless another call changed it first. A job that ends leaves the index of unfinished jobs and the
- * waiting set of its provider, and its end is added to the outbox.
+ * waiting set of its provider, equal jobs no longer follow it, and its end is added to the outbox.
  * KEYS: 1 record, 2 index of its old status, 3 index of its new status, 4 index of unfinished jobs, 5 hash of jobs that
  * wait for a slot, 6 outbox, 7 outcomes of its batch, or the record again for a single job.
  * ARGV: 1 writer, 2 expected revision, 3 new revision, 4 status, 5 format, 6 record JSON, 7 index member, 8 job id,
@@ -86,6 +86,9 @@ if KEYS[2] ~= KEYS[3] then
 end
 if ARGV[10] == 'retried' then redis.call('ZADD', KEYS[4], 0, ARGV[7]) end
 if ARGV[10] == 'ended' then
+  local led = redis.call('HGET', KEYS[1], 'leads')
+  if led and redis.call('GET', led) == ARGV[8] then redis.call('DEL', led) end
+  redis.call('HDEL', KEYS[1], 'leads', 'follows')
   redis.call('ZREM', KEYS[4], ARGV[7])
   local provider = redis.call('HGET', KEYS[5], ARGV[8])
   if provider then

@@ -1,4 +1,12 @@
-import { isUnderWay, type Clock, type JobRecord, type JobStore, type Load, type Logger } from '@lipsync/core/host';
+import {
+  isTerminal,
+  isUnderWay,
+  type Clock,
+  type JobRecord,
+  type JobStore,
+  type Load,
+  type Logger,
+} from '@lipsync/core/host';
 import type { Redis } from 'ioredis';
 import { guardRedis } from './connection.ts';
 import type { RequestClaim } from './idempotency-keys.ts';
@@ -79,18 +87,26 @@ export class LipsyncProducer {
 
   /**
    * Wakes a job that missed its wake-up because it was not delayed yet: it was canceled, or a released slot took it
-   * from the waiting set, while it was being parked.
+   * from the waiting set, or the equal job that it waits for ended, while it was being parked.
    */
   wakeIfMissed(jobId: string): Promise<void> {
     return guardRedis(async () => {
       const record = await this.#options.store.get(jobId);
       if (!record) return;
-      const { parkedUntilMs, needs, waitsForStorage = false, waitsForProbe = false } = record;
-      const waitsForSlot =
-        parkedUntilMs !== null && !isUnderWay(record) && needs === 'remote' && !waitsForStorage && !waitsForProbe;
-      if (record.cancelRequested || (waitsForSlot && !(await this.#slots.isWaiting(jobId))))
-        await this.#entries.wake(jobId);
+      if (record.parkedUntilMs === null && !record.cancelRequested) return;
+      if (record.cancelRequested || !(await this.#stillWaits(record))) await this.#entries.wake(jobId);
     });
+  }
+
+  /** Whether what a parked job waits for has not happened yet. */
+  async #stillWaits(record: JobRecord): Promise<boolean> {
+    const { id, needs, waitsForStorage, waitsForProbe, waitsForResult } = record;
+    if (waitsForResult !== undefined) {
+      const other = await this.#options.store.get(waitsForResult);
+      return other !== undefined && !isTerminal(other.status);
+    }
+    const waitsForSlot = !isUnderWay(record) && needs === 'remote' && !waitsForStorage && !waitsForProbe;
+    return !waitsForSlot || this.#slots.isWaiting(id);
   }
 
   /**

@@ -8,6 +8,7 @@ import {
   type JobRecord,
   type JobStore,
   type ResultCache,
+  type ResultClaim,
   type ReusedResult,
 } from '@lipsync/core/host';
 import type { Redis } from 'ioredis';
@@ -16,8 +17,11 @@ import {
   engineVersionKey,
   erasingInputPrefix,
   erasingJobsKey,
+  followersPrefix,
   inputJobsPrefix,
   jobKey,
+  jobKeyPrefix,
+  renderingPrefix,
   resultPrefix,
 } from './job-keys.ts';
 
@@ -49,6 +53,28 @@ if redis.call('SISMEMBER', KEYS[3], ARGV[1]) == 1 or redis.call('SISMEMBER', KEY
 redis.call('SADD', KEYS[5], ARGV[1], ARGV[2])
 redis.call('HSET', KEYS[1], 'shares', ARGV[3])
 return 1
+`;
+
+/**
+ * Makes a job the one that makes a result, or a follower of the one that does. A job that has ended, was erased, or
+ * follows another one itself makes nothing. May run twice. KEYS: 1 record, 2 id of the job that makes the result. ARGV:
+ * 1 job id, 2 prefix of record keys, 3 prefix of the sets of followers. Returns the id of the job to follow, or nil.
+ */
+const claimScript = `
+if redis.call('HGET', KEYS[1], 'status') ~= 'processing' then return nil end
+local leader = redis.call('GET', KEYS[2])
+if leader and leader ~= ARGV[1] then
+  local found = redis.call('HMGET', ARGV[2] .. leader, 'status', 'follows')
+  if (found[1] == 'queued' or found[1] == 'processing') and not found[2] then
+    redis.call('HSET', KEYS[1], 'follows', leader)
+    redis.call('SADD', ARGV[3] .. leader, ARGV[1])
+    return leader
+  end
+end
+redis.call('HDEL', KEYS[1], 'follows')
+redis.call('SET', KEYS[2], ARGV[1])
+redis.call('HSET', KEYS[1], 'leads', KEYS[2])
+return nil
 `;
 
 /**
@@ -113,10 +139,40 @@ export class RedisResultCache implements ResultCache {
     return shared === 1 ? reused : undefined;
   }
 
-  async reuse(record: JobRecord<'lipsync'>): Promise<ReusedResult | undefined> {
-    if (this.#engineVersion === undefined) return undefined;
+  async claim(record: JobRecord<'lipsync'>): Promise<ResultClaim> {
+    const content = resultKeyOf(record);
+    if (this.#engineVersion === undefined || content === undefined) return { type: 'render' };
+    const { connection } = this.#options;
+    const rendering = `${renderingPrefix}${this.#engineVersion}:${content}`;
+    // `as`: the script returns an id, or nil.
+    const jobId = await guardRedis(
+      async () =>
+        (await connection.eval(
+          claimScript,
+          2,
+          jobKey(record.id),
+          rendering,
+          record.id,
+          jobKeyPrefix,
+          followersPrefix,
+        )) as string | null,
+    );
+    if (jobId !== null) return { type: 'waiting', jobId };
+    // After the claim: the job that made the result before has stored it in the same step in which it ended.
     const source = await this.find(record);
-    return source && this.share(record, source);
+    const reused = source && (await this.share(record, source));
+    return reused ? { type: 'reused', ...reused } : { type: 'render' };
+  }
+
+  /** Wakes the jobs that wait for the result of a job that has ended. */
+  async wakeFollowers(jobId: string, producer: { wake(jobId: string): Promise<void> }): Promise<void> {
+    const { connection } = this.#options;
+    const key = `${followersPrefix}${jobId}`;
+    const followers = await guardRedis(() => connection.smembers(key));
+    for (const follower of followers) {
+      await producer.wake(follower);
+      await guardRedis(() => connection.srem(key, follower));
+    }
   }
 }
 

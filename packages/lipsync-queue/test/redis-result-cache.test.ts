@@ -47,11 +47,17 @@ async function complete(id: string, options: LipsyncOptionsInput = {}, engineVer
 
 /** Completes a new job as a worker does that has found an equal result; undefined without one. */
 async function reuse(id: string, options: LipsyncOptionsInput = {}): Promise<JobRecord<'lipsync'> | undefined> {
-  const record = testJobRecord(id, 3_000, options);
-  await bench.store.create(record);
-  const reused = await cache.reuse(record);
-  if (!reused) return undefined;
-  return lipsyncJob(await bench.store.append(id, { type: 'completed', run: 0, atMs: 4_000, ...reused }));
+  const record = await start(id, options);
+  const claim = await cache.claim(record);
+  if (claim.type !== 'reused') return undefined;
+  const { result, warnings } = claim;
+  return lipsyncJob(await bench.store.append(id, { type: 'completed', run: 1, atMs: 4_000, result, warnings }));
+}
+
+/** Stores a job that a worker has begun. */
+async function start(id: string, options: LipsyncOptionsInput = {}): Promise<JobRecord<'lipsync'>> {
+  await bench.store.create(testJobRecord(id, 3_000, options));
+  return lipsyncJob(await bench.store.append(id, { type: 'run_started', atMs: 3_000 }));
 }
 
 const output = async (id: string) => (await artifacts.stat(outputKeyOf(id))) !== undefined;
@@ -72,7 +78,7 @@ describe('RedisResultCache', () => {
     await complete('job_a');
     expect(await cache.find({ ...testJobRecord('job_b'), owner: 'other' })).toBeUndefined();
     expect(await reuse('job_c', { syncMode: 'bounce' })).toBeUndefined();
-    expect(await reuse('job_d', { cache: false })).toBeUndefined();
+    expect(await cache.find(testJobRecord('job_d', 1_000, { cache: false }))).toBeUndefined();
   });
 
   it('A result of another engine version is not reused, and a host without an engine uses the latest version.', async () => {
@@ -80,14 +86,14 @@ describe('RedisResultCache', () => {
     const client = new RedisResultCache({ connection, store: bench.store, artifacts });
     expect(await client.find(testJobRecord('job_b'))).toMatchObject({ id: 'job_a' });
     await cache.setEngineVersion('v2');
-    expect([await reuse('job_b'), await client.find(testJobRecord('job_c'))]).toEqual([undefined, undefined]);
+    expect(await cache.claim(await start('job_b'))).toEqual({ type: 'render' });
+    expect(await client.find(testJobRecord('job_c'))).toBeUndefined();
   });
 
   it('A worker that does not know its engine version reuses nothing.', async () => {
     await complete('job_a');
-    await bench.store.create(testJobRecord('job_b'));
     const worker = new RedisResultCache({ connection, store: bench.store, artifacts });
-    expect(await worker.reuse(testJobRecord('job_b'))).toBeUndefined();
+    expect(await worker.claim(await start('job_b'))).toEqual({ type: 'render' });
   });
 
   it('A newer result replaces an older one, and a result whose file is gone is not reused.', async () => {
@@ -96,6 +102,53 @@ describe('RedisResultCache', () => {
     expect(await cache.find(testJobRecord('job_c'))).toMatchObject({ id: 'job_b' });
     await artifacts.delete(outputKeyOf('job_b'));
     expect(await cache.find(testJobRecord('job_c'))).toBeUndefined();
+  });
+});
+
+describe('Equal jobs at once', () => {
+  const cancel = (id: string) => bench.store.append(id, { type: 'canceled', atMs: 5_000 });
+
+  it('The first one renders, and the others follow it until it has ended.', async () => {
+    const [first, second, third] = [await start('job_a'), await start('job_b'), await start('job_c')];
+    expect(await cache.claim(first)).toEqual({ type: 'render' });
+    expect(await cache.claim(first)).toEqual({ type: 'render' });
+    expect(await cache.claim(second)).toEqual({ type: 'waiting', jobId: 'job_a' });
+    expect(await cache.claim(third)).toEqual({ type: 'waiting', jobId: 'job_a' });
+    await cancel('job_a');
+    expect(await cache.claim(third)).toEqual({ type: 'render' });
+    expect(await cache.claim(second)).toEqual({ type: 'waiting', jobId: 'job_c' });
+    await cancel('job_c');
+    await erasure.erase('job_c');
+    expect(await cache.claim(second)).toEqual({ type: 'render' });
+    await cancel('job_b');
+    expect(await connection.keys('lipsync:rendering:*')).toEqual([]);
+  });
+
+  it('Of 20 claims at once, one renders.', async () => {
+    const started = await Promise.all(Array.from({ length: 20 }, (_, index) => start(`job_${index}`)));
+    const claims = await Promise.all(started.map((record) => cache.claim(record)));
+    expect(claims.filter(({ type }) => type === 'render')).toHaveLength(1);
+  });
+
+  it('Jobs of different engine versions cannot wait for each other.', async () => {
+    const other = new RedisResultCache({ connection, store: bench.store, artifacts });
+    await other.setEngineVersion('v2');
+    const [first, second] = [await start('job_a'), await start('job_b')];
+    await cache.claim(first);
+    await other.claim(second);
+    expect(await other.claim(first)).toEqual({ type: 'waiting', jobId: 'job_b' });
+    expect(await cache.claim(second)).toEqual({ type: 'render' });
+  });
+
+  it('The followers of an ended job are woken once.', async () => {
+    await cache.claim(await start('job_a'));
+    await cache.claim(await start('job_b'));
+    const woken: string[] = [];
+    const wake = async (id: string): Promise<void> => void woken.push(id);
+    await expect(cache.wakeFollowers('job_a', { wake: () => Promise.reject(new Error('killed')) })).rejects.toThrow();
+    await cache.wakeFollowers('job_a', { wake });
+    await cache.wakeFollowers('job_a', { wake });
+    expect(woken).toEqual(['job_b']);
   });
 });
 
@@ -144,6 +197,7 @@ describe('Erasure of shared results', () => {
       await complete('job_a');
       const [reused] = await Promise.all([reuse('job_b'), erasure.erase('job_a')]);
       expect(await output('job_a')).toBe(reused !== undefined);
+      if (!reused) await bench.store.append('job_b', { type: 'canceled', atMs: 5_000 });
       await erasure.erase('job_b');
       expect(await output('job_a')).toBe(false);
     }

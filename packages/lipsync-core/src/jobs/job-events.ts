@@ -35,6 +35,8 @@ type RunEvent = { readonly run: number } & (
       readonly waitsForStorage?: true;
       /** The job waits for the circuit breaker of its only provider. */
       readonly waitsForProbe?: true;
+      /** The job waits for the result of this equal job. */
+      readonly waitsForResult?: string;
       /** A finished take that could not be published. */
       readonly keptTake?: MadeTake;
     }
@@ -145,13 +147,14 @@ function withInputs(record: JobRecord, inputs: JobInputs): JobRecord {
 }
 
 function park(record: JobRecord, event: Extract<JobEvent, { type: 'parked' }>): JobRecord {
-  const { untilMs, message, waitsForStorage, waitsForProbe, keptTake } = event;
+  const { untilMs, message, waitsForStorage, waitsForProbe, waitsForResult, keptTake } = event;
   const parked = {
     ...record,
     parkedUntilMs: untilMs,
     stage: 'waiting',
     message,
     ...(waitsForProbe && { waitsForProbe }),
+    ...(waitsForResult !== undefined && { waitsForResult }),
   };
   // Workers that are killed or restarted now and then during a long wait must not end the job.
   return waitsForStorage ? { ...parked, crashes: 0, waitsForStorage, ...(keptTake && { keptTake }) } : parked;
@@ -159,7 +162,7 @@ function park(record: JobRecord, event: Extract<JobEvent, { type: 'parked' }>): 
 
 function startRun(record: JobRecord, atMs: number): JobRecord {
   const crashed = record.status === 'processing' && record.parkedUntilMs === null;
-  const { waitsForStorage, waitsForProbe: _, ...rest } = record;
+  const { waitsForStorage, waitsForProbe: _probe, waitsForResult: _result, ...rest } = record;
   const started = {
     status: 'processing',
     runs: record.runs + 1,

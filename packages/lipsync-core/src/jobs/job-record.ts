@@ -181,6 +181,8 @@ export interface JobEnvelope extends TraceContext {
   readonly waitsForStorage?: true;
   /** A parked job waits for the circuit breaker of its only provider, not for a slot. */
   readonly waitsForProbe?: true;
+  /** Id of the equal job whose result a parked job waits for. */
+  readonly waitsForResult?: string;
   /** Kind of work that the next run begins with, after inputs are fetched; null if any worker may run the job. */
   readonly needs: RunWork | null;
   /** Absent for a single job. */

@@ -22,6 +22,11 @@ export interface LipsyncHandlerOptions extends TakePublisherOptions {
 /** How long after its acceptance a job without a deadline waits for the circuit breaker of its only provider. */
 const maxProbeWaitMs = 15 * 60_000;
 
+/** After this time, a job makes its result itself although an equal job still makes it. */
+const maxResultWaitMs = 3_600_000;
+/** The end of the equal job wakes the waiting one; the poll covers a wake-up that is lost. */
+const resultPollIntervalMs = 30_000;
+
 /** Runs lip-sync jobs: makes a take and publishes it. */
 export class LipsyncHandler implements JobHandler<'lipsync'> {
   readonly #options: LipsyncHandlerOptions;
@@ -33,20 +38,36 @@ export class LipsyncHandler implements JobHandler<'lipsync'> {
   }
 
   async run(run: JobRun<'lipsync'>): Promise<JobEvent> {
-    const reused = await this.#reuse(run.record);
-    if (reused) return reused;
+    const shared = await this.#shareResult(run.record);
+    if (shared) return shared;
     const event = await this.#makeTake(run);
     const { engineVersion } = this.#options.results ?? {};
     return event.type === 'completed' && engineVersion !== undefined ? { ...event, engineVersion } : event;
   }
 
-  /** Returns the event that completes a job with the result of an equal one; undefined once the job has begun itself. */
-  async #reuse(record: JobRecord<'lipsync'>): Promise<JobEvent | undefined> {
+  /**
+   * Returns the event that completes a job with the result of an equal one, or parks it until that has ended. Undefined
+   * once the job has begun itself.
+   */
+  async #shareResult(record: JobRecord<'lipsync'>): Promise<JobEvent | undefined> {
     const { clock, results } = this.#options;
     const hasBegun = record.attempts.length > firstAttemptOf(record) || record.keptTake !== undefined;
     if (!results || hasBegun || record.spec.options.cache === false) return undefined;
-    const reused = await results.reuse(record).catch(failStore);
-    return reused && { type: 'completed', run: record.runs, atMs: clock.nowMs(), ...reused };
+    const claim = await results.claim(record).catch(failStore);
+    const { runs: run, startedAtMs, deadlineAtMs } = record;
+    const nowMs = clock.nowMs();
+    switch (claim.type) {
+      case 'reused':
+        return { type: 'completed', run, atMs: nowMs, result: claim.result, warnings: claim.warnings };
+      case 'waiting': {
+        if (nowMs - (startedAtMs ?? nowMs) >= maxResultWaitMs) return undefined;
+        const untilMs = Math.min(nowMs + resultPollIntervalMs, deadlineAtMs ?? Infinity);
+        const message = 'Waiting for the result of an equal job.';
+        return { type: 'parked', run, untilMs, message, waitsForResult: claim.jobId };
+      }
+      case 'render':
+        return undefined;
+    }
   }
 
   async #makeTake(run: JobRun<'lipsync'>): Promise<JobEvent> {

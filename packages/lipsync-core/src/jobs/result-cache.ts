@@ -9,15 +9,22 @@ export interface ReusedResult {
   readonly warnings: readonly Warning[];
 }
 
-/** Finds finished results of equal jobs. */
+/** How a job that is about to begin gets its result. */
+export type ResultClaim =
+  | ({ readonly type: 'reused' } & ReusedResult)
+  /** An equal job is making the result. */
+  | { readonly type: 'waiting'; readonly jobId: string }
+  | { readonly type: 'render' };
+
+/** Lets equal jobs share one result. */
 export interface ResultCache {
   /** Version of the engine of this host; undefined while it is unknown. Its results are stored under it. */
   readonly engineVersion: string | undefined;
   /**
-   * Returns the result of an equal job, whose output the job then shares; undefined without one. Throws
-   * `resource_exhausted` when the cache cannot be read.
+   * Returns the result of an equal job, whose output the job then shares, or makes equal jobs wait until this one has
+   * ended. Idempotent. Throws `resource_exhausted` when the cache cannot be read.
    */
-  reuse(record: JobRecord<'lipsync'>): Promise<ReusedResult | undefined>;
+  claim(record: JobRecord<'lipsync'>): Promise<ResultClaim>;
 }
 
 /** Options that do not change the output. Any other option is part of the key, a new one too. */
