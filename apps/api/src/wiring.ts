@@ -7,6 +7,7 @@ import {
   checkUrl,
   createIdSource,
   CircuitBreaker,
+  createCompletionOutlook,
   createCostEstimator,
   Ledger,
   LedgerPseudonyms,
@@ -163,6 +164,7 @@ export function wireApi(config: ApiConfig, log: Logger): WiredApi {
       breaker: new CircuitBreaker({ state, clock: systemClock }),
       ledger: new Ledger({ state, clock: systemClock, caps: config.core.budget }),
       estimator: createCostEstimator(config.core, { state, slots, load: () => producer.load() }),
+      expectedMs: createCompletionOutlook(config.core, { state, slots, load: () => producer.load() }),
       clock: systemClock,
       ...urlChecks(config),
       readiness: new Readiness({

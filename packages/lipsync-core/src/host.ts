@@ -122,6 +122,7 @@ export {
 export {
   checkMethod,
   checkMinSyncScore,
+  createCompletionOutlook,
   requireWebhooks,
   createCostEstimator,
   listProviders,

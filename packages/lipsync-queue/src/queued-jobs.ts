@@ -24,7 +24,10 @@ import type { RedisResultCache } from './redis-result-cache.ts';
 import type { LipsyncProducer } from './lipsync-producer.ts';
 
 /** A validated request for lip-sync. */
-export type JobSubmission = Omit<NewJob, 'id' | 'nowMs' | 'start'>;
+export type JobSubmission = Omit<NewJob, 'id' | 'nowMs' | 'start'> & {
+  /** Time until the job is expected to end. */
+  readonly expectedMs?: number | undefined;
+};
 
 /** A validated request for the quality of a video. */
 export type QualitySubmission = Omit<NewQualityJob, 'id' | 'nowMs'>;
@@ -69,10 +72,12 @@ export class QueuedJobs {
    * Stores and queues a job, or returns the job that an equal request with the same claim created. Throws
    * `resource_exhausted` when Redis cannot be reached, what `planJob` throws, and what `findRepeated` throws.
    */
-  submit(submission: JobSubmission, claim?: RequestClaim): Promise<Accepted> {
+  submit({ expectedMs, ...submission }: JobSubmission, claim?: RequestClaim): Promise<Accepted> {
     const { planJob } = this.#options;
-    const create = (id: string, nowMs: number): JobRecord =>
-      newJobRecord({ ...submission, id, nowMs, start: planJob(submission.options) });
+    const create = (id: string, nowMs: number): JobRecord => ({
+      ...newJobRecord({ ...submission, id, nowMs, start: planJob(submission.options) }),
+      ...(expectedMs !== undefined && { expectedCompletionAtMs: nowMs + expectedMs }),
+    });
     return this.#accept(create, claim);
   }
 

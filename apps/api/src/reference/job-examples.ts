@@ -32,6 +32,18 @@ export const queuedJob: JobView = {
   stage: 'queued',
   progress: 0,
   message: 'Waiting for a worker.',
+  request: {
+    video: 'clip.mp4',
+    audio: 'https://example.org/speech.wav',
+    method: 'auto',
+    optimize: 'quality',
+    provider_options: { heygen: { mode: 'speed' } },
+    sync_mode: 'loop',
+    silence_mode: 'close',
+    allow_preview: false,
+    priority: 5,
+    user_id: 'user-42',
+  },
   method: 'auto',
   plan: ['heygen', 'wav2lip'],
   method_used: null,
@@ -48,6 +60,7 @@ export const queuedJob: JobView = {
   metadata: { order: 'A-17' },
   created_at: createdAt,
   started_at: null,
+  expected_completion_at: '2026-11-21T09:31:10.000Z',
   completed_at: null,
 };
 
@@ -76,6 +89,7 @@ export const completedJob: JobView = {
     },
   ],
   started_at: '2026-11-21T09:30:01.000Z',
+  expected_completion_at: null,
   completed_at: '2026-11-21T09:30:41.000Z',
 };
 
@@ -86,6 +100,7 @@ export const queuedQualityJob: QualityJobView = {
   stage: 'queued',
   progress: 0,
   message: 'Waiting for a worker.',
+  request: { video: 'take.mp4', source: 'clip.mp4', quality_windows: 'spread', priority: 5 },
   duration: null,
   quality: null,
   warnings: [],
@@ -94,6 +109,7 @@ export const queuedQualityJob: QualityJobView = {
   metadata: {},
   created_at: createdAt,
   started_at: null,
+  expected_completion_at: null,
   completed_at: null,
 };
 

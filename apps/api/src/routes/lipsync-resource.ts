@@ -8,16 +8,16 @@ import type { JobResource } from './job-resource.ts';
 
 /** Lip-sync jobs over HTTP. */
 export function lipsyncResource(dependencies: ApiDependencies): JobResource<'lipsync'> {
-  const { jobs, providers, publicBaseUrl } = dependencies;
+  const { expectedMs, jobs, providers, publicBaseUrl } = dependencies;
   return {
     kind: 'lipsync',
     path: '/lipsync',
     rules: bodyRules(dependencies),
     methods: ['auto', ...providers.map(({ id }) => id)],
     documentation: documentLipsync(dependencies),
-    submit({ inputs: { video, audio }, options }, sender, claim) {
+    async submit({ inputs: { video, audio }, options }, sender, claim) {
       if (!video || !audio) throw new LipsyncError('internal', 'The request was accepted without an input.');
-      return jobs.submit({ video, audio, options, ...sender }, claim);
+      return jobs.submit({ video, audio, options, expectedMs: await expectedMs(options), ...sender }, claim);
     },
     view: (record) => toJobView(record, `${publicBaseUrl}/lipsync/${record.id}/output`),
   };

@@ -1,5 +1,7 @@
 import { z } from 'zod';
-import { providerIdSchema } from './lipsync-request.ts';
+import { renameKeys, toSnakeCase, type SnakeCaseKeys } from './case.ts';
+import { lipsyncFields, providerIdSchema } from './lipsync-request.ts';
+import { qualityOptionsSchema } from './quality-request.ts';
 import { qualityViewSchema, rangesViewSchema } from './quality.ts';
 import { jobStages, jobStatuses } from './vocabulary.ts';
 
@@ -39,6 +41,34 @@ export const errorViewSchema = z
   })
   .meta({ id: 'JobError', description: 'Why a job failed.' });
 
+const inputName = z.string().describe('Name of the file, or the URL without its query.');
+
+const lipsyncRequestViewSchema = z
+  .strictObject({
+    video: inputName,
+    audio: inputName,
+    ...snakeCaseFields(lipsyncFields),
+    method: z.string().describe('The `method` of the request.'),
+  })
+  .meta({ id: 'LipsyncJobRequest', description: 'Inputs by name, and the options with their defaults.' });
+
+const qualityRequestViewSchema = z
+  .strictObject({
+    video: inputName,
+    audio: inputName.optional(),
+    source: inputName.optional(),
+    ...snakeCaseFields(qualityOptionsSchema.shape),
+  })
+  .meta({ id: 'QualityJobRequest', description: 'Inputs by name, and the options with their defaults.' });
+
+function snakeCaseFields<Fields extends { readonly metadata: z.ZodType }>(
+  fields: Fields,
+): SnakeCaseKeys<Omit<Fields, 'metadata'>> {
+  const { metadata: _, ...shown } = fields;
+  // `as`: the compiler does not follow the renaming of keys.
+  return renameKeys(shown, toSnakeCase) as SnakeCaseKeys<Omit<Fields, 'metadata'>>;
+}
+
 /** The first and the last fields of every kind of job. */
 const stateFields = {
   id: z.string().describe('Id of the job.'),
@@ -56,12 +86,18 @@ const outcomeFields = {
   metadata: z.record(z.string(), z.unknown()).describe('The `metadata` of the request.'),
   created_at: timestamp.describe('Time of acceptance.'),
   started_at: timestamp.nullable().describe('Time of the first claim by a worker.'),
+  expected_completion_at: timestamp
+    .nullable()
+    .describe(
+      'Expected time of the end; in the past for a job that takes longer. Null while unknown and after the end.',
+    ),
   completed_at: timestamp.nullable().describe('Time of the end, whatever the outcome.'),
 };
 
 export const jobViewSchema = z
   .strictObject({
     ...stateFields,
+    request: lipsyncRequestViewSchema,
     method: z.string().describe('The `method` of the request.'),
     plan: z
       .array(providerIdSchema)
@@ -83,6 +119,7 @@ export const jobViewSchema = z
 export const qualityJobViewSchema = z
   .strictObject({
     ...stateFields,
+    request: qualityRequestViewSchema,
     duration: z.number().nullable().describe('Seconds of video; null until it is measured.'),
     quality: qualityViewSchema.nullable().describe('The quality; null until the job is completed.'),
     ...outcomeFields,

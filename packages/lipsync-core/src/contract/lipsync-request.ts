@@ -79,7 +79,8 @@ export const jobFields = {
     .describe('The http or https URL to which the end of the job is posted, as a Standard Webhook.'),
 };
 
-const fields = {
+/** The optional fields of a lip-sync request, in TypeScript spelling. */
+export const lipsyncFields = {
   method: z
     .custom<Method>((value) => providerIdSchema.safeParse(value).success, 'is not a known method')
     .default('auto'),
@@ -118,7 +119,7 @@ const fields = {
  * The optional fields of a lip-sync request in TypeScript spelling, whatever the providers are. Hosts parse requests
  * with `createOptionsSchema`, which also checks the provider options. Unknown fields are rejected.
  */
-export const lipsyncOptionsSchema = z.strictObject(fields).refine(hasValidWindow, invalidWindow());
+export const lipsyncOptionsSchema = z.strictObject(lipsyncFields).refine(hasValidWindow, invalidWindow());
 
 /** Options with every default filled in. */
 export type LipsyncOptions = z.output<typeof lipsyncOptionsSchema>;
@@ -145,7 +146,10 @@ export interface RequestProvider {
 
 /** The names of all request fields. Pure. */
 export function listOptionFields(providers: readonly RequestProvider[]): readonly string[] {
-  return [...Object.keys(fields), ...providers.flatMap(({ options }) => Object.keys(options.formerFields ?? {}))];
+  return [
+    ...Object.keys(lipsyncFields),
+    ...providers.flatMap(({ options }) => Object.keys(options.formerFields ?? {})),
+  ];
 }
 
 /**
@@ -212,7 +216,7 @@ function knownFields(
     }),
   );
   return {
-    ...fields,
+    ...lipsyncFields,
     method: z
       .enum(['auto', ...providers.map(({ id }) => id)])
       .default('auto')

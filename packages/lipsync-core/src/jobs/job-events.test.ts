@@ -97,6 +97,14 @@ describe('applyJobEvent', () => {
     expect(ended.spec).toEqual({ ...record.spec, audio: { kind: 'url', url: 'https://a.example/s.wav', isCut: true } });
   });
 
+  it('The expected completion of a job is that of its latest attempt, and unknown while the job waits for storage.', () => {
+    const started = applyJobEvent(newRecord(), { type: 'run_started', atMs: 1 });
+    const expected = applyJobEvent(started, { type: 'expected', run: 1, atMs: 7_000 });
+    const wait = { type: 'parked', run: 1, untilMs: 10, message: '' } as const;
+    expect(applyJobEvent(expected, wait).expectedCompletionAtMs).toBe(7_000);
+    expect(applyJobEvent(expected, { ...wait, waitsForStorage: true })).not.toHaveProperty('expectedCompletionAtMs');
+  });
+
   it('A wait for storage does not use up the time limit of the operation of its job.', () => {
     const attempt = { outcome: 'running', operation: { id: 'op', state: {} }, operationAtMs: 1 } as Attempt;
     const started = { ...applyJobEvent(newRecord(), { type: 'run_started', atMs: 1 }), attempts: [attempt] };

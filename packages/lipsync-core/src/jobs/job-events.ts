@@ -25,6 +25,7 @@ type RunEvent = { readonly run: number } & (
   | { readonly type: 'inputs_fetched'; readonly inputs: JobInputs }
   | { readonly type: 'planned'; readonly plan: ExecutionPlan; readonly outputMs: number | null }
   | { readonly type: 'attempts_changed'; readonly attempts: readonly Attempt[] }
+  | { readonly type: 'expected'; readonly atMs: number }
   /** The run stops early, for example because its worker shuts down; any worker may run the job. */
   | { readonly type: 'released' }
   | {
@@ -105,6 +106,8 @@ function change(record: JobRecord, event: JobEvent): JobRecord {
       return park(record, event);
     case 'transferred':
       return { ...record, status: 'queued', stage: 'queued', message: queuedMessage, needs: event.needs };
+    case 'expected':
+      return { ...record, expectedCompletionAtMs: event.atMs };
     case 'cancel_requested':
       return record.cancelRequested ? record : { ...record, cancelRequested: true, message: 'Cancel requested.' };
     case 'completed':
@@ -112,7 +115,7 @@ function change(record: JobRecord, event: JobEvent): JobRecord {
     case 'canceled':
       return end(record, event);
     case 'retried':
-      return retryJob(record, event);
+      return retry(record, event);
     case 'webhook_tried':
       return record.kind === 'webhook' ? addTry(record, event) : record;
     case 'planned':
@@ -149,7 +152,7 @@ function withInputs(record: JobRecord, inputs: JobInputs): JobRecord {
 function park(record: JobRecord, event: Extract<JobEvent, { type: 'parked' }>): JobRecord {
   const { untilMs, message, waitsForStorage, waitsForProbe, waitsForResult, keptTake } = event;
   const parked = {
-    ...record,
+    ...(waitsForStorage || waitsForProbe ? withoutExpectation(record) : record),
     parkedUntilMs: untilMs,
     stage: 'waiting',
     message,
@@ -158,6 +161,17 @@ function park(record: JobRecord, event: Extract<JobEvent, { type: 'parked' }>): 
   };
   // Workers that are killed or restarted now and then during a long wait must not end the job.
   return waitsForStorage ? { ...parked, crashes: 0, waitsForStorage, ...(keptTake && { keptTake }) } : parked;
+}
+
+function retry(record: JobRecord, event: RetriedEvent): JobRecord {
+  const retried = retryJob(record, event);
+  return retried === record ? record : withoutExpectation(retried);
+}
+
+/** Waits for storage and for a circuit breaker have no known end. */
+function withoutExpectation(record: JobRecord): JobRecord {
+  const { expectedCompletionAtMs: _, ...rest } = record;
+  return rest;
 }
 
 function startRun(record: JobRecord, atMs: number): JobRecord {

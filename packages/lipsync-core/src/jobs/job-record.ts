@@ -193,6 +193,8 @@ export interface JobEnvelope extends TraceContext {
   readonly startedAtMs: number | null;
   readonly completedAtMs: number | null;
   readonly deadlineAtMs: number | null;
+  /** Expected end of the job, from throughput estimates and queue lengths; absent while it is unknown. */
+  readonly expectedCompletionAtMs?: number;
   /** The last retry; absent without one. */
   readonly retry?: JobRetry;
 }

@@ -1,9 +1,17 @@
+import { basename } from 'node:path';
 import { listProviderIds } from '../scheduling/execution-plan.ts';
-import type { AttemptView, JobView, QualityJobView } from '../contract/index.ts';
+import {
+  renameKeys,
+  toSnakeCase,
+  type AttemptView,
+  type JobView,
+  type LipsyncOptions,
+  type QualityJobView,
+} from '../contract/index.ts';
 import type { Warning } from '../contract/provider-types.ts';
 import { toQualityView, toRangesView } from '../contract/quality.ts';
 import { errorPolicies } from '../errors/index.ts';
-import { isTerminal, type JobRecord, type RequestKind } from './job-record.ts';
+import { inputFields, isTerminal, type InputReference, type JobRecord, type RequestKind } from './job-record.ts';
 import type { Attempt } from '../providers/attempt.ts';
 
 /** Returns the job as callers of the API see it. */
@@ -11,6 +19,7 @@ export function toJobView(record: JobRecord<'lipsync'>, outputUrl: string | null
   const { result } = record;
   return {
     ...viewState(record),
+    request: viewRequest(record) as JobView['request'],
     method: record.spec.options.method,
     plan: record.plan && listProviderIds(record.plan),
     method_used: result?.methodUsed ?? null,
@@ -30,6 +39,7 @@ export function toQualityJobView(record: JobRecord<'quality'>): QualityJobView {
   const { result } = record;
   return {
     ...viewState(record),
+    request: viewRequest(record) as QualityJobView['request'],
     duration: result ? result.durationMs / 1000 : null,
     quality: result ? toQualityView(result.quality) : null,
     ...viewOutcome(record),
@@ -40,6 +50,44 @@ function viewState({ id, status, stage, progress, message }: JobRecord) {
   return { id, status, stage, progress, message };
 }
 
+/** The schema of the view has the fields of the options, renamed in the same way. */
+function viewRequest({ spec }: JobRecord<RequestKind>): unknown {
+  const { metadata: _, ...options } = spec.options;
+  const inputs = inputFields.flatMap((field) => {
+    const input: InputReference | undefined = spec[field];
+    return input ? [[field, nameOf(input)] as const] : [];
+  });
+  const shown = {
+    ...options,
+    ...(options.webhookUrl !== undefined && { webhookUrl: publicUrl(options.webhookUrl) }),
+    ...('providerOptions' in options && { providerOptions: viewProviderOptions(options) }),
+  };
+  return { ...Object.fromEntries(inputs), ...renameKeys(shown, toSnakeCase) };
+}
+
+function viewProviderOptions({ providerOptions }: Pick<LipsyncOptions, 'providerOptions'>) {
+  return Object.fromEntries(
+    Object.entries(providerOptions).map(([id, options]) => [id, renameKeys(options, toSnakeCase)]),
+  );
+}
+
+/** Name of an input that holds no secret: a URL is shown without credentials and query. */
+function nameOf(input: InputReference): string {
+  switch (input.kind) {
+    case 'artifact':
+      return input.name;
+    case 'file':
+      return basename(input.path);
+    case 'url':
+      return publicUrl(input.url);
+  }
+}
+
+function publicUrl(text: string): string {
+  const url = URL.parse(text);
+  return url ? `${url.origin}${url.pathname}` : '';
+}
+
 function viewOutcome(record: JobRecord<RequestKind>) {
   return {
     warnings: record.warnings.map(toWarningView),
@@ -48,8 +96,13 @@ function viewOutcome(record: JobRecord<RequestKind>) {
     metadata: { ...record.spec.options.metadata },
     created_at: toTimestamp(record.createdAtMs),
     started_at: record.startedAtMs === null ? null : toTimestamp(record.startedAtMs),
+    expected_completion_at: viewExpectation(record),
     completed_at: record.completedAtMs === null ? null : toTimestamp(record.completedAtMs),
   };
+}
+
+function viewExpectation({ status, expectedCompletionAtMs }: JobRecord): string | null {
+  return isTerminal(status) || expectedCompletionAtMs === undefined ? null : toTimestamp(expectedCompletionAtMs);
 }
 
 function toWarningView({ code, message, ranges }: Warning): JobView['warnings'][number] {

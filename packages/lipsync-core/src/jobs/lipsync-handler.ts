@@ -95,6 +95,8 @@ export class LipsyncHandler implements JobHandler<'lipsync'> {
         savePlan: async (plan, outputMs) =>
           stop.update(await appendForRun(store, record, { type: 'planned', run: runs, plan, outputMs })),
         saveAttempts: async (changed) => stop.update(await attempts.save(changed)),
+        saveExpectation: async (atMs) =>
+          stop.update(await appendForRun(store, record, { type: 'expected', run: runs, atMs })),
       },
     );
     return this.#toEvent(outcome, run, attempts);

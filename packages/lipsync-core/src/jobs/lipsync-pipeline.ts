@@ -5,6 +5,7 @@ import type { Clock } from '../contract/ports.ts';
 import { toLipsyncError, type LipsyncError } from '../errors/index.ts';
 import type { MediaLimits, TakeEncoding } from '../media/index.ts';
 import type { RenderPool } from '../processes/render-pool.ts';
+import type { Attempt } from '../providers/attempt.ts';
 import type { Admission } from '../providers/admission.ts';
 import type { ChainContext, LocalPrice, TakeStore } from '../providers/attempt-runner.ts';
 import { abandonChain, runChain, type ChainOutcome } from '../providers/chain.ts';
@@ -90,9 +91,11 @@ export class LipsyncPipeline {
   async #makeTake(run: GateRun, chainContext: ChainContext & { plan: ExecutionPlan }): Promise<PipelineOutcome> {
     const { input, inputs, context } = run;
     let attempts = context.earlierAttempts;
-    const saveAttempts: PipelineContext['saveAttempts'] = (changed) => {
+    const saveAttempts: PipelineContext['saveAttempts'] = async (changed) => {
+      const begins = changed.length > attempts.length && changed.at(-1)?.outcome === 'running';
       attempts = changed;
-      return context.saveAttempts(changed);
+      await context.saveAttempts(changed);
+      if (begins) await this.#saveExpectation(run, changed.at(-1));
     };
     const prepare = (index: number): Promise<TakeRequest> => inputs.takeRequest(index);
     // Unless a take is assessed, it is published at once.
@@ -186,6 +189,17 @@ export class LipsyncPipeline {
       return localCostMicros(expectations.find(({ provider }) => provider === id)?.workMs ?? 0, microsPerHour);
     };
     return { localPrice: { microsPerHour, quote } };
+  }
+
+  /** Best effort: a forecast that cannot be read must not fail the job. Inputs that cannot be probed fail it later. */
+  async #saveExpectation({ input, inputs, context }: GateRun, attempt: Attempt | undefined): Promise<void> {
+    const { clock, forecast } = this.#options;
+    const expectations = await inputs
+      .durationMs()
+      .then((durationMs) => forecast.expect({ durationMs, options: input.options }))
+      .catch(() => []);
+    const workMs = expectations.find(({ provider }) => provider === attempt?.provider)?.workMs;
+    if (workMs !== undefined) await context.saveExpectation?.(clock.nowMs() + workMs);
   }
 
   /** Best effort: a failed write must not fail the job. */

@@ -57,6 +57,8 @@ export interface PipelineContext extends StorageGuard {
   canRun(kind: Provider['kind']): boolean;
   onProgress(progress: ProgressReport): void;
   saveAttempts(attempts: readonly Attempt[]): Promise<void>;
+  /** Stores when the take of the attempt that begins is expected. */
+  saveExpectation?(atMs: number): Promise<void>;
   /** Stores a plan before it is executed. Called again when a waiting job switches providers. */
   savePlan(plan: ExecutionPlan, outputMs: number | null): Promise<void>;
 }

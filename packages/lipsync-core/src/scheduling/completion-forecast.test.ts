@@ -61,8 +61,8 @@ describe('expectedWaitMs', () => {
 describe('Forecast', () => {
   it('The forecast uses the default until takes were measured, and reports that it is not measured.', async () => {
     expect(await openForecast().forecast.expect(output)).toEqual([
-      { provider: 'heygen', waitMs: 0, workMs: 70_000, isMeasured: false },
-      { provider: 'wav2lip', waitMs: 0, workMs: 26_000, isMeasured: false },
+      { provider: 'heygen', waitMs: 0, workMs: 70_000, typicalMs: 70_000, isMeasured: false },
+      { provider: 'wav2lip', waitMs: 0, workMs: 26_000, typicalMs: 26_000, isMeasured: false },
     ]);
   });
 
@@ -74,6 +74,7 @@ describe('Forecast', () => {
       provider: 'wav2lip',
       waitMs: 0,
       workMs: 13_000,
+      typicalMs: 13_000,
       isMeasured: true,
     });
     for (let take = 0; take < 30; take += 1) await forecast.record(work, 52_000);

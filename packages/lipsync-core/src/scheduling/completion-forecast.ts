@@ -37,7 +37,9 @@ export interface Expectation {
   readonly waitMs: number | null;
   /** Time from the start of the work to the take. */
   readonly workMs: number;
-  /** Whether `workMs` comes from takes of this installation. */
+  /** Processing time of recent outputs of this kind, of any length. */
+  readonly typicalMs: number;
+  /** Whether both come from takes of this installation. */
   readonly isMeasured: boolean;
 }
 
@@ -97,6 +99,7 @@ export function createForecast({
             provider: provider.id,
             waitMs: await waitOf(provider, estimate, now, waitingJobId),
             workMs: estimate.workMs,
+            typicalMs: estimate.typicalMs,
             isMeasured: estimate.isMeasured,
           };
         }),

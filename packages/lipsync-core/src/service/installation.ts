@@ -192,6 +192,42 @@ export function createInstallationForecast(
   });
 }
 
+/** How long an expectation stands for equal requests. */
+const outlookLifetimeMs = 2_000;
+const maxOutlooks = 100;
+
+/**
+ * Expects when a new job ends, from the queues and recent takes of its first provider; undefined while there are none, or
+ * where its worker decides about the provider. Requests with equal options share one look, so that it costs them nothing.
+ */
+export function createCompletionOutlook(
+  config: ProviderConfig,
+  host: ForecastHost,
+): (options: LipsyncOptions) => Promise<number | undefined> {
+  const forecast = createInstallationForecast(config, host);
+  const { clock = systemClock } = host;
+  const outlooks = new Map<string, { readonly untilMs: number; readonly expected: Promise<number | undefined> }>();
+  const look = async (options: LipsyncOptions): Promise<number | undefined> => {
+    const first = planJob(options, config).plan?.[0];
+    if (!first) return undefined;
+    // The length is not known yet; recent takes stand for it.
+    const expectations = await forecast.expect({ options, durationMs: 0 });
+    const expectation = expectations.find(({ provider }) => provider === first.provider);
+    if (!expectation?.isMeasured || expectation.waitMs === null) return undefined;
+    return expectation.waitMs + expectation.typicalMs;
+  };
+  return (options) => {
+    const { method, optimize, allowPreview, providerOptions } = options;
+    const key = JSON.stringify([method, optimize, allowPreview, providerOptions]);
+    const known = outlooks.get(key);
+    if (known && known.untilMs > clock.nowMs()) return known.expected;
+    if (outlooks.size >= maxOutlooks) outlooks.clear();
+    const expected = look(options).catch(() => undefined);
+    outlooks.set(key, { untilMs: clock.nowMs() + outlookLifetimeMs, expected });
+    return expected;
+  };
+}
+
 /** For every host, also those that render nothing. */
 export function createCostEstimator(config: CoreConfig, host: Omit<ForecastHost, 'clock'>): Estimator {
   return new Estimator({

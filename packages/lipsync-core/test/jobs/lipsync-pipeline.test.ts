@@ -273,6 +273,7 @@ const expectation = (provider: ProviderId, workMs: number, waitMs: number | null
   provider,
   waitMs,
   workMs,
+  typicalMs: workMs,
   isMeasured: true,
 });
 
