@@ -18,6 +18,7 @@ import { EventStreams } from './routes/event-streams.ts';
 import { jobRoutes } from './routes/job-routes.ts';
 import { lipsyncOutputRoutes } from './routes/lipsync-output.ts';
 import { lipsyncResource } from './routes/lipsync-resource.ts';
+import { mcpRoutes } from './routes/mcp.ts';
 import { metricRoutes } from './routes/metrics.ts';
 import { qualityResource } from './routes/quality-resource.ts';
 import { providerRoutes } from './routes/providers.ts';
@@ -44,6 +45,7 @@ export function apiRoutes(dependencies: ApiDependencies): readonly Route[] {
     ...providerRoutes(dependencies),
     ...costRoutes(dependencies),
     ...estimateRoutes(dependencies),
+    ...mcpRoutes(dependencies),
     ...metricRoutes(dependencies),
     ...userRoutes(dependencies),
     ...vendorCallbackRoutes(dependencies),

@@ -1,5 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { Request, RequestHandler, Response } from 'express';
+import { anyOrigin } from './cors.ts';
 import { hostOf, hostOfUrl, isLoopbackHost } from './loopback.ts';
 import { HttpError } from './problem.ts';
 
@@ -52,6 +53,20 @@ export function requireLoopback(allowedOrigins: readonly string[]): RequestHandl
       );
     }
     response.locals.caller = { owner: null, isAdmin: true };
+    next();
+  };
+}
+
+/**
+ * Refuses requests from pages other than those of `origins` and of the public address of the service. The `Host` of a request
+ * does not count, because DNS rebinding sets it.
+ */
+export function requireKnownOrigin(origins: readonly string[], publicBaseUrl: string): RequestHandler {
+  return (request, _response, next) => {
+    const { origin } = request.headers;
+    const known = [...origins, URL.parse(publicBaseUrl)?.origin];
+    if (origin !== undefined && !known.includes(origin) && !known.includes(anyOrigin))
+      throw new HttpError('forbidden', 'This origin may not call the service. See LIPSYNC_CORS_ORIGINS.');
     next();
   };
 }

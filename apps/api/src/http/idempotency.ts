@@ -31,9 +31,9 @@ export async function withIdempotencyKey<Result>(
   { request, response }: { readonly request: Request; readonly response: Response },
   create: (idempotent: IdempotentRequest | undefined) => Promise<Result>,
 ): Promise<Result> {
-  const key = readKey(request, callerOf(response).owner);
+  const key = readKey(request.get('Idempotency-Key'), callerOf(response).owner);
   if (!key) return create(undefined);
-  const claim = (content: RequestContent): RequestClaim => ({ ...key, fingerprint: fingerprintOf(content) });
+  const claim = (content: RequestContent): RequestClaim => claimContent(key, content);
   const idempotent = { claim, findRepeated: (content: RequestContent) => jobs.findRepeated(claim(content)) };
   if (!request.is('multipart/form-data')) return create(idempotent);
   const held = await requestKeys.hold(key);
@@ -47,8 +47,8 @@ export async function withIdempotencyKey<Result>(
 /** A key is a string as in Structured Fields (RFC 9651), with or without its quotes, and without escapes. */
 const keyPattern = /^"([\x20!\x23-\x5b\x5d-\x7e]{1,255})"$|^([!\x23-\x5b\x5d-\x7e]{1,255})$/;
 
-function readKey(request: Request, owner: string | null): RequestKey | undefined {
-  const text = request.get('Idempotency-Key');
+/** Returns the key of a caller. Throws `request_invalid` (400) for another format. */
+export function readKey(text: string | undefined, owner: string | null): RequestKey | undefined {
   if (text === undefined) return undefined;
   const [, quoted, plain] = keyPattern.exec(text) ?? [];
   const key = quoted ?? plain;
@@ -58,6 +58,11 @@ function readKey(request: Request, owner: string | null): RequestKey | undefined
     'The Idempotency-Key must be 1 to 255 visible ASCII characters without quotes or backslashes, such as a UUID.',
     { httpStatus: 400 },
   );
+}
+
+/** Returns the claim of a key for the content of a request. Pure. */
+export function claimContent(key: RequestKey, content: RequestContent): RequestClaim {
+  return { ...key, fingerprint: fingerprintOf(content) };
 }
 
 /** Digest of the content. Names of files do not count, and neither does the order of fields. */

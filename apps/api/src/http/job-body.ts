@@ -59,8 +59,7 @@ export async function readJobBody<Options extends object>(
   if (request.is('multipart/form-data')) return readForm(request, rules, dependencies);
   if (request.is('application/json')) {
     const fields = await readJsonFields(request, response, dependencies.bodyTime);
-    const refuseReceiver = await checkReceivers([fields.get(webhookField)], dependencies.checkReceiver);
-    return parseJsonBody(fields, rules, { checkUrl: dependencies.checkUrl, refuseReceiver });
+    return parseUrlFields(fields, rules, dependencies);
   }
   const { required } = rules.files;
   const [files, urls] = [required, required.map(urlField)].map((names) =>
@@ -116,6 +115,16 @@ function checkFieldAlone<Options>(
   if (isUrlField(files)(field)) return;
   const { options } = parseOptions(readFormValues(new Map([[field, text]])), schema);
   if (options !== undefined) checkOptions?.(options);
+}
+
+/** Parses the fields of a request with all inputs by URL, and checks its receiver. Throws an error that lists every problem. */
+export async function parseUrlFields<Options>(
+  fields: ReadonlyMap<string, unknown>,
+  rules: BodyRules<Options>,
+  { checkReceiver, checkUrl }: Pick<ApiDependencies, 'checkReceiver' | 'checkUrl'>,
+): Promise<JobBody<Options>> {
+  const refuseReceiver = await checkReceivers([fields.get(webhookField)], checkReceiver);
+  return parseJsonBody(fields, rules, { checkUrl, refuseReceiver });
 }
 
 /** Parses a request with all inputs by URL. Throws an error that lists every problem. */

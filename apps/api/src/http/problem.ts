@@ -76,6 +76,11 @@ function toProblem(error: HttpError, requestId: string): Problem {
   };
 }
 
+/** Returns the problem document of a thrown value. */
+export function describeThrown(thrown: unknown, requestId: string): Problem {
+  return toProblem(toHttpError(thrown), requestId);
+}
+
 /** Converts a thrown value to the error response; unknown errors become `internal`. */
 function toHttpError(thrown: unknown): HttpError {
   if (thrown instanceof HttpError) return thrown;

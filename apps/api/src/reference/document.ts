@@ -1,5 +1,3 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { z } from 'zod';
 import {
   createDocument,
@@ -10,6 +8,7 @@ import {
 import { problemViewSchema } from '@lipsync/core/contract';
 import type { ErrorCode } from '@lipsync/core/host';
 import type { Route } from '../routes/route.ts';
+import { readVersion } from './version.ts';
 import { tagDescriptions, type Content, type RouteDocumentation } from './documentation.ts';
 
 export type OpenApiDocument = ReturnType<typeof createDocument>;
@@ -106,9 +105,4 @@ function describeProblem(codes: readonly ErrorCode[]): ZodOpenApiResponsesObject
     content: { 'application/problem+json': { schema: problemViewSchema } },
     'x-problem-codes': codes,
   };
-}
-
-function readVersion(): string {
-  const text = readFileSync(join(import.meta.dirname, '..', '..', 'package.json'), 'utf8');
-  return z.object({ version: z.string() }).parse(JSON.parse(text)).version;
 }

@@ -7,6 +7,7 @@ export const tagDescriptions = {
   Batches: 'Make up to 500 videos with one request.',
   'Quality jobs': 'Measure any video, made here or elsewhere.',
   Planning: 'Providers, estimates and costs.',
+  'Language models': 'The Model Context Protocol.',
   Operations: 'Health, metrics and this reference.',
   'Vendor callbacks': 'Addresses that vendors call. Clients do not use them.',
 } as const;

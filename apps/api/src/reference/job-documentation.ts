@@ -103,33 +103,47 @@ export const urlField = (description: string) =>
     .max(4_096)
     .meta({ format: 'uri', description: `Public http or https address. ${description}` });
 
-function documentCreate(job: JobDocumentation, { required, optional }: FormFiles): RouteDocumentation {
-  const describeInputs = (
-    suffix: '' | '_url',
-    schemaOf: (description: string) => z.ZodType,
-  ): Record<string, z.ZodType> => ({
-    ...Object.fromEntries(required.map((field) => [`${field}${suffix}`, schemaOf(job.inputs[field] ?? '')])),
-    ...Object.fromEntries(optional.map((field) => [`${field}${suffix}`, schemaOf(job.inputs[field] ?? '').optional()])),
+/** The inputs of a request as parameters with this suffix: required ones, and optional ones. */
+function describeInputs(
+  { inputs }: JobDocumentation,
+  { required, optional }: FormFiles,
+  { suffix, schemaOf }: { readonly suffix: '' | '_url'; readonly schemaOf: (description: string) => z.ZodType },
+): Record<string, z.ZodType> {
+  return {
+    ...Object.fromEntries(required.map((field) => [`${field}${suffix}`, schemaOf(inputs[field] ?? '')])),
+    ...Object.fromEntries(optional.map((field) => [`${field}${suffix}`, schemaOf(inputs[field] ?? '').optional()])),
+  };
+}
+
+/** A request whose inputs are addresses. */
+export function urlRequestSchema(job: JobDocumentation, files: FormFiles): z.ZodObject {
+  return z.strictObject({
+    ...describeInputs(job, files, { suffix: '_url', schemaOf: urlField }),
+    ...job.options.shape,
   });
+}
+
+function documentCreate(job: JobDocumentation, files: FormFiles): RouteDocumentation {
   const body: Record<string, Content> = {
     'multipart/form-data': {
       schema: z
         .strictObject({
-          ...z.object(describeInputs('', file)).partial().shape,
-          ...z.object(describeInputs('_url', urlField)).partial().shape,
+          ...z.object(describeInputs(job, files, { suffix: '', schemaOf: file })).partial().shape,
+          ...z.object(describeInputs(job, files, { suffix: '_url', schemaOf: urlField })).partial().shape,
           ...job.options.shape,
         })
         .meta({
           id: `${job.name}Form`,
           description: 'A file or an address per input, and fields. Objects are sent as JSON.',
-          allOf: required.map((field) => ({ oneOf: [{ required: [field] }, { required: [`${field}_url`] }] })),
+          allOf: files.required.map((field) => ({ oneOf: [{ required: [field] }, { required: [`${field}_url`] }] })),
         }),
       examples: job.formExamples,
     },
     'application/json': {
-      schema: z
-        .strictObject({ ...describeInputs('_url', urlField), ...job.options.shape })
-        .meta({ id: `${job.name}Request`, description: 'Addresses and fields, up to 64 KiB.' }),
+      schema: urlRequestSchema(job, files).meta({
+        id: `${job.name}Request`,
+        description: 'Addresses and fields, up to 64 KiB.',
+      }),
       examples: job.jsonExamples,
     },
   };

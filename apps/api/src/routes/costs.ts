@@ -2,9 +2,9 @@ import type { Request, Response } from 'express';
 import { stringify } from 'csv-stringify/sync';
 import { z } from 'zod';
 import { toUsd, type Clock, type CostGroup, type CostRow } from '@lipsync/core/host';
-import { costsViewSchema } from '@lipsync/core/contract';
+import { costsViewSchema, type CostsView } from '@lipsync/core/contract';
 import type { ApiDependencies } from '../dependencies.ts';
-import { callerOf } from '../http/access.ts';
+import { callerOf, type Caller } from '../http/access.ts';
 import { parseQuery } from '../http/parse-query.ts';
 import { HttpError } from '../http/problem.ts';
 import type { Route } from './route.ts';
@@ -15,7 +15,7 @@ const maxDays = 366;
 /** A UTC day as text; parsed to the time of its start. */
 const day = z.iso.date('must be a day like 2026-11-21').transform((text) => Date.parse(`${text}T00:00:00Z`));
 
-const costQuery = z.strictObject({
+export const costQuery = z.strictObject({
   from: day.optional().describe('First UTC day; by default the first of the month of `to`.'),
   to: day.optional().describe('Last UTC day, inclusive; by default today. At most 366 days after `from`.'),
   group_by: z.enum(['day', 'method', 'key', 'user']).default('day').describe('What each row sums up.'),
@@ -48,32 +48,54 @@ export function costRoutes(dependencies: Dependencies): readonly Route[] {
   ];
 }
 
-async function showCosts({ ledger, clock }: Dependencies, request: Request, response: Response): Promise<void> {
-  const { from, to, group_by: groupBy } = readQuery(request, clock);
-  const { owner, isAdmin } = callerOf(response);
-  const scope = isAdmin ? {} : { owner: owner ?? '' };
-  const rows = await ledger.sum({ fromMs: from, toMs: to + dayMs, groupBy, ...scope });
+async function showCosts(dependencies: Dependencies, request: Request, response: Response): Promise<void> {
+  const summed = await sumCosts(dependencies, request.query, callerOf(response));
   response.vary('Accept');
   if (request.accepts(['json', 'text/csv']) === 'text/csv') {
-    response.type('text/csv').send(toCsv(groupBy, rows));
+    response.type('text/csv').send(toCsv(summed.groupBy, summed.rows));
     return;
   }
-  response.json({
-    from: toDay(from),
-    to: toDay(to),
+  response.json(viewCosts(summed));
+}
+
+/** Returns the costs that a caller may see. Throws `request_invalid` for an invalid query. */
+export async function readCosts(dependencies: Dependencies, query: unknown, caller: Caller): Promise<CostsView> {
+  return viewCosts(await sumCosts(dependencies, query, caller));
+}
+
+interface SummedCosts {
+  /** Start of the first and of the last day. */
+  readonly fromMs: number;
+  readonly toMs: number;
+  readonly groupBy: CostGroup;
+  readonly rows: readonly CostRow[];
+}
+
+async function sumCosts({ ledger, clock }: Dependencies, query: unknown, caller: Caller): Promise<SummedCosts> {
+  const { from: fromMs, to: toMs, group_by: groupBy } = readQuery(query, clock);
+  const scope = caller.isAdmin ? {} : { owner: caller.owner ?? '' };
+  const rows = await ledger.sum({ fromMs, toMs: toMs + dayMs, groupBy, ...scope });
+  return { fromMs, toMs, groupBy, rows };
+}
+
+function viewCosts({ fromMs, toMs, groupBy, rows }: SummedCosts): CostsView {
+  return {
+    from: toDay(fromMs),
+    to: toDay(toMs),
     group_by: groupBy,
     rows: rows.map((row) => ({
       [groupBy]: row.key,
       ...(groupBy === 'user' && { key: row.owner ?? null }),
       ...amounts(row),
-    })),
+      // `as`: TypeScript does not follow the computed name.
+    })) as CostsView['rows'],
     total: amounts(total(rows)),
-  });
+  };
 }
 
 /** The days of the query, both inclusive; by default the current month to date. */
 function readQuery(
-  { query }: Request,
+  query: unknown,
   clock: Clock,
 ): { readonly from: number; readonly to: number; readonly group_by: CostGroup } {
   const parsed = parseQuery(costQuery, query);

@@ -2,7 +2,7 @@ import type { Request, Response } from 'express';
 import { isOfKind, type JobKind, type JobRecord, type RequestKind, type TraceContext } from '@lipsync/core/host';
 import type { Accepted, RequestClaim } from '@lipsync/queue';
 import type { ApiDependencies } from '../dependencies.ts';
-import { callerOf, mayAccess } from '../http/access.ts';
+import { callerOf, mayAccess, type Caller } from '../http/access.ts';
 import type { BodyRules, JobBody } from '../http/job-body.ts';
 import { HttpError } from '../http/problem.ts';
 import type { JobDocumentation } from '../reference/job-documentation.ts';
@@ -41,9 +41,21 @@ export async function requireJob<Kind extends JobKind>(
   kind: Kind,
   { request, response }: { readonly request: Request; readonly response: Response },
 ): Promise<JobRecord<Kind>> {
-  const { id } = request.params;
-  const record = typeof id === 'string' && plausibleId.test(id) ? await store.get(id) : undefined;
-  if (!record || !isOfKind(record, kind) || !mayAccess(callerOf(response), record.owner))
-    throw new HttpError('not_found', 'Unknown job. Check the id.');
+  const record = await findJob(store, request.params['id'], callerOf(response));
+  if (!record || !isOfKind(record, kind)) throw unknownJob();
   return record;
+}
+
+/** The record of a job of any kind; undefined for unknown and malformed ids, and for jobs that the caller may not access. */
+export async function findJob(
+  store: ApiDependencies['store'],
+  id: unknown,
+  caller: Caller,
+): Promise<JobRecord | undefined> {
+  const record = typeof id === 'string' && plausibleId.test(id) ? await store.get(id) : undefined;
+  return record && mayAccess(caller, record.owner) ? record : undefined;
+}
+
+export function unknownJob(): HttpError {
+  return new HttpError('not_found', 'Unknown job. Check the id.');
 }

@@ -7,7 +7,7 @@ import {
   type JobRecord,
   type RequestKind,
 } from '@lipsync/core/host';
-import { inputErased, storedInputs, type Accepted } from '@lipsync/queue';
+import { inputErased, storedInputs, type Accepted, type RequestClaim } from '@lipsync/queue';
 import type { ApiDependencies } from '../dependencies.ts';
 import { callerOf } from '../http/access.ts';
 import { withIdempotencyKey } from '../http/idempotency.ts';
@@ -17,7 +17,7 @@ import { HttpError } from '../http/problem.ts';
 import { readTraceparent } from '../http/request-id.ts';
 import { documentJobRoutes } from '../reference/job-documentation.ts';
 import type { EventStreams } from './event-streams.ts';
-import { requireJob, type JobResource } from './job-resource.ts';
+import { requireJob, type JobResource, type Sender } from './job-resource.ts';
 import type { Route } from './route.ts';
 
 /** Routes that create, show, list, follow and cancel jobs of one kind. */
@@ -56,6 +56,12 @@ interface Tools<Kind extends RequestKind> {
   readonly resource: JobResource<Kind>;
 }
 
+interface JobRequest<Kind extends RequestKind> {
+  readonly body: Parameters<JobResource<Kind>['submit']>[0];
+  readonly sender: Sender;
+  readonly claim: RequestClaim | undefined;
+}
+
 async function createJob<Kind extends RequestKind>(
   { dependencies, resource }: Tools<Kind>,
   request: Request,
@@ -71,9 +77,8 @@ async function createJob<Kind extends RequestKind>(
       const body = await readJobBody({ request, response }, rules, { ...dependencies, idempotent });
       if (body.type === 'repeated') return { record: body.record, isRepeated: true };
       const { inputs, options } = body;
-      const accepted = await resource.submit(body, sender, idempotent?.claim({ kind, options, inputs }));
-      if (!accepted.isRepeated) await requireInputs(dependencies, accepted.record);
-      return accepted;
+      const claim = idempotent?.claim({ kind, options, inputs });
+      return acceptJob({ dependencies, resource }, { body, sender, claim });
     },
   );
   if (isRepeated) response.set('Idempotent-Replayed', 'true');
@@ -81,6 +86,16 @@ async function createJob<Kind extends RequestKind>(
     .status(202)
     .location(`${dependencies.publicBaseUrl}${path}/${record.id}`)
     .json(resource.view(requireKind(record, kind)));
+}
+
+/** Records and queues a job. Throws the errors of the queue, and an error for an input that was deleted meanwhile. */
+export async function acceptJob<Kind extends RequestKind>(
+  { dependencies, resource }: Tools<Kind>,
+  { body, sender, claim }: JobRequest<Kind>,
+): Promise<Accepted> {
+  const accepted = await resource.submit(body, sender, claim);
+  if (!accepted.isRepeated) await requireInputs(dependencies, accepted.record);
+  return accepted;
 }
 
 /** Withdraws a new job whose file was deleted with another job before the new job named it. */

@@ -1,0 +1,119 @@
+import { z } from 'zod';
+import { isOfKind, requireKind, type RequestKind } from '@lipsync/core/host';
+import type { ApiDependencies } from '../dependencies.ts';
+import type { Caller } from '../http/access.ts';
+import { claimContent, readKey } from '../http/idempotency.ts';
+import { parseUrlFields } from '../http/job-body.ts';
+import { invalidFields } from '../http/problem.ts';
+import { parseQuery } from '../http/parse-query.ts';
+import { urlRequestSchema } from '../reference/job-documentation.ts';
+import { costQuery, readCosts } from '../routes/costs.ts';
+import { findJob, unknownJob, type JobResource, type Sender } from '../routes/job-resource.ts';
+import { acceptJob } from '../routes/job-routes.ts';
+import { lipsyncResource } from '../routes/lipsync-resource.ts';
+import { qualityResource } from '../routes/quality-resource.ts';
+
+/** Who calls a tool, and with which request. */
+export interface ToolCall {
+  readonly caller: Caller;
+  readonly sender: Sender;
+  readonly fields: ReadonlyMap<string, unknown>;
+}
+
+/** A tool of the MCP server. It does what a route does, with the same checks. */
+export interface Tool {
+  readonly name: string;
+  readonly title: string;
+  readonly description: string;
+  readonly arguments: z.ZodObject;
+  readonly createsJobs: boolean;
+  /** Returns the result as the route responds. Throws as the route does. */
+  run(call: ToolCall): Promise<object>;
+}
+
+const idempotencyKey = z
+  .string()
+  .min(1)
+  .max(255)
+  .optional()
+  .describe(
+    'A text of your choice, such as a UUID. A call that is repeated with it within 24 hours creates no second job.',
+  );
+
+const jobId = z.strictObject({ id: z.string().describe('Id of the job.') });
+
+/** The tools, each beside the route with the same work. */
+export function createTools(dependencies: ApiDependencies): readonly Tool[] {
+  const lipsync = lipsyncResource(dependencies);
+  const quality = qualityResource(dependencies);
+  return [
+    {
+      name: 'generate',
+      title: 'Make a lip-sync video',
+      description:
+        'Starts a job that makes the person in a video (or still image) speak a recording, and returns it at once. It may cost ' +
+        'money: limit it by max_cost_usd. Inputs are public http(s) URLs of the files themselves. Call status with the id until ' +
+        'the status is completed, failed or canceled; then output_url is the address of the MP4, which needs the same key.',
+      arguments: argumentsOf(lipsync),
+      createsJobs: true,
+      run: (call) => create(dependencies, lipsync, call),
+    },
+    {
+      name: 'quality',
+      title: 'Measure a video',
+      description:
+        'Starts a job that measures how well lips, picture and sound of a video fit together, and returns it at once. It costs ' +
+        'nothing. Call status with the id for the result.',
+      arguments: argumentsOf(quality),
+      createsJobs: true,
+      run: (call) => create(dependencies, quality, call),
+    },
+    {
+      name: 'status',
+      title: 'Show a job',
+      description:
+        'Returns a job of generate or quality: status, progress, message, cost, quality, warnings and error.',
+      arguments: jobId,
+      createsJobs: false,
+      run: (call) => showJob(dependencies, call),
+    },
+    {
+      name: 'costs',
+      title: 'Show costs',
+      description: 'Returns spent and reserved dollars of the key; by default of the current month by day (UTC).',
+      arguments: costQuery,
+      createsJobs: false,
+      run: ({ caller, fields }) => readCosts(dependencies, Object.fromEntries(fields), caller),
+    },
+  ];
+}
+
+function argumentsOf<Kind extends RequestKind>({ documentation, rules }: JobResource<Kind>): z.ZodObject {
+  return urlRequestSchema(documentation, rules.files).extend({ idempotency_key: idempotencyKey });
+}
+
+/** Creates a job as the route does for a body with URLs. Files cannot be named. */
+async function create<Kind extends RequestKind>(
+  dependencies: ApiDependencies,
+  resource: JobResource<Kind>,
+  { sender, fields }: ToolCall,
+): Promise<object> {
+  const { kind, rules, view } = resource;
+  const { idempotency_key: text, ...request } = Object.fromEntries(fields);
+  const key = typeof text === 'string' ? readKey(text, sender.owner) : undefined;
+  if (text !== undefined && key === undefined)
+    throw invalidFields('request', [{ field: 'idempotency_key', message: 'must be text' }]);
+  const body = await parseUrlFields(new Map(Object.entries(request)), rules, dependencies);
+  const { options, inputs } = body;
+  const claim = key && claimContent(key, { kind, options, inputs });
+  const { record } = await acceptJob({ dependencies, resource }, { body, sender, claim });
+  return view(requireKind(record, kind));
+}
+
+async function showJob(dependencies: ApiDependencies, { caller, fields }: ToolCall): Promise<object> {
+  const { id } = parseQuery(jobId, Object.fromEntries(fields));
+  const record = await findJob(dependencies.store, id, caller);
+  if (record && isOfKind(record, 'lipsync')) return lipsyncResource(dependencies).view(record);
+  if (record && isOfKind(record, 'quality')) return qualityResource(dependencies).view(record);
+  throw unknownJob();
+}
