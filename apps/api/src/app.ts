@@ -12,6 +12,7 @@ import { drainUnreadBody } from './http/unread-body.ts';
 import { batchRoutes } from './routes/batches.ts';
 import { createReferencePages } from './reference/pages.ts';
 import { costRoutes } from './routes/costs.ts';
+import { deliveryRoutes } from './routes/deliveries.ts';
 import { estimateRoutes } from './routes/estimate.ts';
 import { healthRoutes } from './routes/health.ts';
 import { EventStreams } from './routes/event-streams.ts';
@@ -42,6 +43,7 @@ export function apiRoutes(dependencies: ApiDependencies): readonly Route[] {
     ...lipsyncOutputRoutes(dependencies),
     ...jobRoutes(dependencies, qualityResource(dependencies), streams),
     ...batchRoutes(dependencies),
+    ...deliveryRoutes(dependencies),
     ...providerRoutes(dependencies),
     ...costRoutes(dependencies),
     ...estimateRoutes(dependencies),

@@ -6,6 +6,7 @@ import {
   LipsyncHandler,
   OutboxDispatcher,
   QualityHandler,
+  ReceiverSwitches,
   WebhookHandler,
   WebhookSender,
   createArtifactStore,
@@ -105,7 +106,11 @@ export async function startWorker(config: WorkerConfig, log: Logger, signal: Abo
   const handlers = {
     lipsync: new LipsyncHandler(runnerOptions),
     quality: new QualityHandler(runnerOptions),
-    webhook: new WebhookHandler({ sender: createSender(config), clock }),
+    webhook: new WebhookHandler({
+      sender: createSender(config),
+      receivers: new ReceiverSwitches({ state: new RedisStateStore({ connection }) }),
+      clock,
+    }),
   };
   const runner = new JobRunner({ ...runnerOptions, handlers });
   const lanes = new LaneWorkers({ config, runner, producer, redis, logger });
@@ -115,11 +120,9 @@ export async function startWorker(config: WorkerConfig, log: Logger, signal: Abo
   const stopped = new AbortController();
   // Not awaited: reading large models takes longer than the start. Until then, no result is reused.
   const versioned = publishEngineVersion(results, { config, logger, signal: stopped.signal });
-  const maintenance = runMaintenance(
-    wireMaintenance({ connection, store, artifacts, producer, batches, core, clock, logger }),
-    stopped.signal,
-  );
-  const consumers = createConsumers({ ...shared, batches, results, config });
+  const tasks = wireMaintenance({ connection, store, artifacts, producer, batches, core, clock, logger });
+  const maintenance = runMaintenance(tasks, stopped.signal);
+  const consumers = createConsumers({ ...shared, batches, results, erasure: tasks.erasure, config });
   const outbox = new OutboxDispatcher({ store, consumers, clock, logger }).run(stopped.signal);
   return {
     failed: redis.refused,
@@ -147,6 +150,7 @@ interface ConsumerParts {
   readonly producer: LipsyncProducer;
   readonly results: Pick<RedisResultCache, 'wakeFollowers'>;
   readonly batches: Batches;
+  readonly erasure: JobErasure;
   readonly clock: Clock;
 }
 
@@ -156,13 +160,20 @@ function createConsumers({
   producer,
   batches,
   results,
+  erasure,
   clock,
 }: ConsumerParts): readonly OutboxConsumer[] {
   const { publicBaseUrl } = config.core;
   return [
     (entry) => batches.settleAfter(entry),
     ({ jobId }) => results.wakeFollowers(jobId, producer),
-    createWebhookEvents({ store, submit: (delivery) => producer.submit(delivery), clock, publicBaseUrl }),
+    createWebhookEvents({
+      store,
+      submit: (delivery) => producer.submit(delivery),
+      erase: (id) => erasure.erase(id),
+      clock,
+      publicBaseUrl,
+    }),
   ];
 }
 
@@ -174,7 +185,7 @@ type MaintenanceParts = Omit<JobErasureOptions, 'ledger' | 'store' | 'batches' |
     readonly producer: LipsyncProducer;
   };
 
-function wireMaintenance(parts: MaintenanceParts): MaintenanceOptions {
+function wireMaintenance(parts: MaintenanceParts): MaintenanceOptions & { readonly erasure: JobErasure } {
   const { connection, store, clock } = parts;
   const ledger = new LedgerPseudonyms({ state: new RedisStateStore({ connection }) });
   const erasure = new JobErasure({ ...parts, ledger });

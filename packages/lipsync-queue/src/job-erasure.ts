@@ -1,10 +1,12 @@
 import {
   attemptEntry,
   batchItemId,
+  countRetries,
   isOfKind,
   isTerminal,
   LipsyncError,
   type LedgerPseudonyms,
+  webhookIdOf,
   type ArtifactStore,
   type JobRecord,
   type JobStore,
@@ -81,11 +83,22 @@ export class JobErasure {
     const record = isTerminal(found.status) ? found : await cancelJob(this.#options, jobId);
     // The worker that runs the job ends it, with its operation and its costs.
     if (!isTerminal(record.status) || !(await producer.remove(jobId))) return 'pending';
+    if (!(await this.#eraseDeliveries(record))) return 'pending';
     await this.#replaceUser(record);
     await this.#countInputs();
     await this.#deleteFiles(record);
     await this.#deleteRecord(record);
     return 'erased';
+  }
+
+  /** Erases the messages about the ends of a job, which repeat its metadata. False while one is being sent. */
+  async #eraseDeliveries(record: JobRecord): Promise<boolean> {
+    if (record.kind === 'webhook') return true;
+    const ids = Array.from({ length: countRetries(record) + 1 }, (_, retries) =>
+      webhookIdOf({ jobId: record.id, retries }),
+    );
+    const states = await Promise.all(ids.map((id) => this.erase(id)));
+    return !states.includes('pending');
   }
 
   /**
@@ -109,7 +122,7 @@ export class JobErasure {
     const batch = isTerminal(found.status) ? found : await batches.cancel(found.id);
     if (!isTerminal(batch.status)) return 'pending';
     const states = await inChunks(batch.spec.itemCount, (item) => this.erase(batchItemId(batch.id, item)));
-    if (states.includes('pending')) return 'pending';
+    if (states.includes('pending') || !(await this.#eraseDeliveries(batch))) return 'pending';
     await guardRedis(() => connection.del(outcomesKey(batch.id)));
     await this.#deleteRecord(batch);
     return 'erased';

@@ -71,6 +71,11 @@ function methodKey(kind: JobKind, method: string): string {
   return `${indexPrefix(kind)}jobs-with-method:${method}`;
 }
 
+/** Index of the deliveries about a job, by time. */
+function subjectKey(kind: JobKind, subjectId: string): string {
+  return `${indexPrefix(kind)}jobs-about:${subjectId}`;
+}
+
 /** Indexes of a job besides those by time and status. It stays in them until it is deleted. */
 export function lastingIndexes(record: JobRecord): readonly string[] {
   const { kind, owner } = record;
@@ -79,18 +84,20 @@ export function lastingIndexes(record: JobRecord): readonly string[] {
     ...(owner !== null && { owner }),
     ...(userId !== undefined && { userId }),
     ...(record.kind === 'lipsync' && { method: record.spec.options.method }),
+    ...(record.kind === 'webhook' && { subjectId: record.spec.subjectId }),
   });
 }
 
 /** Indexes that together contain the jobs that meet these conditions. */
 export function filterIndexes(
   kind: JobKind,
-  { owner, userId, method }: Pick<JobFilter, 'owner' | 'userId' | 'method'>,
+  { owner, userId, method, subjectId }: Pick<JobFilter, 'owner' | 'userId' | 'method' | 'subjectId'>,
 ): readonly string[] {
   return [
     ...(owner === undefined ? [] : [ownerKey(kind, owner)]),
     ...(userId === undefined ? [] : [userKey(kind, userId)]),
     ...(method === undefined ? [] : [methodKey(kind, method)]),
+    ...(subjectId === undefined ? [] : [subjectKey(kind, subjectId)]),
   ];
 }
 

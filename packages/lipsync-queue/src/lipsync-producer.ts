@@ -86,8 +86,8 @@ export class LipsyncProducer {
   }
 
   /**
-   * Wakes a job that missed its wake-up because it was not delayed yet: it was canceled, or a released slot took it
-   * from the waiting set, or the equal job that it waits for ended, while it was being parked.
+   * Wakes a job that missed its wake-up because it was not delayed yet: it was canceled or replayed, or a released slot
+   * took it from the waiting set, or the equal job that it waits for ended, while it was being parked.
    */
   wakeIfMissed(jobId: string): Promise<void> {
     return guardRedis(async () => {
@@ -101,6 +101,8 @@ export class LipsyncProducer {
   /** Whether what a parked job waits for has not happened yet. */
   async #stillWaits(record: JobRecord): Promise<boolean> {
     const { id, needs, waitsForStorage, waitsForProbe, waitsForResult } = record;
+    // A replay makes a waiting delivery due at once.
+    if (record.kind === 'webhook') return (record.nextTryAtMs ?? 0) >= (record.parkedUntilMs ?? 0);
     if (waitsForResult !== undefined) {
       const other = await this.#options.store.get(waitsForResult);
       return other !== undefined && !isTerminal(other.status);

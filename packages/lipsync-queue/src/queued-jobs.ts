@@ -162,6 +162,16 @@ export class QueuedJobs {
     return retried;
   }
 
+  /** Sends a message again now, whatever the state of its delivery. Returns the delivery. Throws `not_found`. */
+  async replay(deliveryId: string): Promise<JobRecord> {
+    const { clock, store, producer, verifyRedis } = this.#options;
+    await verifyRedis();
+    const replayed = await store.append(deliveryId, { type: 'replayed', atMs: clock.nowMs() });
+    if (replayed.parkedUntilMs !== null) await producer.wake(deliveryId).catch(ignoreOutage);
+    else if (replayed.status === 'queued') await producer.requeue(replayed);
+    return replayed;
+  }
+
   /** Makes a job that waits for the operation of this attempt check it now. Does nothing for any other job. */
   async hint({ jobId, index }: CallbackAttempt): Promise<void> {
     const { store, producer } = this.#options;

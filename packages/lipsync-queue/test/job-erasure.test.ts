@@ -3,9 +3,11 @@ import { Readable } from 'node:stream';
 import {
   batchItemId,
   Ledger,
+  newWebhookRecord,
   payerOf,
   systemClock,
   toMicros,
+  webhookIdOf,
   type ArtifactStore,
   type JobRecord,
 } from '@lipsync/core/host';
@@ -74,6 +76,17 @@ describe('JobErasure', () => {
     expect((await bench.store.list({ kind: 'lipsync', limit: 10 })).records).toEqual([]);
     expect(await bench.store.unfinished()).toEqual([]);
     expect(await erasure.erase('job_a')).toBe('erased');
+  });
+
+  it('Erasing a job erases its deliveries too, also one that waits for its next try.', async () => {
+    await bench.producer.submit(await jobOf('job_a', 'clip'));
+    await bench.store.append('job_a', { type: 'canceled', atMs: 2_000 });
+    const id = webhookIdOf({ jobId: 'job_a', retries: 0 });
+    const message = { url: 'https://example.org/hook', event: 'lipsync.canceled', subjectId: 'job_a', body: '{}' };
+    await bench.producer.submit(newWebhookRecord({ ...message, id, owner: 'alice', nowMs: 2_000 }));
+    expect((await bench.store.list({ kind: 'webhook', subjectId: 'job_a', limit: 10 })).records).toHaveLength(1);
+    expect(await erasure.erase('job_a')).toBe('erased');
+    expect((await connection.keys('*')).filter((key) => /job_a|jobs-(?!indexed)|erasing/.test(key))).toEqual([]);
   });
 
   it('Erasing a batch erases its jobs, also those that are running once they have stopped.', async () => {

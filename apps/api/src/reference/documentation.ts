@@ -6,6 +6,7 @@ export const tagDescriptions = {
   'Lip-sync jobs': 'Make a video in which the person of a clip speaks a recording.',
   Batches: 'Make up to 500 videos with one request.',
   'Quality jobs': 'Measure any video, made here or elsewhere.',
+  Webhooks: 'Deliveries of the ends of jobs to the `webhook_url` of a request.',
   Planning: 'Providers, estimates and costs.',
   'Language models': 'The Model Context Protocol.',
   Operations: 'Health, metrics and this reference.',

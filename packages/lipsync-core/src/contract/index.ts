@@ -12,6 +12,7 @@ export {
   type JobView,
   type QualityJobView,
 } from './job-view.ts';
+export { deliveryPageViewSchema, deliveryViewSchema, type DeliveryView } from './delivery-view.ts';
 export { parseJson } from './json.ts';
 export {
   createDocumentedOptions,

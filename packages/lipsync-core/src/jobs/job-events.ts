@@ -16,7 +16,7 @@ import {
 } from './job-record.ts';
 import { retryJob, type RetriedEvent } from './job-retry.ts';
 import type { Warning } from '../contract/provider-types.ts';
-import type { WebhookTry } from './webhook-delivery.ts';
+import { addTry, replay, type ReplayedEvent, type WebhookTriedEvent } from './webhook-record.ts';
 import { withoutTakes, type Attempt } from '../providers/attempt.ts';
 
 /** An event that a run reports. It is ignored unless `run` is the latest run of the job. */
@@ -43,8 +43,7 @@ type RunEvent = { readonly run: number } & (
     }
   /** The job continues on a worker that runs providers of this kind. */
   | { readonly type: 'transferred'; readonly needs: RunWork }
-  /** A message was sent, or could not be sent. Null when there is no other try. */
-  | { readonly type: 'webhook_tried'; readonly attempt: WebhookTry; readonly nextTryAtMs: number | null }
+  | WebhookTriedEvent
   | {
       readonly type: 'completed';
       readonly atMs: number;
@@ -72,15 +71,16 @@ export type JobEvent =
   /** The cost of an ended attempt became known. Accepted after the end of the job, too. */
   | { readonly type: 'attempt_settled'; readonly index: number; readonly costMicros: number }
   | { readonly type: 'canceled'; readonly atMs: number }
+  | ReplayedEvent
   /** A caller requests the same work again: the job is queued as new, but keeps its plan and attempts. */
   | { readonly type: 'resumed'; readonly spec: LipsyncSpec; readonly deadlineAtMs: number | null };
 
 /** Events that change a job which has ended. */
-const acceptedAfterEnd: readonly JobEvent['type'][] = ['attempt_settled', 'resumed', 'retried'];
+const acceptedAfterEnd: readonly JobEvent['type'][] = ['attempt_settled', 'resumed', 'replayed', 'retried'];
 
 /**
- * Returns the record after an event. Pure. Ended jobs change only by late costs and by being resumed or retried, events of an
- * earlier run are ignored, progress never decreases until then, and an event without effect returns the
+ * Returns the record after an event. Pure. Ended jobs change only by late costs and by being resumed, retried or replayed,
+ * events of an earlier run are ignored, progress never decreases until then, and an event without effect returns the
  * same object.
  */
 export function applyJobEvent<Kind extends JobKind>(record: JobRecord<Kind>, event: JobEvent): JobRecord<Kind>;
@@ -118,6 +118,8 @@ function change(record: JobRecord, event: JobEvent): JobRecord {
       return retry(record, event);
     case 'webhook_tried':
       return record.kind === 'webhook' ? addTry(record, event) : record;
+    case 'replayed':
+      return record.kind === 'webhook' ? replay(record, event) : record;
     case 'planned':
     case 'attempts_changed':
     case 'attempt_settled':
@@ -197,17 +199,6 @@ function startRun(record: JobRecord, atMs: number): JobRecord {
 function restartLimit(attempts: readonly Attempt[], atMs: number): readonly Attempt[] {
   const last = attempts.at(-1);
   return last?.operation ? [...attempts.slice(0, -1), { ...last, operationAtMs: atMs }] : attempts;
-}
-
-const maxStoredTries = 20;
-
-/** Workers that are killed now and then during the days that a delivery may take must not end it. */
-function addTry(
-  record: JobRecord<'webhook'>,
-  { attempt, nextTryAtMs }: Extract<JobEvent, { type: 'webhook_tried' }>,
-): JobRecord<'webhook'> {
-  const tries = [...record.tries, attempt].slice(-maxStoredTries);
-  return { ...record, tries, triesInRound: record.triesInRound + 1, nextTryAtMs, crashes: 0 };
 }
 
 /** An ended job fetches nothing more, and the query of a URL may be a secret. A resumed job gets a new specification. */

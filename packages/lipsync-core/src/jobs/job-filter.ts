@@ -9,6 +9,8 @@ export interface JobFilter {
   readonly userId?: string;
   /** The requested method, not that of the output. */
   readonly method?: string;
+  /** Id of the job that a delivery is about. */
+  readonly subjectId?: string;
   /** Earliest creation time. */
   readonly fromMs?: number;
   /** Creation times are earlier. */
@@ -19,13 +21,14 @@ export interface JobFilter {
 
 /** Returns whether a job meets every condition. Pure. */
 export function matchesFilter(record: JobRecord, filter: JobFilter): boolean {
-  const { status, owner, userId, method, fromMs, toMs, metadata } = filter;
+  const { status, owner, userId, method, subjectId, fromMs, toMs, metadata } = filter;
   const { userId: user, metadata: given } = record.kind === 'webhook' ? {} : record.spec.options;
   return (
     (status === undefined || record.status === status) &&
     (owner === undefined || record.owner === owner) &&
     (userId === undefined || user === userId) &&
     (method === undefined || (record.kind === 'lipsync' && record.spec.options.method === method)) &&
+    (subjectId === undefined || (record.kind === 'webhook' && record.spec.subjectId === subjectId)) &&
     (fromMs === undefined || record.createdAtMs >= fromMs) &&
     (toMs === undefined || record.createdAtMs < toMs) &&
     (metadata === undefined || textOf(given, metadata.key) === metadata.text)

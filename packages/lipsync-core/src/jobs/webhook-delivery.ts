@@ -13,9 +13,15 @@ export interface WebhookPayload {
 /** Outcome of one try. */
 export type WebhookAnswer =
   | { readonly type: 'delivered'; readonly status: number }
-  /** The receiver answered 410: no other try. */
-  | { readonly type: 'refused'; readonly status: number; readonly reason: string }
-  | { readonly type: 'failed'; readonly status: number | null; readonly reason: string };
+  /** The receiver answered 410, now or before: no other try. */
+  | { readonly type: 'refused'; readonly status: number | null; readonly reason: string }
+  | {
+      readonly type: 'failed';
+      readonly status: number | null;
+      readonly reason: string;
+      /** No try before this time, as the receiver asks. */
+      readonly notBeforeMs?: number;
+    };
 
 /** What a delivery sends. */
 export interface WebhookMessage {
@@ -45,6 +51,8 @@ export interface WebhookState {
   readonly triesInRound: number;
   /** Time of the next try; null after the last one. */
   readonly nextTryAtMs: number | null;
+  /** A caller requested the message again. */
+  readonly isReplay?: true;
 }
 
 export interface WebhookSenderOptions {
@@ -109,7 +117,7 @@ export class WebhookSender {
       return { type: 'failed', status: null, reason: 'LIPSYNC_WEBHOOK_SECRETS is not set, so nothing can be signed.' };
     const sentAt = new Date(nowMs);
     try {
-      const { status } = await client.notify(url, {
+      const { status, retryAfter } = await client.notify(url, {
         method: 'POST',
         headers: {
           'content-type': 'application/json',
@@ -122,7 +130,9 @@ export class WebhookSender {
         idleTimeoutMs: timeoutMs,
         signal,
       });
-      return toAnswer(status);
+      const answer = toAnswer(status);
+      const notBeforeMs = parseRetryAfter(retryAfter, nowMs);
+      return answer.type === 'failed' && notBeforeMs !== null ? { ...answer, notBeforeMs } : answer;
     } catch (error) {
       signal.throwIfAborted();
       if (!LipsyncError.isInstance(error)) throw error;
@@ -141,4 +151,13 @@ function toAnswer(status: number): WebhookAnswer {
   if (status >= 200 && status < 300) return { type: 'delivered', status };
   if (status === 410) return { type: 'refused', status, reason: 'The receiver answered 410 (gone).' };
   return { type: 'failed', status, reason: `The receiver answered ${status}.` };
+}
+
+const maxRetryAfterMs = 24 * hour;
+
+/** The time that a `Retry-After` header names, at most a day ahead; null without a valid one. */
+function parseRetryAfter(header: string | null, nowMs: number): number | null {
+  if (header === null) return null;
+  const atMs = /^\d{1,9}$/.test(header) ? nowMs + Number(header) * second : Date.parse(header);
+  return Number.isNaN(atMs) ? null : Math.min(atMs, nowMs + maxRetryAfterMs);
 }

@@ -13,6 +13,8 @@ export interface WebhookEventsOptions {
   readonly store: Pick<JobStore, 'get' | 'listOutcomes'>;
   /** Stores and queues a delivery. Throws if its id is taken. */
   submit(record: JobRecord<'webhook'>): Promise<void>;
+  /** Erases a delivery; does nothing for an unknown id. */
+  erase(id: string): Promise<unknown>;
   readonly clock: Clock;
   /** Prefix of URLs in messages, without a trailing slash. */
   readonly publicBaseUrl: string;
@@ -25,13 +27,18 @@ const maxTextLength = 500;
  * Returns the outbox consumer that creates a delivery for the end of each job with a `webhook_url`. The id of a delivery
  * is derived from the entry, so an entry that is delivered twice creates one.
  */
-export function createWebhookEvents({ store, submit, clock, publicBaseUrl }: WebhookEventsOptions): OutboxConsumer {
+export function createWebhookEvents(options: WebhookEventsOptions): OutboxConsumer {
+  const { store, submit, erase, clock, publicBaseUrl } = options;
   return async (entry) => {
-    const record = await store.get(entry.jobId);
-    // An erased job has no receiver any more.
-    if (!record || record.kind === 'webhook') return;
-    const { webhookUrl: url } = record.spec.options;
     const id = webhookIdOf(entry);
+    const record = await store.get(entry.jobId);
+    if (!record) {
+      // The job was erased, perhaps while an earlier call created the delivery.
+      if (await store.get(id)) await erase(id);
+      return;
+    }
+    if (record.kind === 'webhook') return;
+    const { webhookUrl: url } = record.spec.options;
     if (url === undefined || (await store.get(id))) return;
     const event = `${record.kind}.${entry.status}`;
     const timestamp = new Date(entry.atMs).toISOString();
@@ -40,6 +47,7 @@ export function createWebhookEvents({ store, submit, clock, publicBaseUrl }: Web
     await submit(
       newWebhookRecord({ id, owner, requestId, traceparent, nowMs: clock.nowMs(), url, event, subjectId, body }),
     );
+    if (!(await store.get(entry.jobId))) await erase(id);
   };
 }
 

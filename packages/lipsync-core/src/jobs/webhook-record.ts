@@ -1,5 +1,5 @@
-import { newEnvelope, type JobRecord, type NewEnvelope } from './job-record.ts';
-import type { WebhookMessage } from './webhook-delivery.ts';
+import { isTerminal, newEnvelope, queuedMessage, type JobRecord, type NewEnvelope } from './job-record.ts';
+import type { WebhookMessage, WebhookTry } from './webhook-delivery.ts';
 
 /** Values of a new delivery. */
 export interface NewWebhookJob extends WebhookMessage, Omit<NewEnvelope, 'deadlineMs' | 'needs' | 'batch'> {}
@@ -14,5 +14,48 @@ export function newWebhookRecord({ url, event, subjectId, body, ...rest }: NewWe
     triesInRound: 0,
     nextTryAtMs: rest.nowMs,
     result: null,
+  };
+}
+
+/** A message was sent, or could not be sent. */
+export interface WebhookTriedEvent {
+  readonly type: 'webhook_tried';
+  readonly attempt: WebhookTry;
+  /** Null when there is no other try. */
+  readonly nextTryAtMs: number | null;
+}
+
+/** A caller requests a message again. */
+export interface ReplayedEvent {
+  readonly type: 'replayed';
+  readonly atMs: number;
+}
+
+const maxStoredTries = 20;
+
+/** Returns a delivery after a try. Pure. Workers that are killed during the days of a delivery must not end it. */
+export function addTry(
+  record: JobRecord<'webhook'>,
+  { attempt, nextTryAtMs }: WebhookTriedEvent,
+): JobRecord<'webhook'> {
+  const tries = [...record.tries, attempt].slice(-maxStoredTries);
+  return { ...record, tries, triesInRound: record.triesInRound + 1, nextTryAtMs, crashes: 0 };
+}
+
+/** Returns a delivery that is due at once and whose schedule starts again. Pure. */
+export function replay(record: JobRecord<'webhook'>, { atMs }: ReplayedEvent): JobRecord<'webhook'> {
+  const due = { ...record, isReplay: true, triesInRound: 0, nextTryAtMs: atMs, crashes: 0 } as const;
+  if (!isTerminal(record.status)) return due;
+  return {
+    ...due,
+    status: 'queued',
+    stage: 'queued',
+    progress: 0,
+    message: queuedMessage,
+    cancelRequested: false,
+    parkedUntilMs: null,
+    result: null,
+    error: null,
+    completedAtMs: null,
   };
 }

@@ -16,16 +16,18 @@ async function endedJob(options: Parameters<typeof testJobRecord>[2], message = 
   await store.append('job_1', { type: 'run_started', atMs: 2_000 });
   await store.append('job_1', { type: 'failed', run: 1, atMs: 3_000, code: 'clip_unusable', message, warnings: [] });
   const submitted: JobRecord<'webhook'>[] = [];
+  const erased: string[] = [];
   const consume = createWebhookEvents({
     store,
     clock,
     publicBaseUrl: '',
+    erase: async (id) => void erased.push(id),
     async submit(record) {
       await store.create(record);
       submitted.push(record);
     },
   });
-  return { store, submitted, deliver: () => consume(entry, new AbortController().signal) };
+  return { store, submitted, erased, deliver: () => consume(entry, new AbortController().signal) };
 }
 
 it('An entry that is delivered twice creates one delivery, whose id names the job and its end.', async () => {

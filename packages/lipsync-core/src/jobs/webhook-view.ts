@@ -1,0 +1,26 @@
+import type { DeliveryView } from '../contract/index.ts';
+import { isTerminal, type JobRecord } from './job-record.ts';
+
+/** Returns a delivery as callers of the API see it. The query of the address may be a secret. */
+export function toDeliveryView(record: JobRecord<'webhook'>): DeliveryView {
+  const { id, status, spec, tries, nextTryAtMs, createdAtMs, completedAtMs } = record;
+  return {
+    id,
+    event: spec.event,
+    job_id: spec.subjectId,
+    url: spec.url.replace(/[?#].*/s, ''),
+    status,
+    tries: tries.map(({ atMs, status: httpStatus, reason }) => ({
+      at: toTimestamp(atMs),
+      http_status: httpStatus,
+      reason,
+    })),
+    next_try_at: isTerminal(status) || nextTryAtMs === null ? null : toTimestamp(nextTryAtMs),
+    created_at: toTimestamp(createdAtMs),
+    completed_at: completedAtMs === null ? null : toTimestamp(completedAtMs),
+  };
+}
+
+function toTimestamp(ms: number): string {
+  return new Date(ms).toISOString();
+}
