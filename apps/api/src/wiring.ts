@@ -176,7 +176,7 @@ export function wireApi(config: ApiConfig, log: Logger): WiredApi {
           { name: 'output_folder', check: () => requireWritable(artifacts, 'outputs') },
         ],
       }),
-      queueBoard: createQueueBoard({ producer, basePath: queueBoardPath }),
+      queueBoard: createQueueBoard({ producer, store, basePath: queueBoardPath }),
       logger,
       keys: config.keys,
       rateLimit: rateLimitOf(config, redis),

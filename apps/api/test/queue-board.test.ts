@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { JobEvent } from '@lipsync/core/host';
 import { form, json, startApi, type RunningApi } from './running-api.ts';
 
 let api: RunningApi;
@@ -47,6 +48,51 @@ describe('queue board', () => {
     ]);
     expect(answer).toContain(id);
     expect(answer).not.toContain('hush');
+  });
+
+  it('An entry shows the clip, the plan, the wait, the progress and the log of its job, and nothing once it is erased.', async () => {
+    const { id } = await json(await api.post('/lipsync', form({ method: 'preview' })));
+    const attempt = {
+      provider: 'preview',
+      outcome: 'failed',
+      code: 'media_failed',
+      message: 'ffmpeg failed',
+      startedAtMs: 1,
+    } as const;
+    const rest = { endedAtMs: 2, costMicros: 0, operation: null, operationAtMs: null, transientFailures: 0 } as const;
+    const events: readonly JobEvent[] = [
+      { type: 'run_started', atMs: 1 },
+      { type: 'attempts_changed', run: 1, attempts: [{ ...attempt, ...rest }] },
+      { type: 'progressed', run: 1, stage: 'rendering', progress: 42, message: 'Rendering.' },
+      {
+        type: 'parked',
+        run: 1,
+        untilMs: Date.now() + 60_000,
+        message: 'The output folder is full.',
+        waitsForStorage: true,
+      },
+    ];
+    for (const event of events) await api.store.append(id, event);
+    const read = async (path: string) => json(await api.fetch(`/admin/queues/api/queues${path}`));
+    const { queues } = await read('?activeQueue=lipsync-render&status=latest');
+    const render = queues.find(({ name }: { name: string }) => name === 'lipsync-render');
+    expect(render).toMatchObject({ displayName: 'Render', description: expect.stringContaining('wait for storage') });
+    expect(render.jobs.find((entry: { id: string }) => entry.id === id)).toMatchObject({
+      name: 'clip.mp4 · preview · The output folder is full.',
+      progress: 42,
+      data: { jobId: id, status: 'processing', runsAgainAt: expect.any(String) },
+    });
+    expect((await read(`/lipsync-render/${id}`)).job).toMatchObject({ progress: 42 });
+    const logs: readonly string[] = await read(`/lipsync-render/${id}/logs`);
+    expect(logs).toContainEqual(expect.stringContaining('preview: failed media_failed ffmpeg failed'));
+    expect(logs.at(-1)).toBe('now: waiting, 42 %: The output folder is full.');
+
+    const secondId = (await json(await api.post('/lipsync', form({ method: 'preview', user_id: 'ann' })))).id;
+    await api.fetch(`/lipsync/${secondId}`, { method: 'DELETE' });
+    expect(
+      await (await api.fetch('/admin/queues/api/queues?activeQueue=lipsync-render&status=latest')).text(),
+    ).not.toContain(secondId);
+    expect(await read(`/lipsync-render/${secondId}/logs`)).toEqual([]);
   });
 
   it('The queue board cannot change queues.', async () => {

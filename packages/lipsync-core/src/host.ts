@@ -61,7 +61,7 @@ export {
 export { countRetries, findRetryObstacle } from './jobs/job-retry.ts';
 export { decodeJobRecord, encodeJobRecord } from './jobs/record-codec.ts';
 export { isBatchSettled, outcomeOf, summarizeBatch, toBatchView, type BatchContent } from './jobs/batch-view.ts';
-export { toJobView, toQualityJobView, toUsd } from './jobs/job-view.ts';
+export { nameOfInput, toJobView, toQualityJobView, toUsd } from './jobs/job-view.ts';
 export { recordLateCost } from './jobs/attempt-recorder.ts';
 export type { ProgressUpdate } from './jobs/progress-writer.ts';
 export type { JobHandlers, RunContext } from './jobs/job-handler.ts';

@@ -1,29 +1,48 @@
 import { createBullBoard } from '@bull-board/api';
-import { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
 import { ExpressAdapter } from '@bull-board/express';
 import type { RequestHandler } from 'express';
-import { lanes, type LipsyncProducer } from '@lipsync/queue';
+import type { JobStore } from '@lipsync/core/host';
+import { lanes, type Lane, type LipsyncProducer } from '@lipsync/queue';
+import { RecordedQueueAdapter } from './queue-board-entries.ts';
+
+const texts: Readonly<Record<Lane, { readonly displayName: string; readonly description: string }>> = {
+  fetch: { displayName: 'Fetch inputs', description: 'Downloads inputs from URLs.' },
+  cloud: {
+    displayName: 'Remote providers',
+    description:
+      'Jobs at remote providers. "Delayed" holds those that wait for a slot, an operation, the probe of a circuit breaker or storage; the name states which.',
+  },
+  render: {
+    displayName: 'Render',
+    description: 'Jobs of local engines and quality jobs. "Delayed" holds those that wait for storage.',
+  },
+  webhook: {
+    displayName: 'Webhooks',
+    description: 'Messages to receivers. "Delayed" holds those that are tried again.',
+  },
+};
 
 /**
- * Read-only Bull Board over the queues of all lanes. Built at the first request, so that the API starts without Redis.
+ * Read-only Bull Board over the queues of all lanes, with what the records of their jobs state. Built at the first
+ * request, so that the API starts without Redis.
  */
 export function createQueueBoard({
   producer,
+  store,
   basePath,
 }: {
   readonly producer: LipsyncProducer;
+  readonly store: Pick<JobStore, 'get'>;
   readonly basePath: string;
 }): RequestHandler {
   let board: RequestHandler | undefined;
 
   async function build(): Promise<RequestHandler> {
-    const queues = await Promise.all(lanes.map((lane) => producer.queue(lane)));
+    const queues = await Promise.all(
+      lanes.map(async (lane) => new RecordedQueueAdapter(await producer.queue(lane), { store, ...texts[lane] })),
+    );
     const serverAdapter = new ExpressAdapter().setBasePath(basePath);
-    createBullBoard({
-      queues: queues.map((queue) => new BullMQAdapter(queue, { readOnlyMode: true })),
-      serverAdapter,
-      options: { uiConfig: { boardTitle: 'Lipsync' } },
-    });
+    createBullBoard({ queues, serverAdapter, options: { uiConfig: { boardTitle: 'Lipsync' } } });
     // The adapter types it as any; it is an Express router.
     const router: RequestHandler = serverAdapter.getRouter();
     return router;

@@ -55,7 +55,7 @@ function viewRequest({ spec }: JobRecord<RequestKind>): unknown {
   const { metadata: _, ...options } = spec.options;
   const inputs = inputFields.flatMap((field) => {
     const input: InputReference | undefined = spec[field];
-    return input ? [[field, nameOf(input)] as const] : [];
+    return input ? [[field, nameOfInput(input)] as const] : [];
   });
   const shown = {
     ...options,
@@ -71,8 +71,8 @@ function viewProviderOptions({ providerOptions }: Pick<LipsyncOptions, 'provider
   );
 }
 
-/** Name of an input that holds no secret: a URL is shown without credentials and query. */
-function nameOf(input: InputReference): string {
+/** Returns the name of an input, which holds no secret: a URL is shown without credentials and query. */
+export function nameOfInput(input: InputReference): string {
   switch (input.kind) {
     case 'artifact':
       return input.name;
