@@ -29,6 +29,7 @@ import {
   UserErasure,
   LipsyncProducer,
   QueuedJobs,
+  readRetentionCounts,
   RedisConnections,
   RedisJobStore,
   RedisJobNotifications,
@@ -167,6 +168,7 @@ export function wireApi(config: ApiConfig, log: Logger): WiredApi {
       expectedMs: createCompletionOutlook(config.core, { state, slots, load: () => producer.load() }),
       clock: systemClock,
       ...urlChecks(config),
+      readRetentionCounts: () => readRetentionCounts(connection),
       readiness: new Readiness({
         clock: systemClock,
         logger,

@@ -24,6 +24,21 @@ beforeAll(async () => {
 afterAll(() => api.close());
 
 describe('output of a completed job', () => {
+  it('An output that was deleted because of its age is 410, and the job has no URL of it.', async () => {
+    const gone = await completedJob();
+    const id = gone.split('/')[2] ?? '';
+    await api.store.append(id, { type: 'files_deleted', files: 'output', atMs: Date.parse('2026-11-21T08:00:00Z') });
+    const response = await api.fetch(gone);
+    expect(response.status).toBe(410);
+    expect(await json(response)).toMatchObject({ code: 'output_gone', retryable: false });
+    expect(await json(await api.fetch(`/lipsync/${id}`))).toMatchObject({
+      status: 'completed',
+      output_url: null,
+      output_deleted_at: '2026-11-21T08:00:00.000Z',
+      inputs_deleted_at: null,
+    });
+  });
+
   it('GET of an output returns the complete video with its type, length and name.', async () => {
     const response = await get();
     expect(response.status).toBe(200);

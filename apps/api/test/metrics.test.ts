@@ -7,6 +7,7 @@ import type { BreakerView } from '@lipsync/core/host';
 import { startApi, type RunningApi } from './running-api.ts';
 
 let api: RunningApi;
+const noneDeleted = ['inputs', 'outputs', 'records'].map((data) => `lipsync_retention_deleted{data="${data}"} 0`);
 let view: BreakerView = { state: 'closed', recentFaults: 0, reason: null, openUntilMs: null, openings: 0 };
 
 beforeAll(async () => {
@@ -23,12 +24,13 @@ async function samples(): Promise<string[]> {
   return (await response.text()).split('\n').filter((line) => line !== '' && !line.startsWith('#'));
 }
 
-it('GET /metrics reports the state of each circuit breaker.', async () => {
+it('GET /metrics reports the state of each circuit breaker and what was deleted because of its age.', async () => {
   expect(await samples()).toEqual([
     'lipsync_breaker_state{provider="heygen",state="closed"} 1',
     'lipsync_breaker_state{provider="heygen",state="open"} 0',
     'lipsync_breaker_state{provider="heygen",state="half_open"} 0',
     'lipsync_breaker_openings{provider="heygen"} 0',
+    ...noneDeleted,
   ]);
   view = { state: 'half_open', recentFaults: 0, reason: 'refused', openUntilMs: 1, openings: 3 };
   expect(await samples()).toEqual([
@@ -36,6 +38,7 @@ it('GET /metrics reports the state of each circuit breaker.', async () => {
     'lipsync_breaker_state{provider="heygen",state="open"} 0',
     'lipsync_breaker_state{provider="heygen",state="half_open"} 1',
     'lipsync_breaker_openings{provider="heygen"} 3',
+    ...noneDeleted,
   ]);
 });
 

@@ -1,6 +1,7 @@
 import { z } from 'zod';
-import type { Lane } from '@lipsync/queue';
+import type { Lane, RetentionAges } from '@lipsync/queue';
 import {
+  age,
   configFromEnvironment,
   listOf,
   parseSettings,
@@ -30,6 +31,9 @@ export const workerSettings = {
   WORKER_SHUTDOWN_GRACE_MS: wholeNumber(10_000, { minimum: 0, maximum: 3_600_000 }),
   QUEUE_LOCK_MS: wholeNumber(30_000, { minimum: 500, maximum: 3_600_000 }),
   QUEUE_STALLED_INTERVAL_MS: wholeNumber(15_000, { minimum: 100, maximum: 3_600_000 }),
+  LIPSYNC_RETENTION_INPUTS_MS: age(),
+  LIPSYNC_RETENTION_OUTPUTS_MS: age(),
+  LIPSYNC_RETENTION_RECORDS_MS: age(),
 } satisfies Settings;
 
 export interface WorkerConfig {
@@ -40,6 +44,7 @@ export interface WorkerConfig {
   readonly shutdownGraceMs: number;
   readonly lockMs: number;
   readonly stalledIntervalMs: number;
+  readonly retention: RetentionAges;
   readonly core: CoreConfig;
 }
 
@@ -62,6 +67,11 @@ export function workerConfigFromEnvironment(environment: Environment = readEnvir
     shutdownGraceMs: values.WORKER_SHUTDOWN_GRACE_MS,
     lockMs: values.QUEUE_LOCK_MS,
     stalledIntervalMs: values.QUEUE_STALLED_INTERVAL_MS,
+    retention: Object.freeze({
+      inputsMs: values.LIPSYNC_RETENTION_INPUTS_MS,
+      outputsMs: values.LIPSYNC_RETENTION_OUTPUTS_MS,
+      recordsMs: values.LIPSYNC_RETENTION_RECORDS_MS,
+    }),
     core: configFromEnvironment(environment),
   });
 }

@@ -8,13 +8,13 @@ import {
   type LipsyncCore,
   type Logger,
 } from '@lipsync/core/host';
-import type { Batches, JobErasure, LipsyncProducer, UserErasure } from '@lipsync/queue';
+import type { Batches, JobErasure, LipsyncProducer, Retention, UserErasure } from '@lipsync/queue';
 
 /** Far longer than an upload, a download or a copy pauses between two writes: the file belongs to a killed process. */
 const partialFileMaxAgeMs = 30 * 60_000;
 const reconcileLimitMs = 60_000;
-/** Other tasks run again after this time; a deletion of more jobs continues after them. */
-const userErasureLimitMs = 60_000;
+/** Other tasks run again after this time; a longer deletion continues after them. */
+const erasureLimitMs = 60_000;
 
 export interface MaintenanceOptions {
   readonly producer: Pick<LipsyncProducer, 'sweep'>;
@@ -23,6 +23,7 @@ export interface MaintenanceOptions {
   readonly userErasure: Pick<UserErasure, 'resumeAll'>;
   /** Starts a rewrite of the append-only file if it is due; returns whether it has. */
   readonly rewriteErasedData: () => Promise<boolean>;
+  readonly retention: Pick<Retention, 'run'>;
   readonly core: Pick<LipsyncCore, 'reconcile' | 'sweepSlots'>;
   readonly store: Pick<JobStore, 'get'>;
   readonly artifacts: Pick<ArtifactStore, 'sweep'>;
@@ -37,7 +38,16 @@ export interface MaintenanceOptions {
  */
 export async function runMaintenance(options: MaintenanceOptions, signal: AbortSignal): Promise<void> {
   const { logger, intervalMs } = options;
-  const tasks = { sweepJobs, sweepBatches, sweepSlots, sweepArtifacts, reconcile, resumeErasures, rewriteErased };
+  const tasks = {
+    sweepJobs,
+    sweepBatches,
+    sweepSlots,
+    sweepArtifacts,
+    reconcile,
+    resumeErasures,
+    deleteOld,
+    rewriteErased,
+  };
   while (!signal.aborted) {
     for (const [task, run] of Object.entries(tasks)) {
       await run(options, signal).catch((error: unknown) =>
@@ -97,8 +107,14 @@ async function resumeErasures(
 ): Promise<void> {
   const erased = await erasure.resumeAll();
   if (erased > 0) logger.info({ erased }, 'deleted jobs erased');
-  const users = await userErasure.resumeAll(AbortSignal.any([signal, AbortSignal.timeout(userErasureLimitMs)]));
+  const users = await userErasure.resumeAll(AbortSignal.any([signal, AbortSignal.timeout(erasureLimitMs)]));
   if (users > 0) logger.info({ users }, 'deleted users erased');
+}
+
+/** Deletes inputs, outputs and records at their age. */
+async function deleteOld({ retention, logger }: MaintenanceOptions, signal: AbortSignal): Promise<void> {
+  const deleted = await retention.run(AbortSignal.any([signal, AbortSignal.timeout(erasureLimitMs)]));
+  if (deleted.inputs + deleted.outputs + deleted.records > 0) logger.info(deleted, 'data deleted because of their age');
 }
 
 /** Rewrites the append-only file of a private Redis, so that it no longer contains what was erased. */

@@ -39,9 +39,11 @@ import {
   RedisJobNotifications,
   RedisJobStore,
   RedisStateStore,
+  Retention,
   rewriteErasedData,
   UserErasure,
   type JobErasureOptions,
+  type RetentionAges,
 } from '@lipsync/queue';
 import type { Redis } from 'ioredis';
 import type { WorkerConfig } from './config.ts';
@@ -120,7 +122,7 @@ export async function startWorker(config: WorkerConfig, log: Logger, signal: Abo
   const stopped = new AbortController();
   // Not awaited: reading large models takes longer than the start. Until then, no result is reused.
   const versioned = publishEngineVersion(results, { config, logger, signal: stopped.signal });
-  const tasks = wireMaintenance({ connection, store, artifacts, producer, batches, core, clock, logger });
+  const tasks = wireMaintenance({ ...shared, connection, artifacts, batches, core, retentionAges: config.retention });
   const maintenance = runMaintenance(tasks, stopped.signal);
   const consumers = createConsumers({ ...shared, batches, results, erasure: tasks.erasure, config });
   const outbox = new OutboxDispatcher({ store, consumers, clock, logger }).run(stopped.signal);
@@ -183,6 +185,7 @@ type MaintenanceParts = Omit<JobErasureOptions, 'ledger' | 'store' | 'batches' |
     readonly artifacts: ArtifactStore;
     readonly batches: Batches;
     readonly producer: LipsyncProducer;
+    readonly retentionAges: RetentionAges;
   };
 
 function wireMaintenance(parts: MaintenanceParts): MaintenanceOptions & { readonly erasure: JobErasure } {
@@ -192,6 +195,7 @@ function wireMaintenance(parts: MaintenanceParts): MaintenanceOptions & { readon
   return {
     ...parts,
     erasure,
+    retention: new Retention({ connection, jobs: erasure, ages: parts.retentionAges, clock }),
     userErasure: new UserErasure({ connection, store, jobs: erasure, ledger, clock }),
     rewriteErasedData: () => rewriteErasedData(connection),
     intervalMs: maintenanceIntervalMs,

@@ -29,6 +29,7 @@ async function runTwice(change: Partial<MaintenanceOptions>): Promise<unknown[]>
       erasure: { resumeAll: async () => 0 },
       userErasure: { resumeAll: async () => 0 },
       rewriteErasedData: async () => false,
+      retention: { run: async () => ({ inputs: 0, outputs: 0, records: 0 }) },
       core: { reconcile: async () => 0, sweepSlots: async () => 0 },
       store: { get: async (id) => records.get(id) },
       artifacts: { sweep: async () => 0 },

@@ -1,6 +1,7 @@
 export { configFromEnvironment, coreSettings, listSettings, type CoreConfig } from './config/core-config.ts';
 export { parseSettings, readEnvironment, type Environment } from './config/settings.ts';
 export {
+  age,
   byteCount,
   listOf,
   millisecondsFromSeconds,

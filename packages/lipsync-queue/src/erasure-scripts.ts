@@ -1,14 +1,16 @@
+import { endedJobsPrefix, retainedData } from './job-keys.ts';
+
 /** Lua scripts of the erasure of jobs; each is atomic and may run twice. */
 
 /**
  * Ends the use of stored files by a job, also of an output that it shares, and marks those that no other job uses, so
  * that no new job can use them while they are deleted. KEYS: 1 record. ARGV: 1 job id, 2 artifact keys, separated by
- * spaces, 3 lifetime of a marker in milliseconds, 4 prefix of the sets of jobs, 5 prefix of the markers. Returns the
- * marked keys.
+ * spaces, 3 lifetime of a marker in milliseconds, 4 prefix of the sets of jobs, 5 prefix of the markers, 6 '1' to include an
+ * output that the job shares. Returns the marked keys.
  */
 export const beginErasureScript = `
 local unused = {}
-local names = ARGV[2] .. ' ' .. (redis.call('HGET', KEYS[1], 'shares') or '')
+local names = ARGV[2] .. ' ' .. (ARGV[6] == '1' and redis.call('HGET', KEYS[1], 'shares') or '')
 for name in string.gmatch(names, '%S+') do
   redis.call('SREM', ARGV[4] .. name, ARGV[1])
   if redis.call('SCARD', ARGV[4] .. name) == 0 then
@@ -46,6 +48,7 @@ if entry and redis.call('GET', entry) == ARGV[1] then
     redis.call('DEL', entry)
   end
 end
+${retainedData.map((data) => `redis.call('ZREM', '${endedJobsPrefix}${data}', ARGV[1])`).join('\n')}
 redis.call('DEL', KEYS[1])
 redis.call('SREM', KEYS[2], ARGV[1])
 redis.call('INCR', KEYS[3])

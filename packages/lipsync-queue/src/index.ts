@@ -44,3 +44,10 @@ export { inputErased, RedisJobStore } from './redis-job-store.ts';
 export { RedisResultCache, type RedisResultCacheOptions } from './redis-result-cache.ts';
 export { RedisStateStore, type RedisStateStoreOptions } from './redis-state-store.ts';
 export { UserErasure, type UserErasureOptions } from './user-erasure.ts';
+export {
+  readRetentionCounts,
+  Retention,
+  type RetentionAges,
+  type RetentionCounts,
+  type RetentionOptions,
+} from './retention.ts';

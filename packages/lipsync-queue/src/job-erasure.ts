@@ -86,7 +86,7 @@ export class JobErasure {
     if (!(await this.#eraseDeliveries(record))) return 'pending';
     await this.#replaceUser(record);
     await this.#countInputs();
-    await this.#deleteFiles(record);
+    await this.#deleteFiles(record.id, filesOf(record, 'all'));
     await this.#deleteRecord(record);
     return 'erased';
   }
@@ -128,13 +128,27 @@ export class JobErasure {
     return 'erased';
   }
 
+  /**
+   * Deletes the stored inputs or the output of an ended job that no other job uses, and notes that in its record, which
+   * stays. Does nothing for a job that has not ended.
+   */
+  async deleteFiles(jobId: string, files: 'inputs' | 'output', atMs: number): Promise<void> {
+    const { store } = this.#options;
+    const found = await store.get(jobId);
+    if (!found || !isTerminal(found.status)) return;
+    await this.#countInputs();
+    // First: from now on, the job cannot be retried and its output is not reused.
+    const record = await store.append(jobId, { type: 'files_deleted', files, atMs });
+    if (isTerminal(record.status)) await this.#deleteFiles(jobId, filesOf(record, files));
+  }
+
   async #replaceUser(record: JobRecord): Promise<void> {
     if (record.kind !== 'lipsync') return;
     const attempts = record.attempts.map(({ startedAtMs }, index) => attemptEntry(record.id, index, startedAtMs));
     await this.#options.ledger.replaceInAttempts(record.owner, attempts);
   }
 
-  async #deleteFiles(record: JobRecord): Promise<void> {
+  async #deleteFiles(jobId: string, { names, withShared }: FilesOfJob): Promise<void> {
     const { connection, artifacts } = this.#options;
     const startedAtMs = performance.now();
     const unused = await guardRedis(
@@ -143,12 +157,13 @@ export class JobErasure {
         (await connection.eval(
           beginErasureScript,
           1,
-          jobKey(record.id),
-          record.id,
-          [outputKeyOf(record.id), ...storedInputs(record)].join(' '),
+          jobKey(jobId),
+          jobId,
+          names.join(' '),
           inputMarkerMs,
           inputJobsPrefix,
           erasingInputPrefix,
+          withShared ? '1' : '0',
         )) as string[],
     );
     for (const key of unused) {
@@ -213,6 +228,23 @@ export class JobErasure {
       return inputsNamedIn((await guardRedis(() => connection.hget(jobKey(id), 'record'))) ?? '');
     }
   }
+}
+
+interface FilesOfJob {
+  /** Artifact keys. */
+  readonly names: readonly string[];
+  /** Whether an output that the job shares with another one is included. */
+  readonly withShared: boolean;
+}
+
+function filesOf(record: JobRecord, files: 'inputs' | 'output' | 'all'): FilesOfJob {
+  return {
+    names: [
+      ...(files === 'inputs' ? [] : [outputKeyOf(record.id)]),
+      ...(files === 'output' ? [] : storedInputs(record)),
+    ],
+    withShared: files !== 'inputs',
+  };
 }
 
 function tooSlow(): LipsyncError {

@@ -14,6 +14,12 @@ export const interruptChannel = 'lipsync:job-interrupts';
 /** Prefix of the number of requests of an API key in the current minute, by limit and name of the key. */
 export const rateLimitPrefix = 'lipsync:requests:';
 
+/** Data of ended jobs that are deleted at an age of their own. */
+export const retainedData = ['inputs', 'outputs', 'records'] as const;
+export type RetainedData = (typeof retainedData)[number];
+/** Prefix of the sets of the ids of ended jobs that still have such data, by time of their end. */
+export const endedJobsPrefix = 'lipsync:jobs-ended-with-';
+
 /** Set of the ids of jobs whose deletion has begun. */
 export const erasingJobsKey = 'lipsync:jobs-erasing';
 /** Sorted set of the users whose deletion has begun, as JSON, by the time of the request. */

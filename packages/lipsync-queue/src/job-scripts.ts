@@ -1,4 +1,4 @@
-import { erasingInputPrefix, erasingJobsKey, inputJobsPrefix } from './job-keys.ts';
+import { erasingInputPrefix, erasingJobsKey, inputJobsPrefix, endedJobsPrefix, retainedData } from './job-keys.ts';
 
 /**
  * Lua scripts of the job store; each is atomic. A record is a hash with the fields `revision`, `status` and `writer`
@@ -18,6 +18,16 @@ local function refer(names, id)
   end
   for name in string.gmatch(names or '', '%S+') do redis.call('SADD', '${inputJobsPrefix}' .. name, id) end
   return true
+end
+`;
+
+/** Defines `setEnd(id, ms)`, which notes when a job ended; an empty time for a job that continues. */
+const setEndFunction = `
+local function setEnd(id, ms)
+  for _, data in ipairs({${retainedData.map((data) => `'${data}'`).join(', ')}}) do
+    if ms == '' then redis.call('ZREM', '${endedJobsPrefix}' .. data, id)
+    else redis.call('ZADD', '${endedJobsPrefix}' .. data, ms, id) end
+  end
 end
 `;
 
@@ -73,7 +83,7 @@ return stored
  * Returns 1 when the record is stored, 0 on a conflict or while a new input is being deleted, -2 for the retry of a job
  * that is being erased.
  */
-export const replaceScript = `${referFunction}
+export const replaceScript = `${referFunction}${setEndFunction}
 if redis.call('HGET', KEYS[1], 'revision') ~= ARGV[2] then
   return redis.call('HGET', KEYS[1], 'writer') == ARGV[1] and 1 or 0
 end
@@ -84,6 +94,7 @@ if KEYS[2] ~= KEYS[3] then
   redis.call('ZREM', KEYS[2], ARGV[7])
   redis.call('ZADD', KEYS[3], 0, ARGV[7])
 end
+if KEYS[2] ~= KEYS[3] and (ARGV[10] == 'ended' or ARGV[10] == 'retried') then setEnd(ARGV[8], ARGV[17]) end
 if ARGV[10] == 'retried' then redis.call('ZADD', KEYS[4], 0, ARGV[7]) end
 if ARGV[10] == 'ended' then
   local led = redis.call('HGET', KEYS[1], 'leads')
@@ -164,12 +175,13 @@ end
 
 /**
  * Adds stored jobs to indexes, except those that were deleted meanwhile. ARGV: 1 prefix of record keys, then for each
- * job its id, its index member, and its indexes, separated by spaces.
+ * job its id, its index member, its indexes, separated by spaces, and the time of its end or an empty text.
  */
-export const indexJobsScript = `
-for position = 2, #ARGV, 3 do
+export const indexJobsScript = `${setEndFunction}
+for position = 2, #ARGV, 4 do
   if redis.call('EXISTS', ARGV[1] .. ARGV[position]) == 1 then
     for index in string.gmatch(ARGV[position + 2], '%S+') do redis.call('ZADD', index, 0, ARGV[position + 1]) end
+    if ARGV[position + 3] ~= '' then setEnd(ARGV[position], ARGV[position + 3]) end
   end
 end
 return 1

@@ -169,6 +169,7 @@ export class RedisJobStore implements JobStore {
         next.spec === current.spec && !isRetried ? '' : storedInputs(next).join(' '),
         resultEntryOf(next, event) ?? '',
         next.batch && isTerminal(next.status) ? JSON.stringify(outcomeOf(next)) : '',
+        isTerminal(next.status) ? String(next.completedAtMs ?? next.createdAtMs) : '',
       ),
     );
     if (stored === -2) throw new LipsyncError('conflict', 'The job is being deleted and cannot be retried.');

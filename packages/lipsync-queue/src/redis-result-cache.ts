@@ -112,6 +112,7 @@ export class RedisResultCache implements ResultCache {
     );
     const found = id === null ? undefined : await store.get(id);
     if (!found || !isOfKind(found, 'lipsync') || found.owner !== record.owner || !found.result) return undefined;
+    if (found.outputDeletedAtMs !== undefined) return undefined;
     // A result that cannot be read is made again.
     const output = await artifacts.stat(found.result.outputKey).catch(() => undefined);
     return output && found;

@@ -1,4 +1,4 @@
-import { decodeJobRecord, jobKinds, LipsyncError, type JobRecord } from '@lipsync/core/host';
+import { decodeJobRecord, isTerminal, jobKinds, LipsyncError, type JobRecord } from '@lipsync/core/host';
 import type { Redis } from 'ioredis';
 import { guardRedis } from './connection.ts';
 import {
@@ -31,14 +31,19 @@ export async function* listStoredJobs(connection: Redis): AsyncGenerator<readonl
 }
 
 /**
- * Adds the jobs that earlier versions stored to the indexes by API key, user and method; once per installation. May be
+ * Adds the jobs that earlier versions stored to the indexes by API key, user, method and end; once per installation. May be
  * interrupted and run twice. Unreadable records are left out. Throws `resource_exhausted` without Redis.
  */
 export async function indexStoredJobs(connection: Redis): Promise<void> {
   if (await guardRedis(() => connection.exists(indexedJobsKey))) return;
   for await (const ids of listStoredJobs(connection)) {
     const records = await readRecords(connection, ids);
-    const values = records.flatMap((record) => [record.id, indexMember(record), lastingIndexes(record).join(' ')]);
+    const values = records.flatMap((record) => [
+      record.id,
+      indexMember(record),
+      lastingIndexes(record).join(' '),
+      isTerminal(record.status) ? String(record.completedAtMs ?? record.createdAtMs) : '',
+    ]);
     await guardRedis(() => connection.eval(indexJobsScript, 0, jobKeyPrefix, ...values));
   }
   await guardRedis(() => connection.set(indexedJobsKey, '1'));

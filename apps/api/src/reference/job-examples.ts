@@ -52,6 +52,7 @@ export const queuedJob: JobView = {
   duration: null,
   cost_usd: 0,
   output_url: null,
+  output_deleted_at: null,
   quality: null,
   attempts: [],
   warnings: [],
@@ -62,6 +63,7 @@ export const queuedJob: JobView = {
   started_at: null,
   expected_completion_at: '2026-11-21T09:31:10.000Z',
   completed_at: null,
+  inputs_deleted_at: null,
 };
 
 /** The same job after its end. */
@@ -111,6 +113,7 @@ export const queuedQualityJob: QualityJobView = {
   started_at: null,
   expected_completion_at: null,
   completed_at: null,
+  inputs_deleted_at: null,
 };
 
 /** The same job after its end. */

@@ -32,7 +32,7 @@ const outputDocumentation: RouteDocumentation = {
     206: { description: 'The range.', content: video },
     304: { description: 'The client has this video.' },
   },
-  problems: { 404: ['not_found'], 416: ['request_invalid'] },
+  problems: { 404: ['not_found'], 410: ['output_gone'], 416: ['request_invalid'] },
 };
 
 /** Serves the finished video of a job, complete or by range. */
@@ -52,6 +52,8 @@ async function sendOutput({ store, artifacts }: ApiDependencies, request: Reques
   if (!record.result) throw noOutput(record);
   const { outputKey } = record.result;
   const artifact = await artifacts.stat(outputKey);
+  if (record.outputDeletedAtMs !== undefined)
+    throw new HttpError('output_gone', 'The video was deleted because of its age. Send the request again.');
   if (!artifact) throw new HttpError('not_found', 'The video of this job is no longer stored. Run the job again.');
 
   setFileHeaders(response, record, artifact.sizeBytes);

@@ -4,7 +4,7 @@ import type { BreakerView } from '@lipsync/core/host';
 import type { ApiDependencies } from '../dependencies.ts';
 import type { Route } from './route.ts';
 
-type Dependencies = Pick<ApiDependencies, 'providers' | 'breaker'>;
+type Dependencies = Pick<ApiDependencies, 'providers' | 'breaker' | 'readRetentionCounts'>;
 
 const states: readonly BreakerView['state'][] = ['closed', 'open', 'half_open'];
 
@@ -31,7 +31,7 @@ export function metricRoutes(dependencies: Dependencies): readonly Route[] {
 }
 
 /** Each metric collects its own values: prom-client reads all metrics at the same time. */
-function createRegistry({ providers, breaker }: Dependencies): Registry {
+function createRegistry({ providers, breaker, readRetentionCounts }: Dependencies): Registry {
   const registry = new Registry();
   const remote = providers.filter(({ kind, missingSetting }) => kind === 'remote' && missingSetting === null);
   const readViews = () =>
@@ -54,6 +54,15 @@ function createRegistry({ providers, breaker }: Dependencies): Registry {
     registers: [registry],
     async collect() {
       for (const { provider, view } of await readViews()) openings.set({ provider }, view.openings);
+    },
+  });
+  const deleted = new Gauge({
+    name: 'lipsync_retention_deleted',
+    help: 'Jobs whose inputs, outputs or records were deleted because of their age, since the installation began.',
+    labelNames: ['data'],
+    registers: [registry],
+    async collect() {
+      for (const [data, count] of Object.entries(await readRetentionCounts())) deleted.set({ data }, count);
     },
   });
   return registry;

@@ -92,6 +92,9 @@ const outcomeFields = {
       'Expected time of the end; in the past for a job that takes longer. Null while unknown and after the end.',
     ),
   completed_at: timestamp.nullable().describe('Time of the end, whatever the outcome.'),
+  inputs_deleted_at: timestamp
+    .nullable()
+    .describe('When the inputs were deleted because of their age; null otherwise.'),
 };
 
 export const jobViewSchema = z
@@ -108,7 +111,11 @@ export const jobViewSchema = z
     cached: z.boolean().describe('Whether an earlier output was reused.'),
     duration: z.number().nullable().describe('Seconds of output; null before.'),
     cost_usd: z.number().nullable().describe('Dollars of all attempts; null while unknown.'),
-    output_url: z.string().nullable().describe('Address of the video; null until the job is completed.'),
+    output_url: z
+      .string()
+      .nullable()
+      .describe('Address of the video; null until the job is completed, and after its deletion.'),
+    output_deleted_at: timestamp.nullable().describe('When the video was deleted because of its age; null otherwise.'),
     quality: qualityViewSchema.nullable().describe('Quality of the output; null when it was not measured.'),
     attempts: z.array(attemptViewSchema).describe('One entry per try of a provider, in order.'),
     ...outcomeFields,

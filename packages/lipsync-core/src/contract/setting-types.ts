@@ -74,6 +74,14 @@ export function microsFromUsd<Fallback extends number | null>(fallbackMicros: Fa
   return setting<number | Fallback>(fallbackMicros, item);
 }
 
+/** Milliseconds from a second to ten years; null when unset. */
+export function age(): Setting<number | null> {
+  return setting<number | null>(
+    null,
+    numberIn(/^\d+$/, 'must be a number of milliseconds', { minimum: 1_000, maximum: 315_360_000_000 }),
+  );
+}
+
 /** A number from 0 to 1; null when unset. */
 export function share(): Setting<number | null> {
   const item = z

@@ -33,6 +33,7 @@ export const errorPolicies = Object.freeze({
   not_found: policy('fail', 404),
   conflict: policy('fail', 409),
   inputs_gone: policy('fail', 410),
+  output_gone: policy('fail', 410),
   payload_too_large: policy('fail', 413),
   url_forbidden: policy('fail', 422),
   fetch_failed: policy('fail', 502, { retryable: true }),

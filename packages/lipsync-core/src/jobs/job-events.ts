@@ -71,15 +71,23 @@ export type JobEvent =
   /** The cost of an ended attempt became known. Accepted after the end of the job, too. */
   | { readonly type: 'attempt_settled'; readonly index: number; readonly costMicros: number }
   | { readonly type: 'canceled'; readonly atMs: number }
+  /** Files of an ended job are deleted because of their age. */
+  | { readonly type: 'files_deleted'; readonly files: 'inputs' | 'output'; readonly atMs: number }
   | ReplayedEvent
   /** A caller requests the same work again: the job is queued as new, but keeps its plan and attempts. */
   | { readonly type: 'resumed'; readonly spec: LipsyncSpec; readonly deadlineAtMs: number | null };
 
 /** Events that change a job which has ended. */
-const acceptedAfterEnd: readonly JobEvent['type'][] = ['attempt_settled', 'resumed', 'replayed', 'retried'];
+const acceptedAfterEnd: readonly JobEvent['type'][] = [
+  'attempt_settled',
+  'files_deleted',
+  'resumed',
+  'replayed',
+  'retried',
+];
 
 /**
- * Returns the record after an event. Pure. Ended jobs change only by late costs and by being resumed, retried or replayed,
+ * Returns the record after an event. Pure. Ended jobs change only by late costs, the deletion of files, and by being resumed, retried or replayed,
  * events of an earlier run are ignored, progress never decreases until then, and an event without effect returns the
  * same object.
  */
@@ -114,6 +122,8 @@ function change(record: JobRecord, event: JobEvent): JobRecord {
     case 'failed':
     case 'canceled':
       return end(record, event);
+    case 'files_deleted':
+      return deleteFiles(record, event);
     case 'retried':
       return retry(record, event);
     case 'webhook_tried':
@@ -126,6 +136,13 @@ function change(record: JobRecord, event: JobEvent): JobRecord {
     case 'resumed':
       return record.kind === 'lipsync' ? changeLipsync(record, event) : record;
   }
+}
+
+function deleteFiles(record: JobRecord, { files, atMs }: Extract<JobEvent, { type: 'files_deleted' }>): JobRecord {
+  if (!isTerminal(record.status)) return record;
+  if (files === 'inputs')
+    return record.inputsDeletedAtMs === undefined ? { ...record, inputsDeletedAtMs: atMs } : record;
+  return record.outputDeletedAtMs === undefined ? { ...record, outputDeletedAtMs: atMs } : record;
 }
 
 type LipsyncEvent = Extract<JobEvent, { type: 'planned' | 'attempts_changed' | 'attempt_settled' | 'resumed' }>;

@@ -6,6 +6,7 @@ import type { Attempt, KeptTake } from '../providers/attempt.ts';
 import type { Provider } from '../providers/provider.ts';
 import type { Warning } from '../contract/provider-types.ts';
 import type { BatchSummary } from './batch-summary.ts';
+import type { DeletedFiles } from './deleted-files.ts';
 import type { WebhookMessage, WebhookState } from './webhook-delivery.ts';
 
 /**
@@ -159,7 +160,7 @@ export interface BatchReference {
 }
 
 /** The part of a record that all kinds of job share. */
-export interface JobEnvelope extends TraceContext {
+export interface JobEnvelope extends TraceContext, DeletedFiles {
   readonly id: string;
   /** Increases with every change; stores use it for compare-and-set. */
   readonly revision: number;

@@ -32,6 +32,7 @@ const givenUpCodes: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
  */
 export function retryJob(record: JobRecord, { atMs, start }: RetriedEvent): JobRecord {
   if (record.status !== 'failed' || record.kind === 'batch' || record.kind === 'webhook') return record;
+  if (record.inputsDeletedAtMs !== undefined) return record;
   const { deadlineMs } = record.spec.options;
   const state = {
     status: 'queued',
@@ -72,7 +73,7 @@ export function findRetryObstacle(record: JobRecord, atMs: number): 'inputs_gone
     const input = record.spec[field];
     return input?.kind === 'url' && input.isCut === true;
   });
-  if (isCut) return 'inputs_gone';
+  if (isCut || record.inputsDeletedAtMs !== undefined) return 'inputs_gone';
   if (record.kind !== 'lipsync') return undefined;
   const continued = findContinuedAttempt(record.attempts, atMs);
   const isUnknown = record.attempts.some((attempt) => attempt !== continued && mayBeBilled(attempt, atMs));

@@ -27,7 +27,8 @@ export function toJobView(record: JobRecord<'lipsync'>, outputUrl: string | null
     cached: result?.cached ?? false,
     duration: result ? result.durationMs / 1000 : null,
     cost_usd: toUsdOrNull(costOf(record)),
-    output_url: result ? outputUrl : null,
+    output_url: result && record.outputDeletedAtMs === undefined ? outputUrl : null,
+    output_deleted_at: record.outputDeletedAtMs === undefined ? null : toTimestamp(record.outputDeletedAtMs),
     quality: result?.quality ? toQualityView(result.quality) : null,
     attempts: record.attempts.map(toAttemptView),
     ...viewOutcome(record),
@@ -98,6 +99,7 @@ function viewOutcome(record: JobRecord<RequestKind>) {
     started_at: record.startedAtMs === null ? null : toTimestamp(record.startedAtMs),
     expected_completion_at: viewExpectation(record),
     completed_at: record.completedAtMs === null ? null : toTimestamp(record.completedAtMs),
+    inputs_deleted_at: record.inputsDeletedAtMs === undefined ? null : toTimestamp(record.inputsDeletedAtMs),
   };
 }
 
