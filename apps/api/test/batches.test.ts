@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { batchItemId } from '@lipsync/core/host';
-import { batchViewSchema } from '@lipsync/core/contract';
+import { batchSummaryViewSchema, batchViewSchema } from '@lipsync/core/contract';
 import { createClientConnection } from '@lipsync/queue';
 import { json, startApi, type RunningApi } from './running-api.ts';
 
@@ -121,6 +121,47 @@ describe('POST /batches', () => {
       ...headers,
     });
     expect([other.status, (await json(other)).code]).toEqual([422, 'idempotency_mismatch']);
+  });
+});
+
+describe('POST /batches/:id/pause and /resume', () => {
+  it('A batch is paused and resumed, also by repeated requests, until it has ended.', async () => {
+    const { batch } = await create({ items: items(2) });
+    const change = async (action: string) => {
+      const response = await api.post(`/batches/${batch.id}/${action}`);
+      return [response.status, (await json(response)).status];
+    };
+    for (const action of ['pause', 'pause']) expect(await change(action)).toEqual([202, 'paused']);
+    await api.store.append(batchItemId(batch.id, 0), { type: 'run_started', atMs: 1 });
+    for (const action of ['resume', 'resume']) expect(await change(action)).toEqual([202, 'processing']);
+    expect(await change('pause')).toEqual([202, 'paused']);
+    expect(await change('cancel')).toEqual([202, 'processing']);
+    const { runs } = (await api.store.get(batchItemId(batch.id, 0))) ?? { runs: 0 };
+    const failed = { type: 'failed', run: runs, atMs: 2, code: 'canceled', message: '', warnings: [] } as const;
+    await api.store.append(batchItemId(batch.id, 0), failed);
+    expect(await change('pause')).toEqual([409, 409]);
+  });
+});
+
+describe('lists', () => {
+  it('GET /batches has the totals of every batch, filters by status, and GET /lipsync filters by batch.', async () => {
+    const { batch } = await create({ items: items(3), user_id: 'lists' });
+    const { batch: paused } = await create({ items: items(1), user_id: 'lists' });
+    await api.post(`/batches/${paused.id}/pause`);
+    await fail(batchItemId(batch.id, 1));
+    const list = async (query: string) => json(await api.fetch(`/batches?user_id=lists${query}`));
+    const { batches } = await list('');
+    expect(batches.map((shown: unknown) => batchSummaryViewSchema.parse(shown))).toMatchObject([
+      { id: paused.id, status: 'paused' },
+      { id: batch.id, status: 'processing', summary: { total: 3, failed: 1 } },
+    ]);
+    expect((await list('&status=paused')).batches).toMatchObject([{ id: paused.id }]);
+    expect((await list('&status=completed')).batches).toEqual([]);
+    expect((await json(await api.fetch('/batches?status=failed'))).errors).toMatchObject([{ field: 'status' }]);
+    const { jobs } = await json(await api.fetch(`/lipsync?batch=${batch.id}&status=failed`));
+    expect(jobs).toMatchObject([{ id: batchItemId(batch.id, 1), batch: { id: batch.id, item: 1 } }]);
+    const all = await json(await api.fetch(`/lipsync?batch=${batch.id}`));
+    expect(all.jobs.map((job: { batch: { item: number } }) => job.batch.item)).toEqual([2, 1, 0]);
   });
 });
 

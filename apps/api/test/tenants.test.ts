@@ -87,12 +87,16 @@ describe('jobs of several keys', () => {
     for (const [method, path] of [
       ['GET', `/batches/${id}`],
       ['POST', `/batches/${id}/cancel`],
+      ['POST', `/batches/${id}/pause`],
+      ['POST', `/batches/${id}/resume`],
       ['DELETE', `/batches/${id}`],
     ] as const) {
       const refused = await api.fetch(path, as('bob', method));
       expect([refused.status, (await json(refused)).code], `${method} ${path}`).toEqual([404, 'not_found']);
     }
     expect(await api.store.get(id)).toMatchObject({ owner: 'alice', cancelRequested: false });
+    expect(await json(await api.fetch('/batches', as('bob')))).toMatchObject({ batches: [] });
+    expect(await json(await api.fetch('/batches', as('alice')))).toMatchObject({ batches: [{ id }] });
     expect((await api.fetch(`/batches/${id}`, as('operator'))).status).toBe(200);
     expect((await api.fetch(`/batches/${id}`, as('alice', 'DELETE'))).status).toBe(204);
   });

@@ -11,7 +11,7 @@ import { DelayedError, UnrecoverableError, WaitingError, type Processor } from '
 
 export interface JobProcessorOptions {
   readonly runner: Pick<JobRunner, 'run'>;
-  readonly producer: Pick<LipsyncProducer, 'transfer' | 'wakeIfMissed'>;
+  readonly producer: Pick<LipsyncProducer, 'isHeld' | 'transfer' | 'wakeIfMissed'>;
   /** Aborts when this worker must hand its jobs back. */
   readonly stopping: AbortSignal;
 }
@@ -28,6 +28,8 @@ export function createJobProcessor({ runner, producer, stopping }: JobProcessorO
     const signal = AbortSignal.any(lockLost ? [stopping, lockLost] : [stopping]);
     const canRun: RunContext['canRun'] = (work) => queueNames[laneFor(work)] === job.queueName;
     try {
+      // The resume of its batch queues the job again.
+      if (await producer.isHeld(payload.data.jobId)) return { status: 'held' };
       const record = await runner.run(payload.data.jobId, { signal, canRun });
       if (isTerminal(record.status)) return toEntryResult(record);
       const work = nextWork(record);

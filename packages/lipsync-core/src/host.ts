@@ -35,7 +35,7 @@ export {
   type QualityResult,
   type RequestKind,
 } from './jobs/job-record.ts';
-export { batchItemId, newBatchItemRecord, newBatchRecord } from './jobs/batch-record.ts';
+export { batchIdOf, batchItemId, newBatchItemRecord, newBatchRecord } from './jobs/batch-record.ts';
 export {
   checkPageSize,
   invalidCursor,
@@ -60,7 +60,15 @@ export {
 } from './jobs/result-cache.ts';
 export { countRetries, findRetryObstacle } from './jobs/job-retry.ts';
 export { decodeJobRecord, encodeJobRecord } from './jobs/record-codec.ts';
-export { isBatchSettled, outcomeOf, summarizeBatch, toBatchView, type BatchContent } from './jobs/batch-view.ts';
+export {
+  batchStatusOf,
+  isBatchSettled,
+  outcomeOf,
+  toBatchSummaryView,
+  summarizeBatch,
+  toBatchView,
+  type BatchContent,
+} from './jobs/batch-view.ts';
 export { nameOfInput, toJobView, toQualityJobView, toUsd } from './jobs/job-view.ts';
 export { recordLateCost } from './jobs/attempt-recorder.ts';
 export type { ProgressUpdate } from './jobs/progress-writer.ts';

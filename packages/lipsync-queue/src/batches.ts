@@ -8,6 +8,7 @@ import {
   newBatchRecord,
   requireKind,
   summarizeBatch,
+  toBatchSummaryView,
   type BatchContent,
   type BatchItem,
   type BatchOptions,
@@ -20,6 +21,7 @@ import {
   type OutboxEntry,
   type TraceContext,
 } from '@lipsync/core/host';
+import type { BatchSummaryView } from '@lipsync/core/contract';
 import type { RequestClaim } from './idempotency-keys.ts';
 import type { LipsyncProducer } from './lipsync-producer.ts';
 import { cancelJob, type Accepted } from './queued-jobs.ts';
@@ -33,7 +35,7 @@ export interface BatchSubmission extends TraceContext {
 
 export interface BatchesOptions {
   readonly store: JobStore;
-  readonly producer: Pick<LipsyncProducer, 'submit' | 'submitOnce' | 'remove' | 'wake'>;
+  readonly producer: Pick<LipsyncProducer, 'submit' | 'submitOnce' | 'requeue' | 'remove' | 'wake'>;
   readonly clock: Clock;
   readonly ids: IdSource;
   readonly logger: Logger;
@@ -89,11 +91,32 @@ export class Batches {
     return { jobs, outcomes: [...(await store.listOutcomes(id)).values()] };
   }
 
+  /** A batch as callers of the API see it, without its jobs. */
+  async summarize(batch: JobRecord<'batch'>): Promise<BatchSummaryView> {
+    return toBatchSummaryView(batch, [...(await this.#options.store.listOutcomes(batch.id)).values()]);
+  }
+
   /** Cancels every job of a batch that has not ended. Returns the batch afterwards. */
   async cancel(id: string): Promise<JobRecord<'batch'>> {
     const batch = requireKind(await this.#options.store.append(id, { type: 'cancel_requested' }), 'batch');
     await this.#cancelItems(batch);
     return this.settle(batch);
+  }
+
+  /** Holds the jobs of a batch that have not started, or releases them. Returns the batch afterwards. */
+  async setPaused(id: string, isPaused: boolean): Promise<JobRecord<'batch'>> {
+    const { store } = this.#options;
+    const event = { type: isPaused ? 'batch_paused' : 'batch_resumed' } as const;
+    const batch = requireKind(await store.append(id, event), 'batch');
+    // Workers take held jobs out of the queues; the sweep of the jobs queues those that a killed process left out.
+    if (!isPaused) await inChunks(batch.spec.itemCount, (item) => this.#requeueItem(batchItemId(id, item)));
+    return batch;
+  }
+
+  async #requeueItem(jobId: string): Promise<void> {
+    const { store, producer } = this.#options;
+    const job = await store.get(jobId);
+    if (job?.status === 'queued') await producer.requeue(job);
   }
 
   /** Ends the batch of a job that has ended, if it was the last one. Does nothing after the end of a single job. */

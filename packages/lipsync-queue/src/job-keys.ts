@@ -91,15 +91,17 @@ export function lastingIndexes(record: JobRecord): readonly string[] {
     ...(userId !== undefined && { userId }),
     ...(record.kind === 'lipsync' && { method: record.spec.options.method }),
     ...(record.kind === 'webhook' && { subjectId: record.spec.subjectId }),
+    ...(record.batch && { batchId: record.batch.id }),
   });
 }
 
 /** Indexes that together contain the jobs that meet these conditions. */
 export function filterIndexes(
   kind: JobKind,
-  { owner, userId, method, subjectId }: Pick<JobFilter, 'owner' | 'userId' | 'method' | 'subjectId'>,
+  { owner, userId, batchId, method, subjectId }: Omit<JobFilter, 'status' | 'metadata'>,
 ): readonly string[] {
   return [
+    ...(batchId === undefined ? [] : [`${indexPrefix(kind)}jobs-of-batch:${batchId}`]),
     ...(owner === undefined ? [] : [ownerKey(kind, owner)]),
     ...(userId === undefined ? [] : [userKey(kind, userId)]),
     ...(method === undefined ? [] : [methodKey(kind, method)]),

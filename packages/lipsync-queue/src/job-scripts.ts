@@ -78,8 +78,8 @@ return stored
  * ARGV: 1 writer, 2 expected revision, 3 new revision, 4 status, 5 format, 6 record JSON, 7 index member, 8 job id,
  * 9 channel of the job, 10 'open', 'ended', or 'retried' when a job that had ended is queued again, 11 channel to
  * interrupt the current run or empty, 12 prefix of the waiting sets, 13 outbox event JSON or empty, 14 artifact keys of
- * changed inputs, of a retried job all, 15 key under which equal jobs find the result, or empty, 16 outcome JSON of a
- * job of a batch that ended, or empty. The outbox is not trimmed: its consumers delete what they handled.
+ * changed inputs, of a retried job all, 15 key under which equal jobs find the result, or empty, 16 outcome JSON of
+ * the job of a batch, or empty. The outbox is not trimmed: its consumers delete what they handled.
  * Returns 1 when the record is stored, 0 on a conflict or while a new input is being deleted, -2 for the retry of a job
  * that is being erased.
  */
@@ -113,8 +113,6 @@ if ARGV[15] ~= '' then
 end
 if ARGV[16] ~= '' then
   redis.call('HSET', KEYS[7], ARGV[8], ARGV[16])
-elseif KEYS[7] ~= KEYS[1] then
-  redis.call('HDEL', KEYS[7], ARGV[8])
 end
 if ARGV[13] ~= '' then redis.call('XADD', KEYS[6], '*', 'event', ARGV[13]) end
 redis.call('PUBLISH', ARGV[9], ARGV[3])

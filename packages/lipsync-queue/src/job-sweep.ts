@@ -12,6 +12,7 @@ import {
 import type { Redis } from 'ioredis';
 import { laneOf } from './job-catalog.ts';
 import { sweepLockKey } from './job-keys.ts';
+import { isHeldByPause } from './paused-batches.ts';
 import type { QueueEntries } from './queue-entries.ts';
 
 export interface SweptJobs {
@@ -138,7 +139,7 @@ async function requeue({ store, entries, clock, requeueAfterMs }: SweepOptions, 
     before.createdAtMs > clock.nowMs() - requeueAfterMs
   )
     return false;
-  if (await entries.isLive(id)) return false;
+  if ((await entries.isLive(id)) || (await isHeldByPause(store, id))) return false;
   // Read again: a worker may have finished both the record and the queue entry between the two checks.
   const record = await store.get(id);
   if (!record || isTerminal(record.status)) return false;

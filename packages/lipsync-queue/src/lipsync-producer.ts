@@ -12,6 +12,7 @@ import { guardRedis } from './connection.ts';
 import type { RequestClaim } from './idempotency-keys.ts';
 import { laneOf, type Lane } from './job-catalog.ts';
 import { sweepJobs, type SweptJobs } from './job-sweep.ts';
+import { isHeldByPause } from './paused-batches.ts';
 import { QueueEntries, type LipsyncQueueHandle } from './queue-entries.ts';
 import type { RedisJobStore } from './redis-job-store.ts';
 import { RedisConcurrencySlots } from './redis-concurrency-slots.ts';
@@ -78,6 +79,11 @@ export class LipsyncProducer {
   /** Queues a job in the lane that it needs next, after the worker of another lane has done its part. */
   transfer(record: JobRecord): Promise<void> {
     return guardRedis(() => this.#entries.replaceEnded(record, laneOf(record)));
+  }
+
+  /** Returns whether a job must not start because its batch is paused; then its entry may end. */
+  isHeld(jobId: string): Promise<boolean> {
+    return isHeldByPause(this.#options.store, jobId);
   }
 
   /** Makes a delayed job runnable now; does nothing for a job that is not delayed. */

@@ -168,7 +168,7 @@ export class RedisJobStore implements JobStore {
         outboxEvent ? JSON.stringify(outboxEvent) : '',
         next.spec === current.spec && !isRetried ? '' : storedInputs(next).join(' '),
         resultEntryOf(next, event) ?? '',
-        next.batch && isTerminal(next.status) ? JSON.stringify(outcomeOf(next)) : '',
+        next.batch ? JSON.stringify(outcomeOf(next)) : '',
         isTerminal(next.status) ? String(next.completedAtMs ?? next.createdAtMs) : '',
       ),
     );

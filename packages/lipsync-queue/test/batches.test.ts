@@ -34,6 +34,7 @@ function createBatches(submit: LipsyncProducer['submit'] = (record) => producer.
     producer: {
       submit,
       submitOnce: (record, claim) => producer.submitOnce(record, claim),
+      requeue: (record) => producer.requeue(record),
       remove: (id) => producer.remove(id),
       wake: (id) => producer.wake(id),
     },
@@ -98,4 +99,22 @@ it('Jobs that are queued after the cancel of their batch are canceled.', async (
   await createBatches().sweep();
   expect(await store.get(id)).toMatchObject({ status: 'canceled' });
   expect((await store.list({ kind: 'lipsync', status: 'canceled', limit: 9 })).records).toHaveLength(3);
+});
+
+it('The jobs of a paused batch do not start, are left alone by the sweep, and are queued again by its resume.', async () => {
+  const batches = createBatches();
+  const { id } = await submit(batches, 3);
+  const [started, held, canceled] = [0, 1, 2].map((item) => batchItemId(id, item)) as [string, string, string];
+  await store.append(started, { type: 'run_started', atMs: nowMs });
+  await store.append(canceled, { type: 'cancel_requested' });
+  expect(await batches.setPaused(id, true)).toMatchObject({ spec: { isPaused: true } });
+  expect(await Promise.all([started, held, canceled].map((job) => producer.isHeld(job)))).toEqual([false, true, false]);
+  const queue = await producer.queue('fetch');
+  for (const job of [started, held, canceled]) await queue.remove(job);
+  nowMs += 10_000;
+  await producer.sweep();
+  expect([await queue.getJob(held), (await queue.getJob(started))?.id]).toEqual([undefined, started]);
+  await batches.setPaused(id, false);
+  expect([(await queue.getJob(held))?.id, await producer.isHeld(held)]).toEqual([held, false]);
+  expect((await store.get(id))?.spec).not.toHaveProperty('isPaused');
 });

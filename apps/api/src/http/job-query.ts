@@ -28,15 +28,20 @@ const fields = {
   cursor: z.string().min(1).max(500).optional().describe('The `next_cursor` of the previous page.'),
 };
 
-function methodField(methods: readonly string[]) {
-  return methods.length > 0 ? { method: z.enum(methods).optional().describe('Only jobs with this `method`.') } : {};
+/** Conditions on jobs of a kind that has methods. */
+function lipsyncFields(methods: readonly string[]) {
+  if (methods.length === 0) return {};
+  return {
+    method: z.enum(methods).optional().describe('Only jobs with this `method`.'),
+    batch: z.string().min(1).max(64).optional().describe('Only jobs of the batch with this id.'),
+  };
 }
 
 /** The query of a list of jobs, for the reference. */
 export function documentedJobQuery(methods: readonly string[]): z.ZodObject {
   return z.strictObject({
     ...fields,
-    ...methodField(methods),
+    ...lipsyncFields(methods),
     [`${metadataPrefix}KEY`]: z
       .string()
       .max(1_000)
@@ -52,14 +57,14 @@ export function documentedJobQuery(methods: readonly string[]): z.ZodObject {
  * this kind may request. Throws `request_invalid` that lists every problem.
  */
 export function parseJobQuery<Kind extends JobKind>(
-  { request: { query }, response }: { readonly request: Request; readonly response: Response },
+  { request: { query }, response }: { readonly request: Pick<Request, 'query'>; readonly response: Response },
   kind: Kind,
   methods: readonly string[],
 ): JobPageQuery<Kind> {
   const [metadataField, ...otherFields] = Object.keys(query).filter((name) => name.startsWith(metadataPrefix));
   const schema = z.strictObject({
     ...fields,
-    ...methodField(methods),
+    ...lipsyncFields(methods),
     ...(metadataField !== undefined && { [metadataField]: z.string().max(1_000) }),
     ...Object.fromEntries(otherFields.map((name) => [name, z.never('cannot be combined with another metadata field')])),
   });
@@ -68,7 +73,7 @@ export function parseJobQuery<Kind extends JobKind>(
     throw invalidFields('query', [{ field: 'to', message: 'must be later than from' }]);
   const { owner, isAdmin } = callerOf(response);
   const given: { readonly [name: string]: unknown } = rest;
-  const { method } = given;
+  const { method, batch } = given;
   const text = metadataField === undefined ? undefined : given[metadataField];
   return {
     kind,
@@ -79,6 +84,7 @@ export function parseJobQuery<Kind extends JobKind>(
     ...(!isAdmin && { owner: owner ?? '' }),
     ...(userId !== undefined && { userId }),
     ...(typeof method === 'string' && { method }),
+    ...(typeof batch === 'string' && { batchId: batch }),
     ...(from && { fromMs: from.startMs }),
     ...(to && { toMs: to.endMs }),
     ...(typeof text === 'string' &&

@@ -1,10 +1,20 @@
 import { z } from 'zod';
-import { batchViewSchema } from '@lipsync/core/contract';
+import { batchStatuses, batchSummaryViewSchema, batchViewSchema } from '@lipsync/core/contract';
+import { documentedJobQuery } from '../http/job-query.ts';
 import { idempotencyKeyHeader, jobIdPath, jsonResponse, type RouteDocumentation } from './documentation.ts';
 import { queuedJob } from './job-examples.ts';
 import { createdHeaders, urlField } from './job-documentation.ts';
 
-type BatchRoute = 'create' | 'show' | 'cancel' | 'delete';
+type BatchRoute = 'create' | 'list' | 'show' | 'pause' | 'resume' | 'cancel' | 'delete';
+
+export const batchStatusFilter = z.enum(batchStatuses).optional().describe('Only batches with this status.');
+
+const batchPageSchema = z
+  .strictObject({
+    batches: z.array(batchSummaryViewSchema).describe('Newest first.'),
+    next_cursor: z.string().nullable().describe('`cursor` of the next page; null at the end.'),
+  })
+  .meta({ id: 'BatchPage', description: 'A page of batches.' });
 
 /** Documents the routes of batches; `options` are the optional fields of a lip-sync request. Pure. */
 export function documentBatchRoutes(options: z.ZodObject): Readonly<Record<BatchRoute, RouteDocumentation>> {
@@ -12,12 +22,37 @@ export function documentBatchRoutes(options: z.ZodObject): Readonly<Record<Batch
   const notFound = { 404: ['not_found'] } as const;
   return {
     create: documentCreate(options),
+    list: {
+      operationId: 'listBatches',
+      tag: 'Batches',
+      summary: 'List batches, newest first',
+      description: 'As the list of jobs, without the jobs of the batches.',
+      parameters: { query: documentedJobQuery([]).extend({ status: batchStatusFilter }) },
+      responses: { 200: jsonResponse('A page of batches.', batchPageSchema) },
+      problems: { 422: ['request_invalid'] },
+    },
     show: {
       ...ofBatch,
       operationId: 'getBatch',
       summary: 'Show a batch with its jobs and totals',
       responses: { 200: jsonResponse('The batch.', batchViewSchema, batchExample) },
       problems: notFound,
+    },
+    pause: {
+      ...ofBatch,
+      operationId: 'pauseBatch',
+      summary: 'Pause a batch',
+      description:
+        'Jobs that have started go on; the others wait until the batch is resumed, and keep their deadlines.',
+      responses: { 202: jsonResponse('The batch.', batchViewSchema, batchExample) },
+      problems: { ...notFound, 409: ['conflict'] },
+    },
+    resume: {
+      ...ofBatch,
+      operationId: 'resumeBatch',
+      summary: 'Resume a paused batch',
+      responses: { 202: jsonResponse('The batch.', batchViewSchema, batchExample) },
+      problems: { ...notFound, 409: ['conflict'] },
     },
     cancel: {
       ...ofBatch,
@@ -114,8 +149,11 @@ const batchExample = {
     value: {
       id: batchId,
       status: 'processing',
-      results: [{ ...queuedJob, id: `${batchId}-0001`, item: 0, output_name: 'intro.mp4' }],
+      results: [
+        { ...queuedJob, id: `${batchId}-0001`, batch: { id: batchId, item: 0 }, item: 0, output_name: 'intro.mp4' },
+      ],
       summary: { total: 1, success: 0, failed: 0, canceled: 0, total_duration: 0, total_cost_usd: 0 },
+      user_id: null,
       metadata: {},
       created_at: queuedJob.created_at,
       completed_at: null,

@@ -49,6 +49,7 @@ export const queuedJob: JobView = {
   method_used: null,
   degraded: false,
   cached: false,
+  batch: null,
   duration: null,
   cost_usd: 0,
   output_url: null,

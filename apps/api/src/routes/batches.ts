@@ -1,6 +1,7 @@
 import type { Request, Response } from 'express';
 import { isTerminal, requireKind, toBatchView, type JobRecord } from '@lipsync/core/host';
 import type { BatchView } from '@lipsync/core/contract';
+import { z } from 'zod';
 import type { ApiDependencies } from '../dependencies.ts';
 import { callerOf } from '../http/access.ts';
 import { listReceivers, parseBatchBody } from '../http/batch-body.ts';
@@ -9,12 +10,16 @@ import { readBatchFields } from '../http/json-body.ts';
 import { checkReceivers, checkWebhook } from '../http/job-body.ts';
 import { HttpError } from '../http/problem.ts';
 import { readTraceparent } from '../http/request-id.ts';
-import { documentBatchRoutes } from '../reference/batch-documentation.ts';
+import { parseJobQuery } from '../http/job-query.ts';
+import { parseQuery } from '../http/parse-query.ts';
+import { batchStatusFilter, documentBatchRoutes } from '../reference/batch-documentation.ts';
 import { requireJob } from './job-resource.ts';
 import { lipsyncResource } from './lipsync-resource.ts';
 import type { Route } from './route.ts';
 
-/** Routes that create, show, cancel and delete batches of lip-sync jobs. */
+const statusQuery = z.strictObject({ status: batchStatusFilter });
+
+/** Routes that create, list, show, pause, cancel and delete batches of lip-sync jobs. */
 export function batchRoutes(dependencies: ApiDependencies): readonly Route[] {
   const { batches, erasure, store } = dependencies;
   const requireBatch = (request: Request, response: Response): Promise<JobRecord<'batch'>> =>
@@ -27,6 +32,12 @@ export function batchRoutes(dependencies: ApiDependencies): readonly Route[] {
       documentation: documentation.create,
       createsJobs: true,
       handle: (request, response) => createBatch(dependencies, request, response),
+    },
+    {
+      method: 'get',
+      path: '/batches',
+      documentation: documentation.list,
+      handle: (request, response) => listBatches(dependencies, request, response),
     },
     {
       method: 'get',
@@ -43,12 +54,12 @@ export function batchRoutes(dependencies: ApiDependencies): readonly Route[] {
       documentation: documentation.cancel,
       async handle(request, response) {
         const { id, status } = await batches.settle(await requireBatch(request, response));
-        if (isTerminal(status)) {
+        if (isTerminal(status))
           throw new HttpError('canceled', `The batch is already ${status} and cannot be canceled.`);
-        }
         response.status(202).json(await viewBatch(dependencies, await batches.cancel(id)));
       },
     },
+    ...([true, false] as const).map((isPaused) => pauseRoute(dependencies, isPaused)),
     {
       method: 'delete',
       path: '/batches/:id',
@@ -62,6 +73,35 @@ export function batchRoutes(dependencies: ApiDependencies): readonly Route[] {
       },
     },
   ];
+}
+
+/** The route that pauses a batch, or the one that resumes it. */
+function pauseRoute(dependencies: ApiDependencies, isPaused: boolean): Route {
+  const { batches, store } = dependencies;
+  const action = isPaused ? 'pause' : 'resume';
+  return {
+    method: 'post',
+    path: `/batches/:id/${action}`,
+    documentation: documentBatchRoutes(dependencies.documentedOptions)[action],
+    async handle(request, response) {
+      const { id, status } = await batches.settle(await requireJob(store, 'batch', { request, response }));
+      if (isTerminal(status))
+        throw new HttpError('conflict', `The batch is already ${status}: it cannot be ${action}d.`);
+      response.status(202).json(await viewBatch(dependencies, await batches.setPaused(id, isPaused)));
+    },
+  };
+}
+
+/** A page of batches without their jobs. An open batch has no index by status, so such a page may be short. */
+async function listBatches({ batches, store }: ApiDependencies, { query }: Request, response: Response): Promise<void> {
+  const { status: text, ...rest } = query;
+  const status = text === undefined ? undefined : parseQuery(statusQuery, { status: text }).status;
+  const isEnded = status === 'completed' || status === 'canceled';
+  const request = { query: isEnded ? { ...rest, status } : rest };
+  const page = await store.list(parseJobQuery({ request, response }, 'batch', []));
+  const views = await Promise.all(page.records.map((batch) => batches.summarize(batch)));
+  const shown = views.filter((batch) => status === undefined || batch.status === status);
+  response.json({ batches: shown, next_cursor: page.nextCursor });
 }
 
 async function createBatch(dependencies: ApiDependencies, request: Request, response: Response): Promise<void> {

@@ -2,12 +2,15 @@ export { isPlainObject } from './json.ts';
 export { renameKeys, toCamelCase, toKebabCase, toSnakeCase, type SnakeCaseKeys } from './case.ts';
 export {
   attemptViewSchema,
+  batchSummaryViewSchema,
   batchViewSchema,
   errorViewSchema,
   jobViewSchema,
   qualityJobViewSchema,
   warningViewSchema,
   type AttemptView,
+  type BatchStatus,
+  type BatchSummaryView,
   type BatchView,
   type JobView,
   type QualityJobView,
@@ -59,6 +62,7 @@ export {
   type QualityJobPageView,
 } from './service-views.ts';
 export {
+  batchStatuses,
   jobStages,
   jobStatuses,
   optimizations,

@@ -3,7 +3,7 @@ import { renameKeys, toSnakeCase, type SnakeCaseKeys } from './case.ts';
 import { lipsyncFields, providerIdSchema } from './lipsync-request.ts';
 import { qualityOptionsSchema } from './quality-request.ts';
 import { qualityViewSchema, rangesViewSchema } from './quality.ts';
-import { jobStages, jobStatuses } from './vocabulary.ts';
+import { batchStatuses, jobStages, jobStatuses } from './vocabulary.ts';
 
 /** The shapes that leave the service, in snake_case. What was not measured is null. */
 
@@ -109,6 +109,13 @@ export const jobViewSchema = z
     method_used: providerIdSchema.nullable().describe('Provider of the output; null before, and for silent speech.'),
     degraded: z.boolean().describe('Whether the output comes from a provider for checking only, such as `preview`.'),
     cached: z.boolean().describe('Whether an earlier output was reused.'),
+    batch: z
+      .strictObject({
+        id: z.string().describe('Id of the batch.'),
+        item: z.int().min(0).describe('Index of the item, from 0.'),
+      })
+      .nullable()
+      .describe('The batch of the job; null for a single job.'),
     duration: z.number().nullable().describe('Seconds of output; null before.'),
     cost_usd: z.number().nullable().describe('Dollars of all attempts; null while unknown.'),
     output_url: z
@@ -133,12 +140,34 @@ export const qualityJobViewSchema = z
   })
   .meta({ id: 'QualityJob', description: 'A job that measures a video. It costs nothing and has no output.' });
 
+const batchFields = {
+  id: z.string().describe('Id of the batch; the ids of its jobs start with it.'),
+  status: z
+    .enum(batchStatuses)
+    .describe('State of the batch. Failed items do not fail it; it is `canceled` if a cancel stopped an item.'),
+  summary: z
+    .strictObject({
+      total: z.int().describe('Number of items.'),
+      success: z.int().describe('Number of completed jobs.'),
+      failed: z.int().describe('Number of failed jobs.'),
+      canceled: z.int().describe('Number of canceled jobs.'),
+      total_duration: z.number().describe('Seconds of finished output.'),
+      total_cost_usd: z.number().describe('Dollars of all settled attempts.'),
+    })
+    .describe('Totals, deleted jobs included.'),
+  user_id: z.string().nullable().describe('The `user_id` of the batch; null without one.'),
+  metadata: z.record(z.string(), z.unknown()).describe('The `metadata` of the batch.'),
+  created_at: timestamp.describe('Time of acceptance.'),
+  completed_at: timestamp.nullable().describe('Time of the end; null while the batch runs.'),
+};
+
+export const batchSummaryViewSchema = z
+  .strictObject(batchFields)
+  .meta({ id: 'BatchSummary', description: 'A batch without its jobs.' });
+
 export const batchViewSchema = z
   .strictObject({
-    id: z.string().describe('Id of the batch; the ids of its jobs start with it.'),
-    status: z
-      .enum(['queued', 'processing', 'completed', 'canceled'])
-      .describe('State of the batch. Failed items do not fail it; it is `canceled` if a cancel stopped an item.'),
+    ...batchFields,
     results: z
       .array(
         jobViewSchema
@@ -148,23 +177,12 @@ export const batchViewSchema = z
           })
           .meta({ id: 'BatchJob', description: 'A lip-sync job of a batch.' }),
       )
-      .describe('The jobs of the items that are queued, in the order of the items.'),
-    summary: z
-      .strictObject({
-        total: z.int().describe('Number of items.'),
-        success: z.int().describe('Number of completed jobs.'),
-        failed: z.int().describe('Number of failed jobs.'),
-        canceled: z.int().describe('Number of canceled jobs.'),
-        total_duration: z.number().describe('Seconds of finished output.'),
-        total_cost_usd: z.number().describe('Dollars of the jobs that have ended.'),
-      })
-      .describe('Totals, deleted jobs included.'),
-    metadata: z.record(z.string(), z.unknown()).describe('The `metadata` of the batch.'),
-    created_at: timestamp.describe('Time of acceptance.'),
-    completed_at: timestamp.nullable().describe('Time of the end; null while the batch runs.'),
+      .describe('The jobs of the items, in the order of the items, without deleted ones.'),
   })
   .meta({ id: 'Batch', description: 'Lip-sync jobs that were created with one request.' });
 
+export type BatchStatus = (typeof batchStatuses)[number];
+export type BatchSummaryView = z.infer<typeof batchSummaryViewSchema>;
 export type BatchView = z.infer<typeof batchViewSchema>;
 export type QualityJobView = z.infer<typeof qualityJobViewSchema>;
 export type JobView = z.infer<typeof jobViewSchema>;

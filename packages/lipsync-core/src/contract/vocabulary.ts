@@ -43,3 +43,5 @@ export type JobStage = (typeof jobStages)[number];
 
 export const jobStatuses = ['queued', 'processing', 'completed', 'failed', 'canceled'] as const;
 export type JobStatus = (typeof jobStatuses)[number];
+
+export const batchStatuses = ['queued', 'processing', 'paused', 'completed', 'canceled'] as const;

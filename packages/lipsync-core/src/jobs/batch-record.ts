@@ -22,6 +22,11 @@ export function batchItemId(batchId: string, item: number): string {
   return `${batchId}-${String(item + 1).padStart(4, '0')}`;
 }
 
+/** Returns the id of the batch of a job by the id of the job; undefined for a single job. */
+export function batchIdOf(jobId: string): string | undefined {
+  return /^(batch_.+)-\d{4}$/.exec(jobId)?.[1];
+}
+
 /** Returns the record of the job of an item as it was when the batch was accepted. Pure. */
 export function newBatchItemRecord(batch: JobRecord<'batch'>, index: number): JobRecord<'lipsync'> {
   const item = batch.spec.items[index];

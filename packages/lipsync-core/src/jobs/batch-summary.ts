@@ -12,9 +12,19 @@ export interface BatchSummary {
   readonly totalCostMicros: number;
 }
 
-/** What the end of a job adds to the totals of its batch. Kept when the job is deleted. */
+/** What a job that has ended or started adds to the totals of its batch. Kept when the job is deleted. */
 export interface ItemOutcome {
+  /** `processing` also while a started job waits in a queue. */
   readonly status: JobStatus;
   readonly durationMs: number;
   readonly costMicros: number;
+}
+
+/** The place of a job in its batch. */
+export interface BatchReference {
+  readonly id: string;
+  /** Index of the item, from 0. */
+  readonly item: number;
+  /** File name of the output in an archive of the batch. */
+  readonly outputName: string;
 }

@@ -1,4 +1,4 @@
-import type { BatchView } from '../contract/index.ts';
+import type { BatchStatus, BatchSummaryView, BatchView } from '../contract/index.ts';
 import type { BatchSummary, ItemOutcome } from './batch-summary.ts';
 import { isTerminal, type JobRecord } from './job-record.ts';
 import { toJobView, toUsd } from './job-view.ts';
@@ -8,22 +8,22 @@ export function outcomeOf(job: JobRecord): ItemOutcome {
   const lipsync = job.kind === 'lipsync' ? job : undefined;
   const costs = lipsync?.attempts.map(({ costMicros }) => costMicros ?? 0) ?? [];
   return {
-    status: job.status,
+    status: job.status === 'queued' && job.startedAtMs !== null ? 'processing' : job.status,
     durationMs: lipsync?.result?.durationMs ?? 0,
     costMicros: costs.reduce((sum, costMicros) => sum + costMicros, 0),
   };
 }
 
-/** Returns the totals of a batch. Jobs that have not ended count only as `total`. Pure. */
-export function summarizeBatch({ spec }: JobRecord<'batch'>, ended: readonly ItemOutcome[]): BatchSummary {
-  const count = (status: JobRecord['status']): number => ended.filter((outcome) => outcome.status === status).length;
+/** Returns the totals of a batch from the outcomes of its jobs. Pure. */
+export function summarizeBatch({ spec }: JobRecord<'batch'>, outcomes: readonly ItemOutcome[]): BatchSummary {
+  const count = (status: JobRecord['status']): number => outcomes.filter((outcome) => outcome.status === status).length;
   return {
     total: spec.itemCount,
     success: count('completed'),
     failed: count('failed'),
     canceled: count('canceled'),
-    totalDurationMs: ended.reduce((sum, { durationMs }) => sum + durationMs, 0),
-    totalCostMicros: ended.reduce((sum, { costMicros }) => sum + costMicros, 0),
+    totalDurationMs: outcomes.reduce((sum, { durationMs }) => sum + durationMs, 0),
+    totalCostMicros: outcomes.reduce((sum, { costMicros }) => sum + costMicros, 0),
   };
 }
 
@@ -32,7 +32,7 @@ export function isBatchSettled({ total, success, failed, canceled }: BatchSummar
   return success + failed + canceled === total;
 }
 
-/** The jobs of a batch that exist, in the order of its items, and the outcomes of those that have ended. */
+/** The jobs of a batch that exist, in the order of its items, and the outcomes of `JobStore.listOutcomes`. */
 export interface BatchContent {
   readonly jobs: readonly JobRecord<'lipsync'>[];
   readonly outcomes: readonly ItemOutcome[];
@@ -44,15 +44,21 @@ export function toBatchView(
   { jobs, outcomes }: BatchContent,
   outputUrlOf: (jobId: string) => string,
 ): BatchView {
+  const { id, status, ...rest } = toBatchSummaryView(batch, outcomes);
+  const results = jobs.map((job) => ({
+    item: job.batch?.item ?? 0,
+    output_name: job.batch?.outputName ?? '',
+    ...toJobView(job, outputUrlOf(job.id)),
+  }));
+  return { id, status, results, ...rest };
+}
+
+/** Returns a batch without its jobs. */
+export function toBatchSummaryView(batch: JobRecord<'batch'>, outcomes: readonly ItemOutcome[]): BatchSummaryView {
   const summary = summarizeBatch(batch, outcomes);
   return {
     id: batch.id,
-    status: statusOf(batch, jobs),
-    results: jobs.map((job) => ({
-      item: job.batch?.item ?? 0,
-      output_name: job.batch?.outputName ?? '',
-      ...toJobView(job, outputUrlOf(job.id)),
-    })),
+    status: batchStatusOf(batch, outcomes),
     summary: {
       total: summary.total,
       success: summary.success,
@@ -61,14 +67,19 @@ export function toBatchView(
       total_duration: summary.totalDurationMs / 1000,
       total_cost_usd: toUsd(summary.totalCostMicros),
     },
+    user_id: batch.spec.options.userId ?? null,
     metadata: { ...batch.spec.options.metadata },
     created_at: new Date(batch.createdAtMs).toISOString(),
     completed_at: batch.completedAtMs === null ? null : new Date(batch.completedAtMs).toISOString(),
   };
 }
 
-/** A batch is processed from the start of its first job to the end of its last one. Its failed jobs do not fail it. */
-function statusOf(batch: JobRecord<'batch'>, jobs: readonly JobRecord<'lipsync'>[]): BatchView['status'] {
+/**
+ * Returns the status of a batch. It is processed from the start of its first job to the end of its last one; failed jobs
+ * do not fail it. Pure.
+ */
+export function batchStatusOf(batch: JobRecord<'batch'>, outcomes: readonly ItemOutcome[]): BatchStatus {
   if (isTerminal(batch.status)) return batch.status === 'canceled' ? 'canceled' : 'completed';
-  return jobs.some(({ status }) => status !== 'queued') ? 'processing' : 'queued';
+  if (batch.spec.isPaused && !batch.cancelRequested) return 'paused';
+  return outcomes.some(({ status }) => status !== 'queued') ? 'processing' : 'queued';
 }

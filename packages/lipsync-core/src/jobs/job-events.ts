@@ -74,6 +74,9 @@ export type JobEvent =
   /** Files of an ended job are deleted because of their age. */
   | { readonly type: 'files_deleted'; readonly files: 'inputs' | 'output'; readonly atMs: number }
   | ReplayedEvent
+  /** The jobs of a batch that have not started wait until the batch is resumed. */
+  | { readonly type: 'batch_paused' }
+  | { readonly type: 'batch_resumed' }
   /** A caller requests the same work again: the job is queued as new, but keeps its plan and attempts. */
   | { readonly type: 'resumed'; readonly spec: LipsyncSpec; readonly deadlineAtMs: number | null };
 
@@ -124,6 +127,9 @@ function change(record: JobRecord, event: JobEvent): JobRecord {
       return end(record, event);
     case 'files_deleted':
       return deleteFiles(record, event);
+    case 'batch_paused':
+    case 'batch_resumed':
+      return record.kind === 'batch' ? withPause(record, event.type === 'batch_paused') : record;
     case 'retried':
       return retry(record, event);
     case 'webhook_tried':
@@ -246,6 +252,12 @@ function withoutKeptTakes(record: JobRecord): JobRecord {
   if (record.kind !== 'lipsync') return record;
   const { keptTake: _, ...rest } = record;
   return { ...rest, attempts: withoutTakes(record.attempts) };
+}
+
+function withPause(batch: JobRecord<'batch'>, isPaused: boolean): JobRecord<'batch'> {
+  const { isPaused: wasPaused = false, ...spec } = batch.spec;
+  if (wasPaused === isPaused) return batch;
+  return { ...batch, spec: isPaused ? { ...spec, isPaused } : spec };
 }
 
 /** The jobs of a batch are stored when it starts; from then on only they name its inputs. */

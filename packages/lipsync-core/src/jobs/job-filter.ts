@@ -7,6 +7,7 @@ export interface JobFilter {
   /** Name of the API key that created the job. */
   readonly owner?: string;
   readonly userId?: string;
+  readonly batchId?: string;
   /** The requested method, not that of the output. */
   readonly method?: string;
   /** Id of the job that a delivery is about. */
@@ -21,12 +22,13 @@ export interface JobFilter {
 
 /** Returns whether a job meets every condition. Pure. */
 export function matchesFilter(record: JobRecord, filter: JobFilter): boolean {
-  const { status, owner, userId, method, subjectId, fromMs, toMs, metadata } = filter;
+  const { status, owner, userId, batchId, method, subjectId, fromMs, toMs, metadata } = filter;
   const { userId: user, metadata: given } = record.kind === 'webhook' ? {} : record.spec.options;
   return (
     (status === undefined || record.status === status) &&
     (owner === undefined || record.owner === owner) &&
     (userId === undefined || user === userId) &&
+    (batchId === undefined || record.batch?.id === batchId) &&
     (method === undefined || (record.kind === 'lipsync' && record.spec.options.method === method)) &&
     (subjectId === undefined || (record.kind === 'webhook' && record.spec.subjectId === subjectId)) &&
     (fromMs === undefined || record.createdAtMs >= fromMs) &&

@@ -5,7 +5,7 @@ import type { ExecutionPlan } from '../scheduling/execution-plan.ts';
 import type { Attempt, KeptTake } from '../providers/attempt.ts';
 import type { Provider } from '../providers/provider.ts';
 import type { Warning } from '../contract/provider-types.ts';
-import type { BatchSummary } from './batch-summary.ts';
+import type { BatchReference, BatchSummary } from './batch-summary.ts';
 import type { DeletedFiles } from './deleted-files.ts';
 import type { WebhookMessage, WebhookState } from './webhook-delivery.ts';
 
@@ -94,6 +94,8 @@ export interface BatchSpec extends JobInputs {
   readonly itemCount: number;
   /** Empty once the job of every item is stored, so that the deletion of a job leaves no copy of its inputs. */
   readonly items: readonly BatchItem[];
+  /** The jobs that have not started wait until the batch is resumed. */
+  readonly isPaused?: true;
 }
 
 export interface BatchItem {
@@ -148,15 +150,6 @@ export interface QualityResult {
   readonly quality: Quality;
   /** Length of the video. */
   readonly durationMs: number;
-}
-
-/** The place of a job in its batch. */
-export interface BatchReference {
-  readonly id: string;
-  /** Index of the item, from 0. */
-  readonly item: number;
-  /** File name of the output in an archive of the batch. */
-  readonly outputName: string;
 }
 
 /** The part of a record that all kinds of job share. */

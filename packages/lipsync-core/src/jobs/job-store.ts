@@ -65,8 +65,8 @@ export interface JobStore {
   /** Returns the ids of all jobs that have not ended, oldest first. */
   unfinished(): Promise<readonly string[]>;
   /**
-   * Returns the outcomes of the ended jobs of a batch by job id, also of deleted jobs. Stored in the same atomic step
-   * that ends a job.
+   * Returns the outcomes of the jobs of a batch by job id: of all that have ended, also of deleted ones, and of those
+   * that have started. Stored in the same atomic step that changes a job.
    */
   listOutcomes(batchId: string): Promise<ReadonlyMap<string, ItemOutcome>>;
   /** Returns up to `limit` entries of the outbox, oldest first, of those after the entry `after` if it is given. */

@@ -25,6 +25,7 @@ export function toJobView(record: JobRecord<'lipsync'>, outputUrl: string | null
     method_used: result?.methodUsed ?? null,
     degraded: result?.degraded ?? false,
     cached: result?.cached ?? false,
+    batch: record.batch ? { id: record.batch.id, item: record.batch.item } : null,
     duration: result ? result.durationMs / 1000 : null,
     cost_usd: toUsdOrNull(costOf(record)),
     output_url: result && record.outputDeletedAtMs === undefined ? outputUrl : null,

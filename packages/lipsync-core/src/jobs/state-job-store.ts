@@ -131,10 +131,8 @@ export class StateJobStore implements JobStore {
   }
 
   async listOutcomes(batchId: string): Promise<ReadonlyMap<string, ItemOutcome>> {
-    const ended = (await this.#newestFirst()).filter(
-      (document) => document.batchId === batchId && isTerminal(document.status),
-    );
-    const jobs = ended.map((document) => this.#decodeOrReport(document)).filter((job) => job !== undefined);
+    const documents = (await this.#newestFirst()).filter((document) => document.batchId === batchId);
+    const jobs = documents.map((document) => this.#decodeOrReport(document)).filter((job) => job !== undefined);
     return new Map(jobs.map((job) => [job.id, outcomeOf(job)]));
   }
 

@@ -171,10 +171,15 @@ export function jobStoreSuite(name: string, makeStore: () => Promise<JobStoreUnd
         { ...testJobRecord('job_c'), batch: { ...batch, id: 'batch_2' } },
         testJobRecord('job_d'),
       );
-      expect(await store.listOutcomes('batch_1')).toEqual(new Map());
+      const endedItems = async () =>
+        [...(await store.listOutcomes('batch_1'))].filter(([, { status }]) => status !== 'queued');
+      expect(await endedItems()).toEqual([]);
       for (const id of ['job_a', 'job_c', 'job_d', 'job_a']) await finish(id, { type: 'canceled', atMs: 3_000 });
       const outcome = { status: 'canceled', durationMs: 0, costMicros: 0 };
-      expect(await store.listOutcomes('batch_1')).toEqual(new Map([['job_a', outcome]]));
+      expect(await endedItems()).toEqual([['job_a', outcome]]);
+      const { runs: run } = await store.append('job_b', { type: 'run_started', atMs: 3_000 });
+      await store.append('job_b', { type: 'released', run });
+      expect((await store.listOutcomes('batch_1')).get('job_b')).toMatchObject({ status: 'processing' });
       expect(await store.readOutbox(1)).toMatchObject([{ jobId: 'job_a', batchId: 'batch_1' }]);
     });
 
