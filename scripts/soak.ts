@@ -22,6 +22,7 @@ import { proveSlowUrls } from './soak/slow-urls.ts';
 import { proveSyncOffsets } from './soak/sync-offsets.ts';
 import { proveTakeover } from './soak/takeover.ts';
 import { proveWav2LipSync } from './soak/wav2lip-sync.ts';
+import { proveWebhooks } from './soak/webhooks.ts';
 
 const proofs: Readonly<Record<string, () => Promise<boolean>>> = {
   'bad-inputs': proveBadInputs,
@@ -45,6 +46,7 @@ const proofs: Readonly<Record<string, () => Promise<boolean>>> = {
   takeover: proveTakeover,
   'wav2lip-sync': proveWav2LipSync,
   'wav2lip-memory': proveWav2LipMemory,
+  webhooks: proveWebhooks,
 };
 
 const names = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(proofs);
