@@ -7,6 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { webhookMessageSchemas } from '@lipsync/core/contract';
 import { testJobRecord, testQualityRecord } from '@lipsync/core/testing';
 import { createClientConnection, RedisJobStore } from '@lipsync/queue';
 import { startTestRedis, type TestRedis } from '@lipsync/queue/testing';
@@ -77,6 +78,15 @@ async function startReceiver(...statuses: readonly (number | null)[]) {
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/hook?token=1`, received };
 }
 
+/** Throws for a body that differs from the documented one. */
+function parseMessage(body: string): void {
+  const message = JSON.parse(body);
+  const schemas: Readonly<Record<string, { parse(value: unknown): unknown } | undefined>> = webhookMessageSchemas;
+  const schema = schemas[message.type];
+  if (!schema) throw new Error(`The type ${message.type} is not documented.`);
+  schema.parse(message);
+}
+
 function isSigned({ headers, body }: Received): boolean {
   const signed = `${headers['webhook-id']}.${headers['webhook-timestamp']}.${body}`;
   const key = Buffer.from(secret.slice('whsec_'.length), 'base64');
@@ -113,6 +123,7 @@ it('The ends of jobs that were stored before a worker runs are each delivered on
   expect(received.every(isSigned)).toBe(true);
   expect(new Set(idsOf(received)).size).toBe(4);
   const messages = new Map(received.map(({ body }) => [JSON.parse(body).data.id, JSON.parse(body)]));
+  for (const { body } of received) parseMessage(body);
   expect(messages.get('job_done')).toEqual({
     type: 'lipsync.completed',
     timestamp: '1970-01-01T00:00:03.000Z',

@@ -11,6 +11,8 @@ export type {
   ProvidersView,
   QualityJobView,
   QualityView,
+  WebhookMessageData,
+  WebhookMessageType,
 } from '@lipsync/core/contract';
 
 /** A file to upload, or the http(s) URL of one that the service fetches. A `File` also has a name. */

@@ -15,6 +15,8 @@ export type {
   QualityJobView,
   QualityRequest,
   QualityView,
+  WebhookMessageData,
+  WebhookMessageType,
 } from './contract.ts';
 export type { Download } from './download.ts';
 export { LipsyncApiError, LipsyncClientError, LipsyncConnectionError, LipsyncJobError } from './errors.ts';

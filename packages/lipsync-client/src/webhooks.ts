@@ -1,12 +1,12 @@
 import { Webhook, WebhookVerificationError } from 'standardwebhooks';
-import type { JobView, QualityJobView } from './contract.ts';
+import type { WebhookMessageData } from './contract.ts';
 import { LipsyncClientError } from './errors.ts';
 
 /** A webhook request of the service, verified. */
-export interface WebhookEvent<Data = JobView | QualityJobView> {
+export interface WebhookEvent<Data = WebhookMessageData> {
   /** Id of the event. A repeated delivery has the same id. */
   readonly id: string;
-  /** Such as `lipsync.completed`, `lipsync.failed`, `lipsync.canceled` or `quality.completed`. */
+  /** A `WebhookMessageType`, such as `lipsync.completed`; later versions may add types. */
   readonly type: string;
   /** When the event occurred. */
   readonly timestamp: string;
@@ -27,7 +27,7 @@ const headerNames = ['webhook-id', 'webhook-timestamp', 'webhook-signature'] as 
  * Checks signature and age (5 minutes) of a webhook request by Standard Webhooks and returns its event. Throws the code
  * `webhook_invalid`; respond with 400 then.
  */
-export function verifyWebhook<Data = JobView | QualityJobView>(received: ReceivedWebhook): WebhookEvent<Data> {
+export function verifyWebhook<Data = WebhookMessageData>(received: ReceivedWebhook): WebhookEvent<Data> {
   const body = typeof received.body === 'string' ? received.body : new TextDecoder().decode(received.body);
   const headers = Object.fromEntries(headerNames.map((name) => [name, readHeader(received.headers, name)]));
   if (received.secrets.length === 0) throw new TypeError('At least one webhook secret is required.');

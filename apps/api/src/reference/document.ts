@@ -9,6 +9,7 @@ import { problemViewSchema } from '@lipsync/core/contract';
 import type { ErrorCode } from '@lipsync/core/host';
 import type { Route } from '../routes/route.ts';
 import { readVersion } from './version.ts';
+import { documentWebhooks } from './webhook-documentation.ts';
 import { tagDescriptions, type Content, type RouteDocumentation } from './documentation.ts';
 
 export type OpenApiDocument = ReturnType<typeof createDocument>;
@@ -40,6 +41,7 @@ export function createOpenApiDocument(
     servers: [{ url: publicBaseUrl === '' ? '/' : publicBaseUrl }],
     tags: Object.entries(tagDescriptions).map(([name, description]) => ({ name, description })),
     paths,
+    webhooks: documentWebhooks(),
     components: {
       securitySchemes: {
         key: { type: 'http', scheme: 'bearer', description: 'A secret of `LIPSYNC_API_KEYS`.' },

@@ -15,6 +15,7 @@ export {
   type JobView,
   type QualityJobView,
 } from './job-view.ts';
+export { webhookMessageSchemas, type WebhookMessageData, type WebhookMessageType } from './webhook-message.ts';
 export { deliveryPageViewSchema, deliveryViewSchema, type DeliveryView } from './delivery-view.ts';
 export { parseJson } from './json.ts';
 export {

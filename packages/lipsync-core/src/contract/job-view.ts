@@ -50,7 +50,7 @@ const lipsyncRequestViewSchema = z
     ...snakeCaseFields(lipsyncFields),
     method: z.string().describe('The `method` of the request.'),
   })
-  .meta({ id: 'LipsyncJobRequest', description: 'Inputs by name, and the options with their defaults.' });
+  .meta({ id: 'RequestedLipsyncJob', description: 'Inputs by name, and the options with their defaults.' });
 
 const qualityRequestViewSchema = z
   .strictObject({
@@ -59,7 +59,7 @@ const qualityRequestViewSchema = z
     source: inputName.optional(),
     ...snakeCaseFields(qualityOptionsSchema.shape),
   })
-  .meta({ id: 'QualityJobRequest', description: 'Inputs by name, and the options with their defaults.' });
+  .meta({ id: 'RequestedQualityJob', description: 'Inputs by name, and the options with their defaults.' });
 
 function snakeCaseFields<Fields extends { readonly metadata: z.ZodType }>(
   fields: Fields,

@@ -77,9 +77,11 @@ async function summarize(
 }
 
 function summarizeView<View extends Omit<JobView, 'attempts'> | QualityJobView>({
+  request: _request,
   stage: _stage,
   progress: _progress,
   message: _message,
+  expected_completion_at: _expected,
   quality,
   warnings,
   error,

@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { webhookMessageSchemas } from '../../src/contract/index.ts';
 import type { JobRecord } from '../../src/jobs/job-record.ts';
 import { newWebhookRecord } from '../../src/jobs/webhook-record.ts';
 import { outboxEventFor } from '../../src/jobs/job-store.ts';
@@ -59,7 +60,8 @@ it('A message stays below 20 kB with the largest metadata, user and error.', asy
   await deliver();
   const [{ spec } = { spec: { body: '' } }] = submitted;
   expect(Buffer.byteLength(spec.body)).toBeGreaterThan(16_000);
-  expect(JSON.parse(spec.body).data.metadata).toEqual(metadata);
+  const message = webhookMessageSchemas['lipsync.failed'].parse(JSON.parse(spec.body));
+  expect(message.data.metadata).toEqual(metadata);
 });
 
 it('The end of a delivery is no event.', () => {
