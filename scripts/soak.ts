@@ -4,6 +4,7 @@
  */
 import { proveBadInputs } from './soak/bad-inputs.ts';
 import { proveCrowd } from './soak/crowd.ts';
+import { proveErasure } from './soak/erasure.ts';
 import { proveFullOutputs } from './soak/full-outputs.ts';
 import { proveHeygenBreaker } from './soak/heygen-breaker.ts';
 import { proveHeygenCancels } from './soak/heygen-cancels.ts';
@@ -28,6 +29,7 @@ const proofs: Readonly<Record<string, () => Promise<boolean>>> = {
   'bad-inputs': proveBadInputs,
   kills: proveKills,
   crowd: proveCrowd,
+  erasure: proveErasure,
   'full-outputs': proveFullOutputs,
   memory: proveMemory,
   'heygen-breaker': proveHeygenBreaker,
