@@ -51,6 +51,8 @@ export interface RunningApi {
   recordJob(change?: { readonly video?: InputReference; readonly start?: JobStart }): Promise<string>;
   /** Publishes `content` as output and completes the job, as a worker with this engine version does. */
   complete(id: string, content: string, engineVersion?: string): Promise<void>;
+  /** Fails the job, as a worker does. */
+  fail(id: string): Promise<void>;
   /** Starts a second API with connections of its own on the same Redis and folders. The caller stops it. */
   another(): Promise<{ readonly url: string; stop(): Promise<void> }>;
   close(): Promise<void>;
@@ -126,6 +128,17 @@ export async function startApi(
       } as const;
       const completed = { type: 'completed', run: runs, atMs: Date.now(), result, warnings: [] } as const;
       await store.append(id, { ...completed, ...(engineVersion !== undefined && { engineVersion }) });
+    },
+    async fail(id) {
+      const { runs } = await store.append(id, { type: 'run_started', atMs: Date.now() });
+      await store.append(id, {
+        type: 'failed',
+        run: runs,
+        atMs: Date.now(),
+        code: 'media_failed',
+        message: 'ffmpeg failed.',
+        warnings: [],
+      });
     },
     async another() {
       const second = wireApi(config, quiet);

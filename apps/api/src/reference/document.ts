@@ -3,7 +3,7 @@ import {
   createDocument,
   type ZodOpenApiContentObject,
   type ZodOpenApiOperationObject,
-  type ZodOpenApiResponsesObject,
+  type ZodOpenApiResponseObject,
 } from 'zod-openapi';
 import { problemViewSchema } from '@lipsync/core/contract';
 import type { ErrorCode } from '@lipsync/core/host';
@@ -50,7 +50,8 @@ export function createOpenApiDocument(
   });
 }
 
-function describeOperation({ documentation, open }: Route, hasKeys: boolean): ZodOpenApiOperationObject {
+function describeOperation({ method, documentation, open }: Route, hasKeys: boolean): ZodOpenApiOperationObject {
+  const needsKey = hasKeys && !open;
   const { operationId, tag, summary, description, parameters, body } = documentation;
   return {
     operationId,
@@ -59,14 +60,20 @@ function describeOperation({ documentation, open }: Route, hasKeys: boolean): Zo
     ...(description !== undefined && { description }),
     ...(parameters && { requestParams: parameters }),
     ...(body && { requestBody: { required: true, content: describeContent(body) } }),
-    security: open || !hasKeys ? [] : [{ key: [] }],
-    responses: { ...describeResponses(documentation), ...describeProblems(documentation, open === true) },
+    security: needsKey ? [{ key: [] }] : [],
+    responses: mergeResponses(
+      describeProblems(documentation, { needsKey, hasKeys }),
+      describeResponses(documentation),
+      method === 'get' ? describeUnchanged(documentation) : {},
+    ),
   };
 }
 
+type Responses = Record<string, ZodOpenApiResponseObject>;
+
 const requestIdHeader = { 'X-Request-Id': z.string().describe('The id of the request, or one that the service made.') };
 
-function describeResponses({ responses }: RouteDocumentation): ZodOpenApiResponsesObject {
+function describeResponses({ responses }: RouteDocumentation): Responses {
   return Object.fromEntries(
     Object.entries(responses).map(([status, { description, headers, content }]) => [
       status,
@@ -79,15 +86,40 @@ function describeResponses({ responses }: RouteDocumentation): ZodOpenApiRespons
   );
 }
 
+/** A status may answer with a problem or with another body. */
+function mergeResponses(...parts: readonly Responses[]): Responses {
+  const merged: Responses = {};
+  for (const [status, response] of parts.flatMap((part) => Object.entries(part))) {
+    const first = merged[status];
+    merged[status] = first
+      ? {
+          ...first,
+          ...response,
+          description: `${response.description} ${first.description}`,
+          content: { ...first.content, ...response.content },
+        }
+      : response;
+  }
+  return merged;
+}
+
+/** Every body that is sent as a whole has an `ETag`. */
+function describeUnchanged({ responses }: RouteDocumentation): Responses {
+  if (responses[200]?.content?.['text/event-stream']) return {};
+  return { 304: { description: 'Not changed since the `ETag` that `If-None-Match` names.' } };
+}
+
 function describeContent(contents: Readonly<Record<string, Content>>): ZodOpenApiContentObject {
   return Object.fromEntries(Object.entries(contents).map(([mediaType, content]) => [mediaType, { ...content }]));
 }
 
-function describeProblems({ problems = {} }: RouteDocumentation, open: boolean): ZodOpenApiResponsesObject {
+function describeProblems(
+  { problems = {} }: RouteDocumentation,
+  { needsKey, hasKeys }: { readonly needsKey: boolean; readonly hasKeys: boolean },
+): Responses {
   const common: Record<number, readonly ErrorCode[]> = {
-    ...(open ? {} : { 401: ['unauthorized'] }),
-    403: ['forbidden'],
-    ...(open ? {} : { 429: ['too_many_requests'] }),
+    ...(needsKey ? { 401: ['unauthorized'], 429: ['too_many_requests'] } : {}),
+    ...(hasKeys ? {} : { 403: ['forbidden'] }),
     500: ['internal'],
     503: ['resource_exhausted'],
   };
@@ -100,7 +132,7 @@ function describeProblems({ problems = {} }: RouteDocumentation, open: boolean):
   );
 }
 
-function describeProblem(codes: readonly ErrorCode[]): ZodOpenApiResponsesObject[`${1 | 2 | 3 | 4 | 5}${string}`] {
+function describeProblem(codes: readonly ErrorCode[]): ZodOpenApiResponseObject {
   return {
     description: `Problem with the code ${codes.map((code) => `\`${code}\``).join(' or ')}.`,
     headers: z.object(requestIdHeader),

@@ -30,7 +30,6 @@ const outputDocumentation: RouteDocumentation = {
   responses: {
     200: { description: 'The video.', content: video },
     206: { description: 'The range.', content: video },
-    304: { description: 'The client has this video.' },
   },
   problems: { 404: ['not_found'], 410: ['output_gone'], 416: ['request_invalid'] },
 };

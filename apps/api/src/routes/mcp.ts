@@ -9,6 +9,7 @@ import { readTraceparent } from '../http/request-id.ts';
 import { createMcpServer } from '../mcp/mcp-server.ts';
 import { createTools, type Tool } from '../mcp/tools.ts';
 import { readVersion } from '../reference/version.ts';
+import { jsonResponse } from '../reference/documentation.ts';
 import type { Route } from './route.ts';
 
 /** The Model Context Protocol for language models: streamable HTTP without sessions, one message per request. */
@@ -32,12 +33,24 @@ export function mcpRoutes(dependencies: ApiDependencies): readonly Route[] {
         summary: 'Send a message of the Model Context Protocol',
         description:
           'Streamable HTTP without sessions, with the tools `generate`, `quality`, `status` and `costs`. Use an MCP client.',
-        body: { 'application/json': { schema: messageSchema, examples: { list: listExample } } },
-        responses: {
-          200: { description: 'The response.', content: { 'application/json': { schema: z.looseObject({}) } } },
-          202: { description: 'A notification is accepted.' },
+        body: {
+          'application/json': {
+            schema: messageSchema,
+            examples: { list: listExample, initialized: notificationExample },
+          },
         },
-        problems: { 400: ['request_invalid'], 403: ['forbidden'], 413: ['payload_too_large'] },
+        responses: {
+          200: jsonResponse('The response.', answerSchema),
+          202: { description: 'A notification is accepted.' },
+          400: jsonResponse('The message is none of JSON-RPC, or its protocol version is not supported.', answerSchema),
+        },
+        problems: {
+          400: ['request_invalid'],
+          403: ['forbidden'],
+          408: ['request_invalid'],
+          413: ['payload_too_large'],
+          415: ['request_invalid'],
+        },
       },
       handle: (request, response) => answerMessage(server, request, response),
     },
@@ -48,6 +61,25 @@ const messageSchema = z.looseObject({
   jsonrpc: z.literal('2.0').describe('Version of JSON-RPC.'),
   method: z.string().describe('Method of the protocol, such as `tools/call`.'),
 });
+const answerSchema = z
+  .strictObject({
+    jsonrpc: z.literal('2.0').describe('Version of JSON-RPC.'),
+    id: z.union([z.string(), z.number(), z.null()]).describe('That of the message.'),
+    result: z.record(z.string(), z.unknown()).optional().describe('As the method defines it.'),
+    error: z
+      .strictObject({
+        code: z.int().describe('Code of JSON-RPC.'),
+        message: z.string().describe('The reason.'),
+        data: z.unknown().optional().describe('Details.'),
+      })
+      .optional()
+      .describe('Why the method failed.'),
+  })
+  .meta({ id: 'McpResponse', description: 'A response of the Model Context Protocol.' });
+const notificationExample = {
+  summary: 'A notification',
+  value: { jsonrpc: '2.0', method: 'notifications/initialized' },
+};
 const listExample = { summary: 'The tools', value: { jsonrpc: '2.0', id: 1, method: 'tools/list' } };
 
 interface McpRoute {
