@@ -8,12 +8,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { webhookMessageSchemas } from '@lipsync/core/contract';
+import { batchItemId, createIdSource, systemClock } from '@lipsync/core/host';
 import { testJobRecord, testQualityRecord } from '@lipsync/core/testing';
-import { createClientConnection, RedisJobStore } from '@lipsync/queue';
+import { Batches, createClientConnection, LipsyncProducer, RedisJobStore } from '@lipsync/queue';
 import { startTestRedis, type TestRedis } from '@lipsync/queue/testing';
 import type { Redis } from 'ioredis';
 import { afterEach, beforeEach, expect, it, onTestFinished, vi } from 'vitest';
 
+const silent = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 const main = join(import.meta.dirname, '..', 'src', 'main.ts');
 const secret = `whsec_${Buffer.alloc(32, 7).toString('base64')}`;
 
@@ -179,4 +181,47 @@ it('A message that fails is tried again about 5 s later, and the log of tries st
   expect(new Set(idsOf(received)).size).toBe(1);
   const [first = 0, second = 0] = received.map(({ headers }) => Number(headers['webhook-timestamp']));
   expect(second - first).toBeGreaterThanOrEqual(5);
+});
+
+it('A batch gets one message when its last job has ended, and its items get none.', async () => {
+  const { url, received } = await startReceiver(200);
+  const producer = new LipsyncProducer({ connection, store, clock: systemClock, logger: silent });
+  onTestFinished(() => producer.close());
+  const batches = new Batches({
+    store,
+    producer,
+    clock: systemClock,
+    logger: silent,
+    ids: createIdSource(systemClock),
+    verifyRedis: async () => undefined,
+  });
+  const { options, video, audio } = testJobRecord('job_1').spec;
+  const items = ['a.mp4', 'b.mp4'].map((outputName) => ({ options, video, audio, outputName }));
+  const sender = { owner: null, traceparent: null, requestId: null };
+  const { record } = await batches.submit({ ...sender, items, options: { metadata: { n: 1 }, webhookUrl: url } });
+  for (const item of [0, 1]) await store.append(batchItemId(record.id, item), { type: 'canceled', atMs: 3_000 });
+  startWorker();
+  await vi.waitFor(() => expect(received).not.toEqual([]), wait);
+  await vi.waitFor(async () => expect(await store.unfinished()).toEqual([]), wait);
+  expect(received).toHaveLength(1);
+  parseMessage(received[0]?.body ?? '');
+  expect(JSON.parse(received[0]?.body ?? '')).toMatchObject({
+    type: 'batch.completed',
+    data: { id: record.id, summary: { total: 2, success: 0, failed: 0, canceled: 2 }, metadata: { n: 1 } },
+  });
+});
+
+it('A message that waits for its next try is sent at once when it is replayed.', async () => {
+  const { url, received } = await startReceiver(500, 500, 200);
+  await store.create(testJobRecord('job_1', 1_000, { webhookUrl: url }));
+  await store.append('job_1', { type: 'canceled', atMs: 3_000 });
+  startWorker();
+  // After the second try the next one is five minutes later.
+  await vi.waitFor(() => expect(received).toHaveLength(2), wait);
+  const producer = new LipsyncProducer({ connection, store, clock: systemClock, logger: silent });
+  onTestFinished(() => producer.close());
+  await store.append('msg_job_1_0', { type: 'replayed', atMs: Date.now() });
+  await producer.wake('msg_job_1_0');
+  await vi.waitFor(async () => expect(await store.unfinished()).toEqual([]), wait);
+  expect(received).toHaveLength(3);
 });

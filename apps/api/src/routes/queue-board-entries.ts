@@ -70,6 +70,7 @@ function describeWork(record: JobRecord): string {
     case 'quality':
       return `quality of ${nameOfInput(record.spec.video)}`;
     case 'webhook':
+      return `${record.spec.event} of ${record.spec.subjectId}`;
     case 'batch':
       return record.kind;
   }
@@ -98,12 +99,18 @@ function listLogLines(record: JobRecord): string[] {
     ...attempts.map(({ provider, startedAtMs: atMs, outcome, code, message }) =>
       [`${toTime(atMs)} ${provider}: ${outcome}`, ...[code, message].filter((part) => part !== null)].join(' '),
     ),
+    ...listTries(record),
     ...warnings.map(({ code, message }) => `warning ${code}: ${message}`),
     ...(error ? [`error ${error.code}: ${error.message}`] : []),
     completedAtMs !== null && isTerminal(record.status)
       ? `${toTime(completedAtMs)} ${record.status}`
       : `now: ${record.stage}, ${record.progress} %: ${record.message}`,
   ];
+}
+
+function listTries(record: JobRecord): string[] {
+  if (record.kind !== 'webhook') return [];
+  return record.tries.map(({ atMs, status, reason }) => `${toTime(atMs)} ${reason ?? `delivered: ${status ?? ''}`}`);
 }
 
 function toTime(ms: number): string {

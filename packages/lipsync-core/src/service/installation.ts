@@ -142,7 +142,7 @@ export function requireWebhooks({ webhookSecrets }: Pick<CoreConfig, 'webhookSec
 /** Throws `not_supported` for a webhook in a job that runs in the process of its caller. */
 export function refuseWebhook({ webhookUrl }: Pick<LipsyncOptions, 'webhookUrl'>): void {
   if (webhookUrl === undefined) return;
-  throw new LipsyncError('not_supported', 'webhook_url is for jobs of the HTTP API: this call ends with its job.');
+  throw new LipsyncError('not_supported', 'A webhook needs a job of the HTTP API: this call ends with its job.');
 }
 
 /**
