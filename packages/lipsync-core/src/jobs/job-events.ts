@@ -16,7 +16,7 @@ import {
 } from './job-record.ts';
 import { retryJob, type RetriedEvent } from './job-retry.ts';
 import type { Warning } from '../contract/provider-types.ts';
-import { addTry, replay, type ReplayedEvent, type WebhookTriedEvent } from './webhook-record.ts';
+import { addTry, postponeTry, replay, type ReplayedEvent, type WebhookTriedEvent } from './webhook-record.ts';
 import { withoutTakes, type Attempt } from '../providers/attempt.ts';
 
 /** An event that a run reports. It is ignored unless `run` is the latest run of the job. */
@@ -38,6 +38,8 @@ type RunEvent = { readonly run: number } & (
       readonly waitsForProbe?: true;
       /** The job waits for the result of this equal job. */
       readonly waitsForResult?: string;
+      /** The next try of a delivery is made no earlier. */
+      readonly postponesTry?: true;
       /** A finished take that could not be published. */
       readonly keptTake?: MadeTake;
     }
@@ -176,8 +178,9 @@ function withInputs(record: JobRecord, inputs: JobInputs): JobRecord {
 
 function park(record: JobRecord, event: Extract<JobEvent, { type: 'parked' }>): JobRecord {
   const { untilMs, message, waitsForStorage, waitsForProbe, waitsForResult, keptTake } = event;
+  const postponed = waitsForStorage || event.postponesTry ? postponeTry(record, untilMs) : record;
   const parked = {
-    ...(waitsForStorage || waitsForProbe ? withoutExpectation(record) : record),
+    ...(waitsForStorage || waitsForProbe ? withoutExpectation(postponed) : postponed),
     parkedUntilMs: untilMs,
     stage: 'waiting',
     message,

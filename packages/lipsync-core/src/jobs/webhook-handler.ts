@@ -1,4 +1,5 @@
 import type { Clock } from '../contract/ports.ts';
+import { failStore } from '../storage/store-failure.ts';
 import type { JobEvent } from './job-events.ts';
 import type { JobHandler, JobRun } from './job-handler.ts';
 import { requireKind, type JobRecord } from './job-record.ts';
@@ -9,6 +10,8 @@ export interface WebhookHandlerOptions {
   readonly sender: Pick<WebhookSender, 'send'>;
   readonly receivers: Pick<ReceiverSwitches, 'isOff' | 'set'>;
   readonly clock: Clock;
+  /** Maximum number of messages of one API key that are sent at once. */
+  readonly maxPerKey?: number;
   /** From 0 to 1; spreads the tries of messages that failed together. */
   random?(): number;
 }
@@ -19,18 +22,28 @@ export interface WebhookHandlerOptions {
  */
 export class WebhookHandler implements JobHandler<'webhook'> {
   readonly #options: Required<WebhookHandlerOptions>;
+  /** Number of messages that are being sent, by API key. */
+  readonly #sending = new Map<string | null, number>();
 
   constructor(options: WebhookHandlerOptions) {
-    this.#options = { random: Math.random, ...options };
+    this.#options = { maxPerKey: 8, random: Math.random, ...options };
   }
 
   async run({ record, store, signal }: JobRun<'webhook'>): Promise<JobEvent> {
     const { clock, random } = this.#options;
     const known = this.#outcome(record);
     if (known) return known;
-    const { id, runs: run, triesInRound } = record;
+    const { id, owner, runs: run, triesInRound } = record;
     const atMs = clock.nowMs();
-    const answer = await this.#try(record, signal);
+    const sending = this.#sending.get(owner) ?? 0;
+    if (sending >= this.#options.maxPerKey) {
+      // Receivers that never answer must not occupy all workers.
+      const untilMs = atMs + Math.round(busyPauseMs * (1 + random()));
+      const message = 'Waiting until other messages of the key are sent.';
+      return { type: 'parked', run, untilMs, message, postponesTry: true };
+    }
+    this.#sending.set(owner, sending + 1);
+    const answer = await this.#try(record, signal).finally(() => this.#endSending(owner));
     const nextTryAtMs = answer.type === 'failed' ? nextWebhookTryAtMs(triesInRound + 1, clock.nowMs(), random()) : null;
     const notBeforeMs = answer.type === 'failed' ? (answer.notBeforeMs ?? 0) : 0;
     const attempt = toTry(answer, atMs);
@@ -44,6 +57,12 @@ export class WebhookHandler implements JobHandler<'webhook'> {
     return this.#outcome(requireKind(tried, 'webhook')) ?? { type: 'released', run };
   }
 
+  #endSending(owner: string | null): void {
+    const left = (this.#sending.get(owner) ?? 1) - 1;
+    if (left > 0) this.#sending.set(owner, left);
+    else this.#sending.delete(owner);
+  }
+
   /** A receiver that answers 410 is switched off until it accepts a message that its owner replays. */
   async #try(
     { id, owner, spec: { url, body }, isReplay }: JobRecord<'webhook'>,
@@ -51,11 +70,11 @@ export class WebhookHandler implements JobHandler<'webhook'> {
   ): Promise<WebhookAnswer> {
     const { sender, receivers, clock } = this.#options;
     const receiver = { owner, url };
-    const isOff = await receivers.isOff(receiver);
+    const isOff = await receivers.isOff(receiver).catch(failStore);
     if (isOff && !isReplay) return { type: 'refused', status: null, reason: switchedOff };
     const answer = await sender.send({ id, url, body }, clock.nowMs(), signal);
-    if (answer.type === 'refused' && !isOff) await receivers.set(receiver, 'off');
-    if (answer.type === 'delivered' && isOff) await receivers.set(receiver, 'on');
+    if (answer.type === 'refused' && !isOff) await receivers.set(receiver, 'off').catch(failStore);
+    if (answer.type === 'delivered' && isOff) await receivers.set(receiver, 'on').catch(failStore);
     return answer;
   }
 
@@ -73,6 +92,9 @@ export class WebhookHandler implements JobHandler<'webhook'> {
     return { type: 'parked', run, untilMs: nextTryAtMs, message: `Waiting for the next try. ${last?.reason ?? ''}` };
   }
 }
+
+/** Up to twice as long, so that the waiting messages come back one after the other. */
+const busyPauseMs = 3_000;
 
 const switchedOff =
   'The receiver is switched off because it answered 410 (gone). A replay of a delivery that it accepts switches it on.';

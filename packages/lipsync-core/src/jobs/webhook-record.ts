@@ -42,6 +42,11 @@ export function addTry(
   return { ...record, tries, triesInRound: record.triesInRound + 1, nextTryAtMs, crashes: 0 };
 }
 
+/** Returns a delivery that is due no earlier; any other job unchanged. Pure. */
+export function postponeTry(record: JobRecord, untilMs: number): JobRecord {
+  return record.kind === 'webhook' ? { ...record, nextTryAtMs: untilMs } : record;
+}
+
 /** Returns a delivery that is due at once and whose schedule starts again. Pure. */
 export function replay(record: JobRecord<'webhook'>, { atMs }: ReplayedEvent): JobRecord<'webhook'> {
   const due = { ...record, isReplay: true, triesInRound: 0, nextTryAtMs: atMs, crashes: 0 } as const;

@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { Webhook } from 'standardwebhooks';
-import { beforeEach, expect, it, onTestFinished } from 'vitest';
+import { beforeEach, expect, it, onTestFinished, vi } from 'vitest';
+import { LipsyncError } from '../../src/errors/index.ts';
 import { JobRunner } from '../../src/jobs/job-runner.ts';
 import { isTerminal, requireKind, type JobRecord } from '../../src/jobs/job-record.ts';
 import type { JobStore } from '../../src/jobs/job-store.ts';
@@ -54,13 +55,36 @@ async function startReceiver(...answers: readonly Answer[]) {
   return { url: `http://receiver.example:${(server.address() as AddressInfo).port}/hook`, received };
 }
 
+const clock = { nowMs: () => nowMs };
+
+function createRunner(workFolder: string, webhook: WebhookHandler): JobRunner {
+  return new JobRunner({
+    store,
+    inputs: { fetch: notRun },
+    handlers: { webhook },
+    workFolder,
+    cancelPollMs: 60_000,
+    progressIntervalMs: 0,
+    clock,
+    logger: silent,
+    checkStorage: async () => undefined,
+  });
+}
+
+const context = () => ({ signal: new AbortController().signal, canRun: (work: string) => work === 'deliver' });
+
+async function temporaryFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'webhook-'));
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
 /**
  * Runs a delivery until it ends, and moves the clock whenever it waits. Returns the waits in seconds. The name of the
  * receiver resolves to `addresses` in turn and then to the last one.
  */
 async function deliver(id: string, addresses: readonly string[] = ['127.0.0.1']) {
-  const workFolder = await mkdtemp(join(tmpdir(), 'webhook-'));
-  onTestFinished(() => rm(workFolder, { recursive: true, force: true }));
+  const workFolder = await temporaryFolder();
   let lookups = 0;
   const client = new GuardedClient({
     allowedPrivateHosts: parseAllowedHosts(['127.0.0.1']),
@@ -70,22 +94,11 @@ async function deliver(id: string, addresses: readonly string[] = ['127.0.0.1'])
       return [{ address, family: 4 }];
     },
   });
-  const clock = { nowMs: () => nowMs };
   const sender = new WebhookSender({ client, secrets: [secret], timeoutMs: 300 });
-  const runner = new JobRunner({
-    store,
-    inputs: { fetch: notRun },
-    handlers: { webhook: new WebhookHandler({ sender, receivers, clock, random: () => 0 }) },
-    workFolder,
-    cancelPollMs: 60_000,
-    progressIntervalMs: 0,
-    clock,
-    logger: silent,
-    checkStorage: async () => undefined,
-  });
+  const runner = createRunner(workFolder, new WebhookHandler({ sender, receivers, clock, random: () => 0 }));
   const waitsS: number[] = [];
   for (;;) {
-    const record = await runner.run(id, { signal: new AbortController().signal, canRun: (work) => work === 'deliver' });
+    const record = await runner.run(id, context());
     if (isTerminal(record.status)) return { record: requireKind(record, 'webhook'), waitsS };
     if (record.parkedUntilMs === null) throw new Error(`The delivery neither waits nor has ended: ${record.stage}`);
     waitsS.push((record.parkedUntilMs - nowMs) / 1_000);
@@ -224,4 +237,61 @@ it('A delivery survives the death of its worker in every one of its tries.', asy
     await store.append('msg_job_1_0', { type: 'webhook_tried', run, attempt, nextTryAtMs: nowMs });
   }
   expect((await deliver('msg_job_1_0')).record.status).toBe('completed');
+});
+
+it('Receivers of one key that never answer do not keep messages of another key from being sent.', async () => {
+  let isHanging = true;
+  const hanging = Promise.withResolvers<void>();
+  const sent: string[] = [];
+  const sender: Pick<WebhookSender, 'send'> = {
+    async send({ id }) {
+      sent.push(id);
+      if (isHanging && id.startsWith('msg_job_a')) await hanging.promise;
+      return { type: 'delivered', status: 200 };
+    },
+  };
+  const runner = createRunner(
+    await temporaryFolder(),
+    new WebhookHandler({ sender, receivers, clock, maxPerKey: 2, random: () => 0 }),
+  );
+  const ids = ['msg_job_a1_0', 'msg_job_a2_0', 'msg_job_a3_0'];
+  for (const id of ids) await createDelivery('http://receiver.example/', id, 'alice');
+  await createDelivery('http://receiver.example/', 'msg_job_b_0', 'bob');
+  const running = ids.slice(0, 2).map((id) => runner.run(id, context()));
+  await vi.waitFor(() => expect(sent).toHaveLength(2));
+  const waiting = requireKind(await runner.run('msg_job_a3_0', context()), 'webhook');
+  expect(waiting).toMatchObject({ tries: [], parkedUntilMs: nowMs + 3_000, nextTryAtMs: nowMs + 3_000 });
+  expect((await runner.run('msg_job_b_0', context())).status).toBe('completed');
+  isHanging = false;
+  hanging.resolve();
+  await Promise.all(running);
+  nowMs += 3_000;
+  expect((await runner.run('msg_job_a3_0', context())).status).toBe('completed');
+});
+
+it('A delivery neither fails nor is sent while the state of its receiver cannot be read.', async () => {
+  const { url, received } = await startReceiver({ status: 200 });
+  await createDelivery(url);
+  const isOff = () => Promise.reject(new LipsyncError('resource_exhausted', 'Redis is down.'));
+  const sender = new WebhookSender({ client: new GuardedClient(), secrets: [secret] });
+  const broken = new WebhookHandler({ sender, receivers: { isOff, set: isOff }, clock });
+  const runner = createRunner(await temporaryFolder(), broken);
+  await expect(runner.run('msg_job_1_0', context())).rejects.toThrow('Redis is down.');
+  expect(await store.get('msg_job_1_0')).toMatchObject({ status: 'queued', tries: [] });
+  expect(received).toEqual([]);
+  expect((await deliver('msg_job_1_0')).record.status).toBe('completed');
+});
+
+it('A delivery that waits until files can be stored is due no earlier, so that nothing wakes it meanwhile.', async () => {
+  const { id } = await createDelivery('http://receiver.example/');
+  const { runs: run } = await store.append(id, { type: 'run_started', atMs: nowMs });
+  const untilMs = nowMs + 10_000;
+  const parked = await store.append(id, {
+    type: 'parked',
+    run,
+    untilMs,
+    message: 'The disk is full.',
+    waitsForStorage: true,
+  });
+  expect(parked).toMatchObject({ parkedUntilMs: untilMs, nextTryAtMs: untilMs });
 });
