@@ -11,7 +11,7 @@ const limits = {
   /** The largest upload over a slow connection; bounds a client that sends a byte at a time. */
   requestTimeoutMs: 6 * 3_600_000,
   keepAliveTimeoutMs: 10_000,
-  maxConnections: 2_048,
+  maxConnections: 4_096,
 };
 
 export interface ListeningServer {

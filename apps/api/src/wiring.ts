@@ -188,7 +188,7 @@ export function wireApi(config: ApiConfig, log: Logger): WiredApi {
       maxDurationMs: config.core.maxDurationMs,
       publicBaseUrl: config.core.publicBaseUrl,
       heartbeatMs: 15_000,
-      maxEventStreams: 1_000,
+      maxEventStreams: 2_500,
     },
     async close() {
       // A Redis that is gone never acknowledges.

@@ -76,6 +76,8 @@ export function normalizeHostName(hostname: string): string {
  */
 export function parseIpAddress(text: string): IpAddress | undefined {
   const bare = text.replace(/^\[(.*)\]$/, '$1');
+  // For host names: the parser throws an error for each form that does not match, which takes longer than the rest.
+  if (!/:|^[\d.]+$/.test(bare)) return undefined;
   const isAddress = ipaddr.IPv4.isValidFourPartDecimal(bare) || ipaddr.IPv6.isValid(bare);
   return isAddress ? ipaddr.process(bare) : undefined;
 }
