@@ -5,6 +5,7 @@
 import { proveBadInputs } from './soak/bad-inputs.ts';
 import { proveCrowd } from './soak/crowd.ts';
 import { proveErasure } from './soak/erasure.ts';
+import { proveEqualRequests } from './soak/equal-requests.ts';
 import { proveFullOutputs } from './soak/full-outputs.ts';
 import { proveHeygenBreaker } from './soak/heygen-breaker.ts';
 import { proveHeygenCancels } from './soak/heygen-cancels.ts';
@@ -30,6 +31,7 @@ const proofs: Readonly<Record<string, () => Promise<boolean>>> = {
   kills: proveKills,
   crowd: proveCrowd,
   erasure: proveErasure,
+  'equal-requests': proveEqualRequests,
   'full-outputs': proveFullOutputs,
   memory: proveMemory,
   'heygen-breaker': proveHeygenBreaker,

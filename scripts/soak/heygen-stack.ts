@@ -22,6 +22,8 @@ export interface HeygenStack extends Omit<ScratchStack, 'startWorker'> {
   readonly state: StateStore;
   startWorker(environment?: Readonly<Record<string, string>>): Promise<GuardedProcess>;
   readBalances(): Promise<Balances>;
+  /** Version of the engine of the worker that started last; null before. */
+  readEngineVersion(): Promise<string | null>;
   stop(): Promise<void>;
 }
 
@@ -122,6 +124,7 @@ export async function startHeygenStack(
     state,
     store: new RedisJobStore({ connection }),
     startWorker: (more = {}) => stack.startWorker({ WORKER_LANES: 'cloud', ...more }),
+    readEngineVersion: () => connection.get('lipsync:engine-version'),
     async readBalances() {
       const { total } = costsSchema.parse(await (await fetch(`${stack.url}/costs`, { signal })).json());
       const { spentMicros: walletMicros, charges } = standin.control.wallet();

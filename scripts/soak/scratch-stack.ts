@@ -26,6 +26,7 @@ export interface ScratchStack {
   /** Contains everything that the service stores. */
   readonly rootDir: string;
   readonly outputDir: string;
+  /** Sends `cache: false` unless a field overrides it: most soak tests send one sample often, and each job has to run. */
   readonly client: LipsyncClient;
   /** Every line that the processes have printed so far, including workers of `startWorker`. */
   readonly lines: readonly string[];
@@ -33,6 +34,8 @@ export interface ScratchStack {
    * Starts an additional worker that is not restarted when it exits; resolves when it claims jobs. The caller stops it.
    */
   startWorker(environment: Readonly<Record<string, string>>): Promise<GuardedProcess>;
+  /** Starts an additional API on the same Redis and folders. The caller stops it. */
+  startApi(): Promise<{ readonly url: string; readonly process: GuardedProcess }>;
   /** Outputs that can be downloaded, relative to the output folder. */
   outputs(): Promise<string[]>;
   /**
@@ -73,26 +76,32 @@ export async function startScratchStack(
     onEvent: () => undefined,
   });
   const { url, redisUrl } = stack;
+  const client = createLipsyncClient(url, signal);
+  const start = async (name: 'api' | 'worker', more: Readonly<Record<string, string>>) => {
+    const app = appProcess({
+      name,
+      projectDir,
+      settingsDir: folder,
+      stopGraceMs: 15_000,
+      onLine: (line) => lines.push(line),
+      onEvent: () => undefined,
+      environment: { ...process.env, ...settings, REDIS_URL: redisUrl, LIPSYNC_DATA_DIR: dataDir, ...more },
+    });
+    const started = await startGuarded(app.plan);
+    return { process: started, ready: await app.whenReady(signal) };
+  };
   return {
     url,
     redisUrl,
     outputDir,
     lines,
     rootDir: folder,
-    client: createLipsyncClient(url, signal),
-    async startWorker(more) {
-      const worker = appProcess({
-        name: 'worker',
-        projectDir,
-        settingsDir: folder,
-        stopGraceMs: 15_000,
-        onLine: (line) => lines.push(line),
-        onEvent: () => undefined,
-        environment: { ...process.env, ...settings, REDIS_URL: redisUrl, LIPSYNC_DATA_DIR: dataDir, ...more },
-      });
-      const started = await startGuarded(worker.plan);
-      await worker.whenReady(signal);
-      return started;
+    client: { ...client, submit: (files, fields) => client.submit(files, { cache: 'false', ...fields }) },
+    startWorker: async (more) => (await start('worker', more)).process,
+    async startApi() {
+      const { process: api, ready } = await start('api', { PORT: String(await freeLoopbackPort()) });
+      if (ready.url === undefined) throw new Error('The API did not print its address.');
+      return { url: ready.url, process: api };
     },
     outputs: () => filesBelow(outputDir),
     async leftovers() {
