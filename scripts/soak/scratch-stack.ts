@@ -104,22 +104,22 @@ export async function startScratchStack(
       return { url: ready.url, process: api };
     },
     outputs: () => filesBelow(outputDir),
-    async leftovers() {
-      const untilMs = performance.now() + cleanupLimitMs;
-      for (;;) {
-        const partial = (await filesBelow(folder)).filter((name) =>
-          partialEndings.some((ending) => name.endsWith(ending)),
-        );
-        const left = [...partial, ...(await filesBelow(join(dataDir, 'work')))];
-        if (left.length === 0 || performance.now() > untilMs) return left;
-        await sleep(100, undefined, { signal });
-      }
-    },
+    leftovers: () => listLeftovers(folder, signal),
     async stop() {
       await stack.stop();
       await rm(folder, { recursive: true, force: true });
     },
   };
+}
+
+async function listLeftovers(folder: string, signal: AbortSignal): Promise<string[]> {
+  const untilMs = performance.now() + cleanupLimitMs;
+  for (;;) {
+    const partial = (await filesBelow(folder)).filter((name) => partialEndings.some((ending) => name.endsWith(ending)));
+    const left = [...partial, ...(await filesBelow(join(folder, 'data', 'work')))];
+    if (left.length === 0 || performance.now() > untilMs) return left;
+    await sleep(100, undefined, { signal });
+  }
 }
 
 async function filesBelow(folder: string): Promise<string[]> {

@@ -101,7 +101,7 @@ export class RedisResultCache implements ResultCache {
 
   /** Returns the completed job whose result an equal new one can reuse; undefined without one. */
   async find(record: JobRecord<'lipsync'>): Promise<JobRecord<'lipsync'> | undefined> {
-    const { connection, store, artifacts } = this.#options;
+    const { connection, store } = this.#options;
     const content = resultKeyOf(record);
     if (content === undefined || record.spec.options.cache === false) return undefined;
     const version = this.#engineVersion ?? '';
@@ -112,13 +112,10 @@ export class RedisResultCache implements ResultCache {
     );
     const found = id === null ? undefined : await store.get(id);
     if (!found || !isOfKind(found, 'lipsync') || found.owner !== record.owner || !found.result) return undefined;
-    if (found.outputDeletedAtMs !== undefined) return undefined;
-    // A result that cannot be read is made again.
-    const output = await artifacts.stat(found.result.outputKey).catch(() => undefined);
-    return output && found;
+    return found.outputDeletedAtMs === undefined ? found : undefined;
   }
 
-  /** Makes a stored job share the output of `source`. Undefined when that was erased in the meantime. */
+  /** Makes a stored job share the output of `source`. Undefined when its record or its file is gone. */
   async share(record: JobRecord<'lipsync'>, source: JobRecord<'lipsync'>): Promise<ReusedResult | undefined> {
     const reused = reusedResultOf(source);
     if (!reused) return undefined;
@@ -137,7 +134,9 @@ export class RedisResultCache implements ResultCache {
         outputKey,
       ),
     );
-    return shared === 1 ? reused : undefined;
+    if (shared !== 1) return undefined;
+    // After the output is counted, nothing deletes it any more. One that cannot be read is made again.
+    return (await this.#options.artifacts.stat(outputKey).catch(() => undefined)) && reused;
   }
 
   async claim(record: JobRecord<'lipsync'>): Promise<ResultClaim> {

@@ -101,7 +101,7 @@ describe('RedisResultCache', () => {
     await complete('job_b', { cache: false });
     expect(await cache.find(testJobRecord('job_c'))).toMatchObject({ id: 'job_b' });
     await artifacts.delete(outputKeyOf('job_b'));
-    expect(await cache.find(testJobRecord('job_c'))).toBeUndefined();
+    expect(await reuse('job_c')).toBeUndefined();
   });
 });
 
