@@ -11,6 +11,7 @@ import {
   createCostEstimator,
   Ledger,
   LedgerPseudonyms,
+  VendorCopies,
   createArtifactStore,
   listProviders,
   documentedOptionsOf,
@@ -112,7 +113,15 @@ function wireJobs({
   };
   const batches = new Batches(shared);
   const ledger = new LedgerPseudonyms({ state });
-  const erasure = new JobErasure({ ...queue, connection, artifacts, batches, ledger, clock });
+  const erasure = new JobErasure({
+    ...queue,
+    connection,
+    artifacts,
+    batches,
+    ledger,
+    vendorCopies: new VendorCopies({ state, clock }),
+    clock,
+  });
   return {
     batches,
     jobs: new QueuedJobs({

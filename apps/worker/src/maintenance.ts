@@ -24,7 +24,7 @@ export interface MaintenanceOptions {
   /** Starts a rewrite of the append-only file if it is due; returns whether it has. */
   readonly rewriteErasedData: () => Promise<boolean>;
   readonly retention: Pick<Retention, 'run'>;
-  readonly core: Pick<LipsyncCore, 'reconcile' | 'sweepSlots'>;
+  readonly core: Pick<LipsyncCore, 'reconcile' | 'deleteVendorCopies' | 'sweepSlots'>;
   readonly store: Pick<JobStore, 'get'>;
   readonly artifacts: Pick<ArtifactStore, 'sweep'>;
   readonly clock: Clock;
@@ -46,6 +46,7 @@ export async function runMaintenance(options: MaintenanceOptions, signal: AbortS
     reconcile,
     resumeErasures,
     deleteOld,
+    deleteVendorCopies,
     rewriteErased,
   };
   while (!signal.aborted) {
@@ -109,6 +110,12 @@ async function resumeErasures(
   if (erased > 0) logger.info({ erased }, 'deleted jobs erased');
   const users = await userErasure.resumeAll(AbortSignal.any([signal, AbortSignal.timeout(erasureLimitMs)]));
   if (users > 0) logger.info({ users }, 'deleted users erased');
+}
+
+/** Deletes what vendors keep of erased jobs. */
+async function deleteVendorCopies({ core, logger }: MaintenanceOptions, signal: AbortSignal): Promise<void> {
+  const deleted = await core.deleteVendorCopies(AbortSignal.any([signal, AbortSignal.timeout(reconcileLimitMs)]));
+  if (deleted > 0) logger.info({ deleted }, 'copies of erased jobs deleted at vendors');
 }
 
 /** Deletes inputs, outputs and records at their age. */

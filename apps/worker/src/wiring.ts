@@ -3,6 +3,7 @@ import {
   GuardedClient,
   JobRunner,
   LedgerPseudonyms,
+  VendorCopies,
   LipsyncHandler,
   OutboxDispatcher,
   QualityHandler,
@@ -179,7 +180,10 @@ function createConsumers({
   ];
 }
 
-type MaintenanceParts = Omit<JobErasureOptions, 'ledger' | 'store' | 'batches' | 'producer' | 'artifacts'> &
+type MaintenanceParts = Omit<
+  JobErasureOptions,
+  'ledger' | 'vendorCopies' | 'store' | 'batches' | 'producer' | 'artifacts'
+> &
   Pick<MaintenanceOptions, 'core' | 'logger'> & {
     readonly store: JobStore;
     readonly artifacts: ArtifactStore;
@@ -190,8 +194,9 @@ type MaintenanceParts = Omit<JobErasureOptions, 'ledger' | 'store' | 'batches' |
 
 function wireMaintenance(parts: MaintenanceParts): MaintenanceOptions & { readonly erasure: JobErasure } {
   const { connection, store, clock } = parts;
-  const ledger = new LedgerPseudonyms({ state: new RedisStateStore({ connection }) });
-  const erasure = new JobErasure({ ...parts, ledger });
+  const state = new RedisStateStore({ connection });
+  const ledger = new LedgerPseudonyms({ state });
+  const erasure = new JobErasure({ ...parts, ledger, vendorCopies: new VendorCopies({ state, clock }) });
   return {
     ...parts,
     erasure,
@@ -230,6 +235,8 @@ function createCore(config: WorkerConfig, { connection, store, producer, logger 
     onLateCost: (cost) => recordLateCost(store, cost),
     onUnansweredSettlement: ({ provider, jobId }, error) =>
       logger.warn({ provider, jobId, error }, 'cost of an operation not available yet; reconciled again later'),
+    onUndeletedCopy: ({ provider, jobId }, error) =>
+      logger.warn({ provider, jobId, error }, 'copy of an erased job not deleted at the vendor; repeated later'),
     onBreakerChange: (change) => logBreakerChange(logger, change),
     onSlotReleased: (provider, readyJobId) => {
       if (readyJobId === null) return;

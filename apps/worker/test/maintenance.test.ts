@@ -30,7 +30,7 @@ async function runTwice(change: Partial<MaintenanceOptions>): Promise<unknown[]>
       userErasure: { resumeAll: async () => 0 },
       rewriteErasedData: async () => false,
       retention: { run: async () => ({ inputs: 0, outputs: 0, records: 0 }) },
-      core: { reconcile: async () => 0, sweepSlots: async () => 0 },
+      core: { deleteVendorCopies: async () => 0, reconcile: async () => 0, sweepSlots: async () => 0 },
       store: { get: async (id) => records.get(id) },
       artifacts: { sweep: async () => 0 },
       clock: systemClock,
@@ -56,6 +56,7 @@ describe('runMaintenance', () => {
     const gone: [string, boolean][] = [];
     await runTwice({
       core: {
+        deleteVendorCopies: async () => 0,
         reconcile: async () => 0,
         async sweepSlots(isGone) {
           gone.length = 0;
@@ -82,6 +83,7 @@ describe('runMaintenance', () => {
         },
       },
       core: {
+        deleteVendorCopies: async () => 0,
         reconcile: async () => 0,
         async sweepSlots(isGone) {
           gone.length = 0;
@@ -104,7 +106,7 @@ describe('runMaintenance', () => {
     const fail = () => Promise.reject(new Error('Redis is down'));
     await runTwice({
       producer: { sweep: fail },
-      core: { reconcile: async () => 0, sweepSlots: fail },
+      core: { deleteVendorCopies: async () => 0, reconcile: async () => 0, sweepSlots: fail },
       artifacts: { sweep: async () => (artifactSweeps += 1) },
     });
     expect(artifactSweeps).toBeGreaterThanOrEqual(2);
@@ -114,7 +116,7 @@ describe('runMaintenance', () => {
     let settled = 0;
     const warnings = await runTwice({
       producer: { sweep: () => Promise.reject(new Error('Redis is down')) },
-      core: { reconcile: async () => (settled += 1), sweepSlots: async () => 0 },
+      core: { deleteVendorCopies: async () => 0, reconcile: async () => (settled += 1), sweepSlots: async () => 0 },
     });
     expect(settled).toBeGreaterThanOrEqual(2);
     expect(warnings.length).toBeGreaterThanOrEqual(2);

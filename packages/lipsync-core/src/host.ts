@@ -88,6 +88,7 @@ export { OutageLog, type Failure } from './processes/outage-log.ts';
 export { runService } from './processes/run-service.ts';
 export type { CostGroup, CostRow } from './billing/cost-report.ts';
 export { attemptEntry, payerOf } from './billing/ledger-entry.ts';
+export { VendorCopies } from './providers/vendor-copies.ts';
 export { LedgerPseudonyms, type LedgerUser } from './billing/ledger-pseudonyms.ts';
 export { Ledger } from './billing/ledger.ts';
 export type { Clock, IdSource, Logger, TraceContext } from './contract/ports.ts';

@@ -6,6 +6,7 @@ import {
   isTerminal,
   LipsyncError,
   type LedgerPseudonyms,
+  type VendorCopies,
   webhookIdOf,
   type ArtifactStore,
   type JobRecord,
@@ -47,6 +48,7 @@ export interface JobErasureOptions extends CancelOptions {
   readonly artifacts: Pick<ArtifactStore, 'delete'>;
   readonly batches: Pick<Batches, 'cancel'>;
   readonly ledger: Pick<LedgerPseudonyms, 'replaceInAttempts'>;
+  readonly vendorCopies: Pick<VendorCopies, 'add'>;
 }
 
 /** No new job uses an input for this long after its deletion began. */
@@ -85,6 +87,7 @@ export class JobErasure {
     if (!isTerminal(record.status) || !(await producer.remove(jobId))) return 'pending';
     if (!(await this.#eraseDeliveries(record))) return 'pending';
     await this.#replaceUser(record);
+    await this.#deleteVendorCopies(record);
     await this.#countInputs();
     await this.#deleteFiles(record.id, filesOf(record, 'all'));
     await this.#deleteRecord(record);
@@ -140,6 +143,15 @@ export class JobErasure {
     // First: from now on, the job cannot be retried and its output is not reused.
     const record = await store.append(jobId, { type: 'files_deleted', files, atMs });
     if (isTerminal(record.status)) await this.#deleteFiles(jobId, filesOf(record, files));
+  }
+
+  /** A worker deletes them, once the costs of the attempts are known. */
+  async #deleteVendorCopies(record: JobRecord): Promise<void> {
+    if (record.kind !== 'lipsync') return;
+    for (const [index, { provider, operation, request = null }] of record.attempts.entries()) {
+      if (!operation && !request) continue;
+      await this.#options.vendorCopies.add({ jobId: record.id, index, provider, operation, request });
+    }
   }
 
   async #replaceUser(record: JobRecord): Promise<void> {

@@ -153,7 +153,7 @@ describe('JobErasure', () => {
       startedAtMs: 1_000,
       endedAtMs: 2_000,
       costMicros: 900,
-      operation: null,
+      operation: { id: 'op-1', state: {} },
       operationAtMs: null,
       transientFailures: 0,
     } as const;
@@ -167,6 +167,9 @@ describe('JobErasure', () => {
     await expect(
       ledger.reserve({ ...user, id: 'job_b-0', jobId: 'job_b', micros: toMicros(200) }),
     ).rejects.toMatchObject({ code: 'budget_exceeded' });
+    expect(await bench.state.list('vendor-copies/', { limit: 10 })).toMatchObject([
+      { document: { jobId: 'job_a', index: 0, provider: 'heygen', operation: { id: 'op-1' } } },
+    ]);
     const keys = await connection.keys('*');
     const values = await Promise.all(keys.map((key) => connection.get(key).catch(() => '')));
     expect(JSON.stringify([keys, values])).not.toContain('ann@');

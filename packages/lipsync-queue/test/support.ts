@@ -6,6 +6,7 @@ import {
   LedgerPseudonyms,
   LocalArtifactStore,
   systemClock,
+  VendorCopies,
   type ArtifactStore,
   type Logger,
 } from '@lipsync/core/host';
@@ -73,6 +74,7 @@ export async function openBench(): Promise<QueueBench> {
   const admin = client();
   const state = new RedisStateStore({ connection: admin });
   const ledger = new LedgerPseudonyms({ state });
+  const vendorCopies = new VendorCopies({ state, clock: systemClock });
   const slots = new RedisConcurrencySlots({ connection: admin, clock: systemClock });
   const clock = systemClock;
   const own = another();
@@ -107,7 +109,8 @@ export async function openBench(): Promise<QueueBench> {
       closers.push(() => rm(root, { recursive: true, force: true }));
       return new LocalArtifactStore({ inputsDir: join(root, 'in'), outputsDir: join(root, 'out') });
     },
-    erasure: (artifacts) => new JobErasure({ connection: admin, ...own, batches, artifacts, ledger, clock }),
+    erasure: (artifacts) =>
+      new JobErasure({ connection: admin, ...own, batches, artifacts, ledger, vendorCopies, clock }),
     state,
     empty: async () => void (await admin.flushdb()),
     async close() {

@@ -132,7 +132,13 @@ function merge(stored: StoredSettlement, added: PendingSettlement): StoredSettle
   };
 }
 
-function keyOf({ id }: EntryReference): string {
+/** Returns whether the cost of the attempt with this ledger entry is still unknown. */
+export function isUnsettled(state: Pick<StateStore, 'transact'>, entryId: string): Promise<boolean> {
+  const key = keyOf({ id: entryId });
+  return state.transact([key], (documents) => ({ result: documents.get(key) !== undefined }));
+}
+
+function keyOf({ id }: Pick<EntryReference, 'id'>): string {
   return `${keyPrefix}${id}`;
 }
 

@@ -101,6 +101,14 @@ export interface RemoteProvider {
   collect(operation: Operation, request: TakeRequest, context: TakeContext): Promise<Omit<Take, 'costMicros'>>;
   /** Cancels an operation. Returns what the vendor charges for it; null when that is unknown. */
   cancel(operation: Operation, context: { readonly signal: AbortSignal }): Promise<number | null>;
+  /**
+   * Deletes what the vendor keeps of an attempt whose cost is known: the operation with its result, and the uploaded
+   * inputs. Succeeds when they do not exist. Absent where the vendor deletes nothing on request.
+   */
+  deleteCopies?(
+    copies: { readonly operation: Operation | null; readonly request: OperationRequest | null },
+    context: { readonly signal: AbortSignal },
+  ): Promise<void>;
   /** Ends what the provider keeps running between takes. */
   close?(): Promise<void>;
 }

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { Ledger } from '../billing/ledger.ts';
 import type { CoreConfig } from '../config/core-config.ts';
+import type { Clock } from '../contract/ports.ts';
 import { systemClock } from '../contract/system-ports.ts';
 import { LipsyncPipeline } from '../jobs/lipsync-pipeline.ts';
 import type { QualityGateOptions } from '../jobs/quality-gate.ts';
@@ -11,6 +12,7 @@ import { QualityAssessor } from '../quality/assessment/quality-assessor.ts';
 import { RenderProcessPool } from '../processes/render-pool.ts';
 import { PendingSettlementStore } from '../billing/pending-settlements.ts';
 import { SettlementReconciler, type LateCost } from '../providers/settlement-reconciler.ts';
+import { VendorCopies } from '../providers/vendor-copies.ts';
 import { ActiveProviders } from '../providers/active-providers.ts';
 import { isReady } from '../providers/registry.ts';
 import { CircuitBreaker, type BreakerChange } from '../scheduling/circuit-breaker.ts';
@@ -29,6 +31,8 @@ export interface LipsyncCore {
   readonly qualityPipeline: QualityPipeline;
   /** Settles operations that outlived their jobs, as far as the vendors report them. Returns how many. */
   reconcile(signal: AbortSignal): Promise<number>;
+  /** Deletes the copies that vendors keep of erased jobs, as far as the vendors allow it. Returns how many. */
+  deleteVendorCopies(signal: AbortSignal): Promise<number>;
   /** Releases the concurrency slots of jobs for which `isGone` resolves with true. Returns how many. */
   sweepSlots(isGone: (jobId: string) => Promise<boolean>): Promise<number>;
   /** Folder for work in progress. */
@@ -53,6 +57,8 @@ export interface CoreHost extends ForecastHost {
    * call later.
    */
   onLateCost?(cost: LateCost): Promise<boolean>;
+  /** Called when a vendor has not deleted its copy of an erased job. The request is repeated later. */
+  onUndeletedCopy?(copy: { readonly provider: string; readonly jobId: string }, error: unknown): void;
   /** Called when a vendor does not report the cost of an abandoned operation. The request is repeated later. */
   onUnansweredSettlement?(settlement: { readonly provider: string; readonly jobId: string }, error: unknown): void;
 }
@@ -96,6 +102,7 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
     ledger,
     breaker,
     qualityPipeline: new QualityPipeline({ assessor, renderPool, limits, trackCacheFolder }),
+    deleteVendorCopies: (signal) => createVendorCopies(host, clock).deleteDue(activeProviders.all, signal),
     reconcile: (signal) => reconciler.reconcile(activeProviders.all, signal),
     async sweepSlots(isGone) {
       const { released, ready } = await slots.sweep(isGone);
@@ -126,6 +133,10 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
       await Promise.all([renderPool.close(), ...providers.map((provider) => provider.close?.())]);
     },
   };
+}
+
+function createVendorCopies({ state, onUndeletedCopy }: CoreHost, clock: Clock): VendorCopies {
+  return new VendorCopies({ state, clock, ...(onUndeletedCopy && { onFailure: onUndeletedCopy }) });
 }
 
 function createGateOptions(

@@ -24,6 +24,8 @@ export class ScriptedVendor implements RemoteProvider {
   /** Idempotency keys of the started operations, in order. */
   readonly started: string[] = [];
   readonly canceled: string[] = [];
+  /** Ids of the operations whose copies were deleted, in order. */
+  readonly deletedCopies: string[] = [];
   starts: Step<'op'>[] = [];
   /** Results of `find` for unacknowledged requests. */
   finds: Step<'none' | 'op'>[] = [];
@@ -48,6 +50,10 @@ export class ScriptedVendor implements RemoteProvider {
     this.started.push(idempotencyKey);
     resultOf(this.starts.shift() ?? 'op');
     return operationOf(idempotencyKey);
+  }
+
+  async deleteCopies({ operation }: { readonly operation: Operation | null }): Promise<void> {
+    if (operation) this.deletedCopies.push(operation.id);
   }
 
   async find({ idempotencyKey }: OperationRequest, _context: { readonly sinceMs: number }): Promise<Operation | null> {

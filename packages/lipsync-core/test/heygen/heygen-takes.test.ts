@@ -49,6 +49,24 @@ describe('takes', () => {
     },
   );
 
+  it('The copies of an erased job, the operation and both uploads, are deleted at HeyGen, also twice.', async () => {
+    const provider = heygen.provider();
+    const request = await prepare(provider, await heygen.request());
+    const operation = await provider.start(request, takeContext);
+    await waitForDone(provider, operation);
+    await provider.deleteCopies?.({ operation, request }, takeContext);
+    await provider.deleteCopies?.({ operation, request }, takeContext);
+    expect(heygen.standin.control.operations().operations).toMatchObject([{ deletedAt: expect.any(String) }]);
+    expect(responses().slice(-6)).toEqual([
+      'delete 200',
+      'delete_asset 200',
+      'delete_asset 200',
+      'delete 404',
+      'delete_asset 404',
+      'delete_asset 404',
+    ]);
+  });
+
   it('A take with another format than the clip has a warning.', async () => {
     const provider = heygen.provider();
     const { operation } = await waitForDone(provider, await heygen.createOperation());

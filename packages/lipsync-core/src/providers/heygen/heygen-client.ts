@@ -154,6 +154,12 @@ export class HeygenClient {
     const timeoutMs = this.#timeouts.readMs;
     await nullIfNotFound(this.#http.call({ method: 'DELETE', path: `/v3/lipsyncs/${id}`, timeoutMs, signal }));
   }
+
+  /** Deletes an uploaded file. Succeeds when it does not exist. */
+  async deleteAsset(id: string, signal: AbortSignal): Promise<void> {
+    const timeoutMs = this.#timeouts.readMs;
+    await nullIfNotFound(this.#http.call({ method: 'DELETE', path: `/v3/assets/${id}`, timeoutMs, signal }));
+  }
 }
 
 async function nullIfNotFound<Result>(call: Promise<Result>): Promise<Result | null> {

@@ -1,9 +1,9 @@
 import pRetry from 'p-retry';
 import { z } from 'zod';
 import type { Clock } from '../../contract/ports.ts';
-import type { Operation, OperationRequest, Warning } from '../../contract/provider-types.ts';
+import type { Operation, OperationRequest } from '../../contract/provider-types.ts';
 import { abortError, LipsyncError } from '../../errors/index.ts';
-import { framesPerSecond, probeTake, type ClipFacts, type TakeFacts } from '../../media/index.ts';
+import { probeTake } from '../../media/index.ts';
 import { GuardedClient, type AllowedPrivateHosts } from '../../net/index.ts';
 import type { RenderPool } from '../../processes/render-pool.ts';
 import type { OperationStatus, ProviderFacts, RemoteProvider, Take, TakeContext, TakeRequest } from '../provider.ts';
@@ -16,6 +16,7 @@ import { prepareInputs } from './heygen-inputs.ts';
 import { heygenModes, modeOf, type HeygenMode } from './heygen-options.ts';
 import { findLipsync } from './heygen-search.ts';
 import { uploadFile, type UploadOptions } from './heygen-upload.ts';
+import { costWarning, formatWarnings } from './heygen-warnings.ts';
 import type { LipsyncReading } from './heygen-wire.ts';
 
 export const heygenFacts: ProviderFacts = { id: 'heygen', degraded: false };
@@ -250,6 +251,16 @@ export class HeygenProvider implements RemoteProvider {
     return reading ? null : 0;
   }
 
+  async deleteCopies(
+    { operation, request }: Parameters<NonNullable<RemoteProvider['deleteCopies']>>[0],
+    { signal }: { readonly signal: AbortSignal },
+  ): Promise<void> {
+    if (operation) await this.#client.deleteLipsync(operation.id, signal);
+    if (!request) return;
+    const { videoAssetId, audioAssetId } = parseState(requestSchema, request.state);
+    for (const assetId of [videoAssetId, audioAssetId]) await this.#client.deleteAsset(assetId, signal);
+  }
+
   #toCompleted(reading: LipsyncReading, operation: Operation): OperationStatus {
     const costMicros = this.#costOf(reading, operation);
     // The storage can lag behind: the operation is charged before its link exists.
@@ -326,21 +337,3 @@ function parseState<Schema extends z.ZodType>(schema: Schema, state: unknown): z
     cause: parsed.error,
   });
 }
-
-/** Frame rates within 0.5 % count as equal: 29.97 and 30000/1001. */
-const frameRateTolerance = 0.005;
-
-/** HeyGen does not always keep the format of the clip, although every request selects it. */
-function formatWarnings(take: TakeFacts, { width, height, frameRate }: ClipFacts): Warning[] {
-  const [rate, takeRate] = [framesPerSecond(frameRate), framesPerSecond(take.frameRate)];
-  const hasRate = Math.abs(takeRate / rate - 1) <= frameRateTolerance;
-  if (take.width === width && take.height === height && hasRate) return [];
-  const takeFormat = `${take.width} × ${take.height} at ${takeRate.toFixed(2)} frames per second`;
-  const clipFormat = `${width} × ${height} at ${rate.toFixed(2)}`;
-  return [{ code: 'format_changed', message: `HeyGen returned ${takeFormat} instead of ${clipFormat}.` }];
-}
-
-const costWarning: Warning = {
-  code: 'cost_estimated',
-  message: 'HeyGen did not return the duration of its video, so the cost is the quoted cost of the job.',
-};
