@@ -69,7 +69,7 @@ async function compareSides(
     const { before, after } = await prepare(folder);
     const signal = AbortSignal.timeout(runLimitMs);
     const { clipPath, speechPath } = await lengthenSample(folder, Number(options.seconds), signal);
-    await writeSeededWav2Lip(join(folder, 'wav2lip.onnx'), { widthDivisor: 1, seed: 1 });
+    await writeSeededWav2Lip(join(folder, 'wav2lip.onnx'), { widthDivisor: 1, seed: 1, movingMouth: true });
     for (const engine of engines.filter((name) => options.engine === undefined || options.engine === name)) {
       const bench = new SideBench(engine, folder, { videoPath: clipPath, audioPath: speechPath });
       const comparison = await bench.compare(before, after, Number(options.pairs));

@@ -1,8 +1,9 @@
 import { melBandCount } from '../audio/mel-spectrogram.ts';
-import { onnxElementType, writeOnnxFile, type GraphConstant, type GraphNode } from '../inference/onnx-writer.ts';
+import { onnxElementType, writeOnnxFile, type OnnxGraph } from '../inference/onnx-writer.ts';
 import { melChunkColumns } from '../providers/wav2lip/mel-chunks.ts';
 import type { TensorSource } from '../inference/models/network-kind.ts';
 import type { GraphKind } from '../inference/models/network-kind.ts';
+import { officialCropSizePx } from '../providers/wav2lip/model/model-facts.ts';
 import { tensorShapes } from '../providers/wav2lip/model/layer-weights.ts';
 import {
   layersOf,
@@ -12,6 +13,7 @@ import {
   type WidthDivisor,
 } from '../providers/wav2lip/model/network.ts';
 import { framesInputName, melInputName, outputName, wav2lipGraph } from '../providers/wav2lip/model/wav2lip-graph.ts';
+import { chunkMeans, drawMouth, float, integer, moveMouth, referenceCrop, type GraphSteps } from './wav2lip-mouth.ts';
 import { seedOf, uniform } from './seeded-values.ts';
 import type { FileHash } from '../storage/file-hash.ts';
 
@@ -22,6 +24,8 @@ export interface SeededWav2Lip {
   readonly float16?: boolean;
   /** Writes plain layers; see `GraphForm`. */
   readonly plain?: boolean;
+  /** Computes the network but returns a drawn mouth that opens with the loudness, as an assessment expects of a take. */
+  readonly movingMouth?: boolean;
 }
 
 /**
@@ -30,14 +34,34 @@ export interface SeededWav2Lip {
  */
 export async function writeSeededWav2Lip(
   path: string,
-  { widthDivisor, seed, float16 = false, plain = false }: SeededWav2Lip,
+  { widthDivisor, seed, float16 = false, plain = false, movingMouth = false }: SeededWav2Lip,
 ): Promise<FileHash> {
   const network = wav2lipNetwork(widthDivisor);
   const kind: GraphKind = float16
     ? { elementType: 'float16', form: 'plain' }
     : { elementType: 'float32', form: plain ? 'plain' : 'rewritten' };
   const graph = await wav2lipGraph(network, seededTensors(network, seed), kind);
-  return writeOnnxFile(path, graph);
+  return writeOnnxFile(path, movingMouth ? replaceOutput(graph) : graph);
+}
+
+/** Adds nothing of the output of a network to a mouth that moves, so that the runtime still computes it. */
+function replaceOutput(graph: OnnxGraph): OnnxGraph {
+  const steps: readonly GraphSteps[] = [
+    ...drawMouth(officialCropSizePx, 'mouth'),
+    {
+      nodes: [
+        { operator: 'Mul', inputs: ['network', 'nothing'], output: 'unseen' },
+        { operator: 'Add', inputs: ['mouth', 'unseen'], output: outputName },
+      ],
+      constants: [float('nothing', 0)],
+    },
+  ];
+  const renamed = graph.nodes.map((node) => (node.output === outputName ? { ...node, output: 'network' } : node));
+  return {
+    ...graph,
+    nodes: [...renamed, ...steps.flatMap(({ nodes }) => nodes)],
+    constants: [...graph.constants, ...steps.flatMap(({ constants = [] }) => constants)],
+  };
 }
 
 /** Seeded weights of a network by checkpoint name. Each tensor depends only on seed and name. */
@@ -98,12 +122,6 @@ export interface FaultModelOptions extends TestModelOptions {
   readonly nanAboveMean?: number;
 }
 
-/** Nodes and the constants that they use. */
-interface GraphSteps {
-  readonly nodes: readonly GraphNode[];
-  readonly constants?: readonly GraphConstant[];
-}
-
 const neverExceeded = 5;
 
 /** Writes a model that returns the reference crop, channels 3 to 5 of its frames input. */
@@ -128,55 +146,12 @@ export async function writeMeterModel(path: string, model: TestModelOptions): Pr
   ]);
 }
 
-/** Where and how far the mouth model opens a mouth, in shares of the crop. */
-const mouth = { line: 0.75, widths: [0.3, 0.7], steps: [0.03, 0.06, 0.09, 0.12] } as const;
-/** Mean mel levels between which the mouth opens. */
-const opening = { fromLevel: -2.5, toLevel: 0.5 } as const;
-
 /**
  * Writes a model that opens the mouth of the reference crop with the loudness of the mel chunk: it moves what is below
  * the lips down and fills the gap with black, in steps.
  */
 export async function writeMouthModel(path: string, model: TestModelOptions): Promise<void> {
-  const side = model.cropSizePx;
-  const { fromLevel, toLevel } = opening;
-  const steps = mouth.steps.map((gap, step): GraphSteps => {
-    const [before, opened, loud] = [`open_${step}`, `shifted_${step}`, `loud_${step}`];
-    const limit = fromLevel + ((toLevel - fromLevel) * (step + 0.5)) / mouth.steps.length;
-    return {
-      nodes: [
-        { operator: 'Gather', inputs: ['crop', `rows_${step}`], output: `moved_${step}`, attributes: { axis: 2 } },
-        { operator: 'Mul', inputs: [`moved_${step}`, `lips_${step}`], output: opened },
-        { operator: 'Greater', inputs: ['means', `limit_${step}`], output: loud },
-        { operator: 'Where', inputs: [loud, opened, before], output: `open_${step + 1}` },
-      ],
-      constants: [...openMouth(side, Math.round(gap * side), step), float(`limit_${step}`, limit)],
-    };
-  });
-  const last = `open_${mouth.steps.length}`;
-  await writeModel(path, model, [
-    referenceCrop('crop'),
-    chunkMeans('means'),
-    { nodes: [{ operator: 'Identity', inputs: ['crop'], output: 'open_0' }] },
-    ...steps,
-    { nodes: [{ operator: 'Identity', inputs: [last], output: outputName }] },
-  ]);
-}
-
-/** The source row of each row, and the brightness of each pixel: 0 between the lips. */
-function openMouth(side: number, gap: number, step: number): readonly GraphConstant[] {
-  const line = Math.round(mouth.line * side);
-  const [left, right] = mouth.widths.map((share) => share * side);
-  const rows = BigInt64Array.from({ length: side }, (_, row) => BigInt(row < line ? row : Math.max(line, row - gap)));
-  const brightness = Float32Array.from({ length: side * side }, (_, pixel) => {
-    const [row, column] = [Math.floor(pixel / side), pixel % side];
-    const isInside = row >= line && row < line + gap && column >= (left ?? 0) && column < (right ?? 0);
-    return isInside ? 0.05 : 1;
-  });
-  return [
-    { name: `rows_${step}`, dims: [side], data: rows },
-    { name: `lips_${step}`, dims: [1, 1, side, side], data: brightness },
-  ];
+  await writeModel(path, model, moveMouth(model.cropSizePx, outputName));
 }
 
 /** Writes the identity model with injected faults. */
@@ -218,20 +193,6 @@ async function writeModel(
   });
 }
 
-function referenceCrop(output: string): GraphSteps {
-  return {
-    nodes: [{ operator: 'Slice', inputs: [framesInputName, 'from', 'to', 'axis'], output }],
-    constants: [integer('from', 3), integer('to', 6), integer('axis', 1)],
-  };
-}
-
-/** Mean of each mel chunk, (batch, 1, 1, 1). */
-function chunkMeans(output: string): GraphSteps {
-  return {
-    nodes: [{ operator: 'ReduceMean', inputs: [melInputName], output, attributes: { axes: [1, 2, 3], keepdims: 1 } }],
-  };
-}
-
 function batchAbove(limit: number, output: string): GraphSteps {
   return {
     nodes: [
@@ -268,12 +229,4 @@ function failingWhen(condition: string, input: string, output: string): GraphSte
     ],
     constants: [float(`${condition}/numbers`, 0)],
   };
-}
-
-function float(name: string, value: number): GraphConstant {
-  return { name, dims: [1], data: Float32Array.of(value) };
-}
-
-function integer(name: string, value: number): GraphConstant {
-  return { name, dims: [1], data: BigInt64Array.of(BigInt(value)) };
 }
