@@ -2,6 +2,7 @@
  * `npm run soak [-- NAME…]`: runs soak tests on the real service. Each prints its results as a table. Exits with 1 when
  * one of them fails.
  */
+import { proveApiFuzz } from './soak/api-fuzz.ts';
 import { proveBadInputs } from './soak/bad-inputs.ts';
 import { proveCrowd } from './soak/crowd.ts';
 import { proveErasure } from './soak/erasure.ts';
@@ -27,6 +28,7 @@ import { proveWav2LipSync } from './soak/wav2lip-sync.ts';
 import { proveWebhooks } from './soak/webhooks.ts';
 
 const proofs: Readonly<Record<string, () => Promise<boolean>>> = {
+  'api-fuzz': proveApiFuzz,
   'bad-inputs': proveBadInputs,
   kills: proveKills,
   crowd: proveCrowd,

@@ -164,6 +164,8 @@ describe('documented examples', () => {
       'deleteLipsyncJob 202',
       'deleteQualityJob 202',
       'deleteUser 202',
+      // The id is not encoded for a URL.
+      'deleteUser 404',
       // The id has a control character.
       'deleteUser 422',
       // The job has ended.

@@ -50,7 +50,7 @@ export function createOpenApiDocument(
   });
 }
 
-function describeOperation({ method, documentation, open }: Route, hasKeys: boolean): ZodOpenApiOperationObject {
+function describeOperation({ method, path, documentation, open }: Route, hasKeys: boolean): ZodOpenApiOperationObject {
   const needsKey = hasKeys && !open;
   const { operationId, tag, summary, description, parameters, body } = documentation;
   return {
@@ -62,7 +62,7 @@ function describeOperation({ method, documentation, open }: Route, hasKeys: bool
     ...(body && { requestBody: { required: true, content: describeContent(body) } }),
     security: needsKey ? [{ key: [] }] : [],
     responses: mergeResponses(
-      describeProblems(documentation, { needsKey, hasKeys }),
+      describeProblems(documentation, { needsKey, hasKeys, hasParameters: path.includes(':') }),
       describeResponses(documentation),
       method === 'get' ? describeUnchanged(documentation) : {},
     ),
@@ -115,11 +115,17 @@ function describeContent(contents: Readonly<Record<string, Content>>): ZodOpenAp
 
 function describeProblems(
   { problems = {} }: RouteDocumentation,
-  { needsKey, hasKeys }: { readonly needsKey: boolean; readonly hasKeys: boolean },
+  {
+    needsKey,
+    hasKeys,
+    hasParameters,
+  }: { readonly needsKey: boolean; readonly hasKeys: boolean; readonly hasParameters: boolean },
 ): Responses {
   const common: Record<number, readonly ErrorCode[]> = {
     ...(needsKey ? { 401: ['unauthorized'], 429: ['too_many_requests'] } : {}),
     ...(hasKeys ? {} : { 403: ['forbidden'] }),
+    // Also for a parameter that is not encoded for a URL.
+    ...(hasParameters ? { 404: ['not_found'] } : {}),
     500: ['internal'],
     503: ['resource_exhausted'],
   };
