@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { apiRoutes } from '../src/app.ts';
 import { form, json, startApi, type RunningApi } from './running-api.ts';
 
 const settings = {
@@ -77,6 +78,17 @@ describe('rate limits', () => {
     await api.redis.restart();
     await expect.poll(async () => (await call()).status, { timeout: 10_000, interval: 200 }).toBe(429);
   });
+});
+
+it('Every route that makes work has the lower limit.', () => {
+  const creating = apiRoutes(api.dependencies).filter(({ createsJobs }) => createsJobs);
+  expect(creating.map(({ method, path }) => `${method} ${path}`).toSorted()).toEqual([
+    'post /batches',
+    'post /lipsync',
+    'post /lipsync/:id/retry',
+    'post /quality',
+    'post /quality/:id/retry',
+  ]);
 });
 
 it('An API without keys has no rate limit, and neither has one whose limits are 0.', async () => {

@@ -46,7 +46,13 @@ export function jobRoutes<Kind extends RequestKind>(
       handle: streams.handle(resource),
     },
     { method: 'post', path: `${path}/:id/cancel`, documentation: documentation.cancel, handle: handle(cancelJob) },
-    { method: 'post', path: `${path}/:id/retry`, documentation: documentation.retry, handle: handle(retryJob) },
+    {
+      method: 'post',
+      path: `${path}/:id/retry`,
+      createsJobs: true,
+      documentation: documentation.retry,
+      handle: handle(retryJob),
+    },
     { method: 'delete', path: `${path}/:id`, documentation: documentation.delete, handle: handle(deleteJob) },
   ];
 }

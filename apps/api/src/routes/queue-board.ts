@@ -10,11 +10,12 @@ const texts: Readonly<Record<Lane, { readonly displayName: string; readonly desc
   cloud: {
     displayName: 'Remote providers',
     description:
-      'Jobs at remote providers. "Delayed" holds those that wait for a slot, an operation, the probe of a circuit breaker or storage; the name states which.',
+      'Jobs at remote providers. "Delayed" holds those that wait for a slot, an operation, the probe of a circuit breaker or storage; the name states which. Jobs of paused batches are in no queue: GET /batches lists these.',
   },
   render: {
     displayName: 'Render',
-    description: 'Jobs of local engines and quality jobs. "Delayed" holds those that wait for storage.',
+    description:
+      'Jobs of local engines and quality jobs. "Delayed" holds those that wait for storage. Jobs of paused batches are in no queue: GET /batches lists these.',
   },
   webhook: {
     displayName: 'Webhooks',
