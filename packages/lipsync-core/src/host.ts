@@ -35,6 +35,7 @@ export {
   type QualityResult,
   type RequestKind,
 } from './jobs/job-record.ts';
+export { defaultOutputName, findEqualNames, findNameProblem, maxBatchItems } from './jobs/batch-names.ts';
 export { batchIdOf, batchItemId, newBatchItemRecord, newBatchRecord } from './jobs/batch-record.ts';
 export {
   checkPageSize,

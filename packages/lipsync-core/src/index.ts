@@ -20,7 +20,16 @@ export type { Attempt } from './providers/attempt.ts';
 export type { ExecutionPlan } from './scheduling/execution-plan.ts';
 export type { CostEstimate, EstimateCostInput } from './service/cost-estimates.ts';
 export { getLipsyncService } from './service/get-lipsync-service.ts';
+export {
+  BatchProblemsError,
+  type BatchGenerateLipsyncInput,
+  type BatchItemInput,
+  type BatchProblem,
+} from './service/batch-input.ts';
 export type {
+  BatchGenerateLipsyncContext,
+  BatchGenerateLipsyncResult,
+  BatchItemResult,
   CheckQualityOptions,
   GenerateLipsyncContext,
   GenerateLipsyncInput,

@@ -1,11 +1,16 @@
-import { toDisplayName, type BatchItem, type BatchOptions, LipsyncError } from '@lipsync/core/host';
-import { isPlainObject, type LipsyncOptions } from '@lipsync/core/contract';
+import {
+  defaultOutputName,
+  findEqualNames,
+  findNameProblem,
+  LipsyncError,
+  maxBatchItems,
+  toDisplayName,
+  type BatchItem,
+  type BatchOptions,
+} from '@lipsync/core/host';
+import { isPlainObject, parseOptions, type LipsyncOptions } from '@lipsync/core/contract';
 import { parseJsonBody, webhookField, type BodyRules, type JobBody, type UrlChecks } from './job-body.ts';
-import { parseOptions } from './lipsync-options.ts';
 import { HttpError, invalidFields, type FieldProblem } from './problem.ts';
-
-const maxBatchItems = 500;
-const maxOutputNameLength = 120;
 
 export interface BatchBody {
   readonly items: readonly BatchItem[];
@@ -46,7 +51,9 @@ export function parseBatchBody(
   const problems = [
     ...ownProblems,
     ...invalid.flatMap((item) => item.problems),
-    ...findEqualNames(parsed.map((item) => (item.type === 'valid' ? item.value.outputName : undefined))),
+    ...findEqualNames(parsed.map((item) => (item.type === 'valid' ? item.value.outputName : undefined))).map(
+      ({ item, message }) => ({ field: `items.${item}.output_name`, message }),
+    ),
   ];
   if (problems.length > 0 || shared.options === undefined) {
     const urls = invalid.flatMap((item) => item.problems).length + receivers.length;
@@ -102,7 +109,8 @@ function parseItem(item: unknown, index: number, { rules, checks, common }: Item
   });
   if (!isPlainObject(item)) return invalid([{ field: '', message: 'must be an object' }]);
   const { output_name: outputName, ...own } = item;
-  const nameProblems = findNameProblems(outputName);
+  const nameProblem = findNameProblem(outputName);
+  const nameProblems = nameProblem === undefined ? [] : [{ field: 'output_name', message: nameProblem }];
   const job = parseJob(new Map([...common, ...Object.entries(own)]), rules, checks);
   if (job.type === 'invalid')
     return invalid([...job.problems, ...nameProblems], job.isForbidden && nameProblems.length === 0);
@@ -112,7 +120,7 @@ function parseItem(item: unknown, index: number, { rules, checks, common }: Item
   if (!video || !audio) throw new LipsyncError('internal', 'The item was accepted without an input.');
   const given = typeof outputName === 'string' ? outputName : undefined;
   const clipName = video.kind === 'url' ? nameInUrl(video.url) : 'clip.mp4';
-  return { type: 'valid', value: { options, video, audio, outputName: given ?? defaultName(index, clipName) } };
+  return { type: 'valid', value: { options, video, audio, outputName: given ?? defaultOutputName(index, clipName) } };
 }
 
 function parseJob(
@@ -132,36 +140,6 @@ function parseJob(
     const problems = named.map(({ field, message }) => ({ field, message: isListed ? message : summary }));
     return { type: 'invalid', problems, isForbidden };
   }
-}
-
-function findNameProblems(name: unknown): readonly FieldProblem[] {
-  const refuse = (message: string): readonly FieldProblem[] => [{ field: 'output_name', message }];
-  if (name === undefined) return [];
-  if (typeof name !== 'string') return refuse('must be text');
-  if (name === '') return refuse('must not be empty');
-  if (name.length > maxOutputNameLength) return refuse(`must be at most ${maxOutputNameLength} characters long`);
-  if (toDisplayName(name, '') !== name || /[:*?"<>|]/.test(name))
-    return refuse('must be a plain file name, without folders and without special or invisible characters');
-  return [];
-}
-
-/** Names that differ only in case are one file on many systems. */
-function findEqualNames(names: readonly (string | undefined)[]): readonly FieldProblem[] {
-  const first = new Map<string, number>();
-  return names.flatMap((name, index) => {
-    if (name === undefined) return [];
-    const key = name.toLowerCase();
-    const earlier = first.get(key);
-    if (earlier === undefined) {
-      first.set(key, index);
-      return [];
-    }
-    return [{ field: `items.${index}.output_name`, message: `is the same as that of item ${earlier}` }];
-  });
-}
-
-function defaultName(index: number, clipName: string): string {
-  return `${String(index + 1).padStart(4, '0')}-${clipName.replace(/\.[^.]*$/, '')}.mp4`;
 }
 
 function nameInUrl(url: string): string {

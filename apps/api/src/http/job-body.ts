@@ -9,10 +9,9 @@ import {
   type JobRecord,
 } from '@lipsync/core/host';
 import type { ApiDependencies } from '../dependencies.ts';
-import { readFormValues } from './form-values.ts';
+import { parseOptions, readFormValues } from '@lipsync/core/contract';
 import type { IdempotentRequest } from './idempotency.ts';
 import { readJsonFields } from './json-body.ts';
-import { parseOptions } from './lipsync-options.ts';
 import { receiveForm, urlField, type FormFiles } from './multipart.ts';
 import { HttpError, invalidFields, type FieldProblem } from './problem.ts';
 

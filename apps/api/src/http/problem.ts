@@ -1,13 +1,10 @@
 import type { ErrorRequestHandler, Request, Response } from 'express';
 import { STATUS_CODES } from 'node:http';
 import { LipsyncError, toLipsyncError, type ErrorCode } from '@lipsync/core/host';
+import type { FieldProblem } from '@lipsync/core/contract';
 import type { Logger } from '@lipsync/core/host';
 
-/** A problem with one field of a request, under the name that the caller used. */
-export interface FieldProblem {
-  readonly field: string;
-  readonly message: string;
-}
+export type { FieldProblem };
 
 interface HttpErrorOptions {
   readonly cause?: unknown;

@@ -9,11 +9,17 @@ import {
   listProviderIds,
   type PlanStep,
 } from '@lipsync/core/host';
-import { estimateViewSchema, parseRequest, type EstimateView, type LipsyncOptions } from '@lipsync/core/contract';
+import {
+  estimateViewSchema,
+  parseRequest,
+  type EstimateView,
+  type LipsyncOptions,
+  parseOptions,
+  toFieldProblem,
+} from '@lipsync/core/contract';
 import type { ApiDependencies } from '../dependencies.ts';
 import { callerOf } from '../http/access.ts';
 import { readJsonFields } from '../http/json-body.ts';
-import { parseOptions, toFieldProblem } from '../http/lipsync-options.ts';
 import { HttpError, invalidFields } from '../http/problem.ts';
 import { jsonResponse, type RouteDocumentation } from '../reference/documentation.ts';
 import { requireSupportedOptions } from './lipsync-resource.ts';

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { LipsyncClientError } from '@lipsync/client';
 import { Command, CommanderError } from 'commander';
 import { toLipsyncError, type LipsyncError } from '../errors/index.ts';
+import { addBatchCommand } from './batch-command.ts';
 import { addDoctorCommand } from './doctor-command.ts';
 import { addGenerateCommand } from './generate-command.ts';
 import { addServiceCommands } from './service-commands.ts';
@@ -56,6 +57,7 @@ function createProgram(
     });
   addGenerateCommand(program, terminal, definitions, setExitCode);
   addQualityCommand(program, terminal, definitions, setExitCode);
+  addBatchCommand(program, terminal, definitions, setExitCode);
   addServiceCommands(program, terminal, definitions, setExitCode);
   addDoctorCommand(program, terminal, definitions, setExitCode);
   addModelsCommand(program, terminal, definitions, setExitCode);

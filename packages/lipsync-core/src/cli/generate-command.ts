@@ -117,7 +117,7 @@ async function generateRemotely(
 const canceled = { code: 'canceled', message: 'The job was canceled at the service.' };
 
 /** Throws a `UsageError` with every invalid flag. */
-function readOptions(schema: OptionsSchema, flags: OptionFlags, given: GenerateFlags): LipsyncOptions {
+export function readOptions(schema: OptionsSchema, flags: OptionFlags, given: GenerateFlags): LipsyncOptions {
   const contradictions = flags.listContradictions(given);
   const parsed = parseRequest(schema, flags.read(given));
   if (parsed.type === 'valid' && contradictions.length === 0) return parsed.value;

@@ -33,13 +33,19 @@ export async function toRequest(
 ): Promise<LipsyncRequest> {
   const contradictions = flags.listContradictions(given);
   if (contradictions.length > 0) throw invalidFlags(contradictions);
-  const { providerOptions, ...options } = flags.read(given);
   return {
     // The service checks the options: it may have other providers than this installation.
-    ...renameKeys(options, toSnakeCase),
-    ...(providerOptions !== undefined && { provider_options: toWireOptions(providerOptions) as never }),
+    ...toFields(flags.read(given)),
     video: await toInput(video, 'clip'),
     audio: await toInput(audio, 'speech'),
+  };
+}
+
+/** Returns the options of flags as the API spells them. */
+export function toFields({ providerOptions, ...options }: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return {
+    ...renameKeys(options, toSnakeCase),
+    ...(providerOptions !== undefined && { provider_options: toWireOptions(providerOptions) }),
   };
 }
 

@@ -17,6 +17,7 @@ export {
 } from './job-view.ts';
 export { webhookMessageSchemas, type WebhookMessageData, type WebhookMessageType } from './webhook-message.ts';
 export { deliveryPageViewSchema, deliveryViewSchema, type DeliveryView } from './delivery-view.ts';
+export { readFormValues } from './form-values.ts';
 export { parseJson } from './json.ts';
 export {
   createDocumentedOptions,
@@ -33,6 +34,7 @@ export {
   jobFields,
 } from './lipsync-request.ts';
 export { qualityOptionsSchema, type QualityOptions, type QualityOptionsInput } from './quality-request.ts';
+export { parseOptions, toFieldProblem, type FieldProblem, type ParsedOptions } from './request-fields.ts';
 export { parseRequest, type RequestProblem } from './request-problems.ts';
 export {
   qualityViewSchema,

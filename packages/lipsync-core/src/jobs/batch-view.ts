@@ -15,7 +15,10 @@ export function outcomeOf(job: JobRecord): ItemOutcome {
 }
 
 /** Returns the totals of a batch from the outcomes of its jobs. Pure. */
-export function summarizeBatch({ spec }: JobRecord<'batch'>, outcomes: readonly ItemOutcome[]): BatchSummary {
+export function summarizeBatch(
+  { spec }: { readonly spec: { readonly itemCount: number } },
+  outcomes: readonly ItemOutcome[],
+): BatchSummary {
   const count = (status: JobRecord['status']): number => outcomes.filter((outcome) => outcome.status === status).length;
   return {
     total: spec.itemCount,
@@ -59,18 +62,23 @@ export function toBatchSummaryView(batch: JobRecord<'batch'>, outcomes: readonly
   return {
     id: batch.id,
     status: batchStatusOf(batch, outcomes),
-    summary: {
-      total: summary.total,
-      success: summary.success,
-      failed: summary.failed,
-      canceled: summary.canceled,
-      total_duration: summary.totalDurationMs / 1000,
-      total_cost_usd: toUsd(summary.totalCostMicros),
-    },
+    summary: toSummaryView(summary),
     user_id: batch.spec.options.userId ?? null,
     metadata: { ...batch.spec.options.metadata },
     created_at: new Date(batch.createdAtMs).toISOString(),
     completed_at: batch.completedAtMs === null ? null : new Date(batch.completedAtMs).toISOString(),
+  };
+}
+
+/** Returns the totals of a batch as callers see them. Pure. */
+export function toSummaryView(summary: BatchSummary): BatchView['summary'] {
+  return {
+    total: summary.total,
+    success: summary.success,
+    failed: summary.failed,
+    canceled: summary.canceled,
+    total_duration: summary.totalDurationMs / 1000,
+    total_cost_usd: toUsd(summary.totalCostMicros),
   };
 }
 

@@ -4,6 +4,7 @@ import { configFromEnvironment, type CoreConfig } from '../config.ts';
 import { parseAllowedHosts } from '../net/index.ts';
 import { SqliteStateStore } from '../storage/sqlite-state-store.ts';
 import { createIdSource, systemClock } from '../contract/system-ports.ts';
+import type { LipsyncOptions } from '../contract/index.ts';
 import type { EstimateCostOptions } from './cost-estimates.ts';
 import {
   checkMinSyncScore,
@@ -14,6 +15,7 @@ import {
 } from './installation.ts';
 import { createLipsyncService, type LipsyncService } from './lipsync-service.ts';
 import type { LocalDownloadOptions } from './local-inputs.ts';
+import { LocalBatches } from './local-batches.ts';
 import { LocalJobs } from './local-jobs.ts';
 import { LocalQuality } from './local-quality.ts';
 import { OutputFiles } from './output-file.ts';
@@ -35,7 +37,11 @@ const killTimeoutMs = 5_000;
 
 export interface LocalHost extends EstimateCostOptions {
   readonly localJobs: Pick<LocalJobs, 'run'>;
+  /** Runs batches. The caller checks the options and runs it within `untilClosed`. */
+  readonly localBatches: Pick<LocalBatches, 'run'>;
   readonly localQuality: Pick<LocalQuality, 'measure'>;
+  /** Throws for options that this installation cannot serve. */
+  readonly checkOptions: (options: LipsyncOptions) => void;
   /** Runs work that `close` aborts and awaits; rejects with `canceled` after `close`. */
   readonly untilClosed: RunningWork['run'];
   /** Cancels running jobs, waits for them, and closes the store. May be called more than once. */
@@ -51,11 +57,12 @@ export function createLocalHost(config: CoreConfig): LocalHost {
   const core = createLipsyncCore(config, { state, slotPollIntervalMs });
   const downloads = downloadOptions(config);
   const localQuality = new LocalQuality({ pipeline: core.qualityPipeline, workFolder: core.workFolder, downloads });
+  const outputFiles = new OutputFiles();
   const localJobs = new LocalJobs({
     state,
     pipeline: core.pipeline,
     workFolder: core.workFolder,
-    outputFiles: new OutputFiles(),
+    outputFiles,
     downloads,
     clock: systemClock,
     ids: createIdSource(systemClock),
@@ -66,21 +73,29 @@ export function createLocalHost(config: CoreConfig): LocalHost {
   // Not the umask, which is that of the program. Best effort: a job reports a folder that cannot be written.
   const protect = memoizeAsync(() => protectFolder(config.dataDir, config.fileAccess).catch(() => undefined));
   const { maxDurationMs, maxDimensionPx } = config;
+  const checkOptions = (options: LipsyncOptions): void => {
+    refuseWebhook(options);
+    checkMinSyncScore(options, config);
+  };
+  const run: LocalJobs['run'] = async (input, context) =>
+    work.run(async (signal) => {
+      checkOptions(input.options);
+      await protect();
+      sweeping ??= sweepRepeatedly({ core, localJobs }, work.signal);
+      return localJobs.run(input, { ...context, signal });
+    }, context?.signal);
   return {
+    checkOptions,
+    localBatches: new LocalBatches({
+      state,
+      clock: systemClock,
+      outputFiles,
+      localJobs: { run, find: (jobId) => localJobs.find(jobId) },
+    }),
     optionsSchema: optionsSchemaOf(config),
     estimator: createCostEstimator(config, { state }),
     limits: { maxDurationMs, maxDimensionPx },
-    localJobs: {
-      run(input, context) {
-        return work.run(async (signal) => {
-          refuseWebhook(input.options);
-          checkMinSyncScore(input.options, config);
-          await protect();
-          sweeping ??= sweepRepeatedly({ core, localJobs }, work.signal);
-          return localJobs.run(input, { ...context, signal });
-        }, context?.signal);
-      },
-    },
+    localJobs: { run },
     localQuality,
     untilClosed: (run, signal) =>
       work.run(async (stop) => {

@@ -1,10 +1,13 @@
 import { z } from 'zod';
-import type { LipsyncOptionsInput, ProviderId, Quality } from '../contract/index.ts';
+import type { LipsyncOptions, LipsyncOptionsInput, ProviderId, Quality } from '../contract/index.ts';
 import { LipsyncError } from '../errors/index.ts';
-import { costOf, toUsdOrNull } from '../jobs/job-view.ts';
+import { costOf, toUsd, toUsdOrNull } from '../jobs/job-view.ts';
 import type { ProgressUpdate } from '../jobs/progress-writer.ts';
+import { checkItems, parseBatchInput, refuseOutputs, type BatchGenerateLipsyncInput } from './batch-input.ts';
 import { estimateCost, type CostEstimate, type EstimateCostInput, type EstimateCostOptions } from './cost-estimates.ts';
-import { guardListener, type LocalJobs } from './local-jobs.ts';
+import { maxConcurrency, type BatchItemOutcome, type LocalBatches } from './local-batches.ts';
+import { guardListener } from './guard-listener.ts';
+import type { LocalJobs } from './local-jobs.ts';
 import type { LocalQuality, QualityInput } from './local-quality.ts';
 import { parseInput } from './parse-input.ts';
 import type { RunningWork } from './running-work.ts';
@@ -42,6 +45,50 @@ export interface GenerateLipsyncResult {
   readonly warnings: readonly Warning[];
 }
 
+export interface BatchGenerateLipsyncContext {
+  /** Cancels the items that run and starts no more. */
+  readonly signal?: AbortSignal;
+  /** Items that run at the same time, 1 to 16. Default: 2. */
+  readonly concurrency?: number;
+  /** Called with the index of the item. An error that it throws is a warning of the process. */
+  onProgress?(update: ProgressUpdate & { readonly item: number }): unknown;
+  /** Called when an item has ended. */
+  onItemEnd?(result: BatchItemResult): unknown;
+}
+
+export interface BatchItemResult {
+  /** Index from 0. */
+  readonly item: number;
+  readonly status: 'completed' | 'failed' | 'canceled';
+  readonly outputPath: string;
+  readonly methodUsed: ProviderId | null;
+  readonly degraded: boolean;
+  /** Null unless completed. */
+  readonly durationSeconds: number | null;
+  /** Of all tries of the item, also in earlier runs of the batch. */
+  readonly costUsd: number;
+  readonly quality: Quality | null;
+  readonly warnings: readonly Warning[];
+  /** Null if completed. */
+  readonly error: LipsyncError | null;
+  /** An earlier run of the batch has completed it. */
+  readonly isFromEarlierRun: boolean;
+}
+
+export interface BatchGenerateLipsyncResult {
+  /** In the order of the items. */
+  readonly items: readonly BatchItemResult[];
+  readonly summary: {
+    readonly total: number;
+    readonly success: number;
+    readonly failed: number;
+    readonly canceled: number;
+    /** Seconds of all outputs. */
+    readonly totalDuration: number;
+    readonly totalCostUsd: number;
+  };
+}
+
 /** What is known about a video to measure, and how to measure it. */
 export interface CheckQualityOptions
   extends Omit<QualityInput, 'videoPath'>, Pick<GenerateLipsyncContext, 'signal' | 'onProgress'> {}
@@ -54,6 +101,15 @@ export interface LipsyncService {
    * `ProviderError`, and then leaves no file.
    */
   generateLipsync(input: GenerateLipsyncInput, context?: GenerateLipsyncContext): Promise<GenerateLipsyncResult>;
+  /**
+   * Runs up to 500 items, each as `generateLipsync` does; a failed one does not fail the batch. The same batch, started
+   * again after a crash or a failure, runs only the items that are not complete. Throws a `BatchProblemsError` that names
+   * every invalid item before anything starts, and `conflict` while another process runs the same batch.
+   */
+  batchGenerateLipsync(
+    input: BatchGenerateLipsyncInput,
+    context?: BatchGenerateLipsyncContext,
+  ): Promise<BatchGenerateLipsyncResult>;
   /**
    * Estimates cost and duration for each provider of the plan. Probes the files, but starts and reserves nothing.
    * Throws `InputNotFoundError`, and the `LipsyncError` that `generateLipsync` would throw for these inputs and
@@ -82,9 +138,65 @@ const pathsSchema = z.object({
 
 export interface LipsyncServiceOptions extends EstimateCostOptions {
   readonly localJobs: Pick<LocalJobs, 'run'>;
+  readonly localBatches: Pick<LocalBatches, 'run'>;
   readonly localQuality: Pick<LocalQuality, 'measure'>;
+  readonly checkOptions: (options: LipsyncOptions) => void;
   readonly untilClosed: RunningWork['run'];
   close(): Promise<void>;
+}
+
+const programNames = { video: 'videoPath', audio: 'audioPath', outputName: 'outputName' };
+const concurrencySchema = z.object({ concurrency: z.int().min(1).max(maxConcurrency).default(2) });
+
+async function runBatch(
+  { localBatches, checkOptions, optionsSchema, untilClosed }: LipsyncServiceOptions,
+  input: BatchGenerateLipsyncInput,
+  { signal, concurrency: given, onProgress, onItemEnd }: BatchGenerateLipsyncContext = {},
+): Promise<BatchGenerateLipsyncResult> {
+  const { concurrency } = parseInput(concurrencySchema, { concurrency: given });
+  const { items: parsed, outputDir, overwrite } = parseBatchInput(input, optionsSchema);
+  const rules = { outputDir, overwrite, checkOptions, names: programNames };
+  const inputs = await checkItems(parsed, rules);
+  const report = guardListener(onProgress);
+  const { items, summary } = await untilClosed(
+    (stop) =>
+      localBatches.run(inputs, refuseOutputs(programNames.outputName), {
+        signal: stop,
+        concurrency,
+        onProgress: (item, update) => report({ ...update, item }),
+        onItemEnd: guardListener(onItemEnd && ((outcome) => onItemEnd(toItemResult(outcome))), 'onItemEnd'),
+      }),
+    signal,
+  );
+  const { total, success, failed, canceled, totalDurationMs, totalCostMicros } = summary;
+  return {
+    items: items.map(toItemResult),
+    summary: {
+      total,
+      success,
+      failed,
+      canceled,
+      totalDuration: totalDurationMs / 1000,
+      totalCostUsd: toUsd(totalCostMicros),
+    },
+  };
+}
+
+function toItemResult(outcome: BatchItemOutcome): BatchItemResult {
+  const { item, status, outputPath, result, error, costMicros, isFromEarlierRun } = outcome;
+  return {
+    item,
+    status,
+    outputPath,
+    methodUsed: result?.methodUsed ?? null,
+    degraded: result?.degraded ?? false,
+    durationSeconds: result && result.durationMs / 1000,
+    costUsd: toUsd(costMicros),
+    quality: result?.quality ?? null,
+    warnings: result?.warnings ?? [],
+    error,
+    isFromEarlierRun,
+  };
 }
 
 export function createLipsyncService(service: LipsyncServiceOptions): LipsyncService {
@@ -107,6 +219,7 @@ export function createLipsyncService(service: LipsyncServiceOptions): LipsyncSer
         warnings: record.warnings,
       };
     },
+    batchGenerateLipsync: (input, context) => runBatch(service, input, context),
     checkLipsyncQuality: (videoPath, { signal, onProgress, ...options } = {}) =>
       service.untilClosed(async (stop) => {
         const context = { signal: stop, onProgress: guardListener(onProgress) };

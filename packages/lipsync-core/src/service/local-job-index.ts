@@ -95,6 +95,8 @@ export class LocalJobIndex {
     for await (const seen of this.#entries(entryPrefix)) {
       const record = await this.#read(seen.jobId);
       if (record === null || (record && (await this.#isResumable(seen, record)))) continue;
+      // A batch whose process was killed takes the result from the record.
+      if (record?.status === 'completed' && (await this.#unchangedMs(seen)) < resumableMs) continue;
       const entry = await this.#claimEntry(seen);
       if (!entry) continue;
       if (record) await end({ entry, record });

@@ -1,6 +1,5 @@
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { inspect } from 'node:util';
 import type { LipsyncOptions } from '../contract/index.ts';
 import type { Clock, IdSource, Logger } from '../contract/ports.ts';
 import { abortError, LipsyncError, toLipsyncError } from '../errors/index.ts';
@@ -17,6 +16,7 @@ import { unacknowledgedRequest } from '../providers/attempt-log.ts';
 import { openProcessWorkspace, sweepProcessWorkspaces, workStorage, type Workspace } from '../processes/workspace.ts';
 import { requireWritable } from '../storage/folder-check.ts';
 import type { StateStore } from '../storage/state-store.ts';
+import { guardListener } from './guard-listener.ts';
 import { LocalJobIndex, workDigestOf, type LocalJob } from './local-job-index.ts';
 import { sweepPartFile, type OutputFiles } from './output-file.ts';
 import { openLocalInputs, toInputReference, type LocalDownloadOptions, type LocalInputs } from './local-inputs.ts';
@@ -35,6 +35,10 @@ export interface LocalJobInput {
 export interface LocalJobContext {
   readonly signal?: AbortSignal;
   onProgress?(update: ProgressUpdate): unknown;
+  /** Called before the job starts: `find` returns its record until a day after a crash. */
+  onClaimed?(jobId: string): Promise<void>;
+  /** Called with the record of a job that has run, before it is deleted. */
+  onEnded?(record: JobRecord<'lipsync'>): Promise<void>;
 }
 
 export interface LocalJobOutcome {
@@ -109,7 +113,9 @@ export class LocalJobs {
       const job = await this.#claim(record, input, inputs);
       record = job.record;
       try {
+        await context.onClaimed?.(record.id);
         record = await this.#runClaimed({ claimed: record, input, inputs, workspace, signal, onProgress, onError });
+        await context.onEnded?.(record);
       } finally {
         // If the lease cannot be released, it ends with this process.
         await this.#index.release(job.entry).catch(() => undefined);
@@ -124,6 +130,12 @@ export class LocalJobs {
       // A folder that cannot be removed is removed by the next sweep.
       await workspace?.remove().catch(() => undefined);
     }
+  }
+
+  /** Returns the record of an unfinished job, and of a completed one whose process was killed before it was deleted. */
+  async find(jobId: string): Promise<JobRecord<'lipsync'> | undefined> {
+    const record = await this.#store.get(jobId);
+    return record && requireKind(record, 'lipsync');
   }
 
   /**
@@ -319,22 +331,6 @@ function endedEarly(): LipsyncError {
     'internal',
     'The job stopped without an outcome. Run it again; report it if it happens twice.',
   );
-}
-
-/** Errors of the caller's listener must not end the job. The process is warned of the first one. */
-export function guardListener(listener: LocalJobContext['onProgress']): (update: ProgressUpdate) => void {
-  let hasFailed = false;
-  const warn = (error: unknown): void => {
-    if (!hasFailed) process.emitWarning(`onProgress failed: ${inspect(error)}`, 'LipsyncWarning');
-    hasFailed = true;
-  };
-  return (update) => {
-    try {
-      Promise.resolve(listener?.(update)).catch(warn);
-    } catch (error) {
-      warn(error);
-    }
-  };
 }
 
 function notRun(): never {

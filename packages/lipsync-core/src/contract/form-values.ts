@@ -1,4 +1,6 @@
-import { parseJson, toCamelCase, type LipsyncOptions } from '@lipsync/core/contract';
+import { toCamelCase } from './case.ts';
+import { parseJson } from './json.ts';
+import type { LipsyncOptions } from './lipsync-request.ts';
 
 type Kind = 'text' | 'number' | 'boolean' | 'json';
 

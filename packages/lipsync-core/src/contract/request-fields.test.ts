@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { optionsSchemaOf } from '@lipsync/core/host';
-import { configFromEnvironment } from '@lipsync/core/config';
+import { optionsSchemaOf } from '../host.ts';
+import { configFromEnvironment } from '../config.ts';
 import { readFormValues } from './form-values.ts';
-import { parseOptions } from './lipsync-options.ts';
+import { parseOptions } from './request-fields.ts';
 
 const optionsSchema = optionsSchemaOf(configFromEnvironment({}));
 

@@ -1,6 +1,13 @@
 import type { z } from 'zod';
-import { parseRequest, renameKeys, toCamelCase, toSnakeCase, type RequestProblem } from '@lipsync/core/contract';
-import type { FieldProblem } from './problem.ts';
+import { renameKeys, toCamelCase, toSnakeCase } from './case.ts';
+import { parseRequest, type RequestProblem } from './request-problems.ts';
+
+/** A problem with one field of a request, in HTTP spelling. */
+export interface FieldProblem {
+  readonly field: string;
+  /** Follows the name of the field in a sentence, or is a sentence of its own. */
+  readonly message: string;
+}
 
 export type ParsedOptions<Options> =
   | { readonly options: Options; readonly problems: readonly [] }
