@@ -9,6 +9,7 @@ import { assignRequestId } from './http/request-id.ts';
 import { logRequests } from './http/request-log.ts';
 import { securityHeaders } from './http/security-headers.ts';
 import { drainUnreadBody } from './http/unread-body.ts';
+import { batchOutputRoutes } from './routes/batch-output.ts';
 import { batchRoutes } from './routes/batches.ts';
 import { createReferencePages } from './reference/pages.ts';
 import { costRoutes } from './routes/costs.ts';
@@ -41,6 +42,7 @@ export function apiRoutes(dependencies: ApiDependencies): readonly Route[] {
     ...healthRoutes(dependencies),
     ...jobRoutes(dependencies, lipsyncResource(dependencies), streams),
     ...lipsyncOutputRoutes(dependencies),
+    ...batchOutputRoutes(dependencies),
     ...jobRoutes(dependencies, qualityResource(dependencies), streams),
     ...batchRoutes(dependencies),
     ...deliveryRoutes(dependencies),

@@ -87,6 +87,7 @@ describe('jobs of several keys', () => {
     for (const [method, path] of [
       ['GET', `/batches/${id}`],
       ['POST', `/batches/${id}/cancel`],
+      ['GET', `/batches/${id}/output`],
       ['POST', `/batches/${id}/pause`],
       ['POST', `/batches/${id}/resume`],
       ['DELETE', `/batches/${id}`],

@@ -35,7 +35,13 @@ export {
   type QualityResult,
   type RequestKind,
 } from './jobs/job-record.ts';
-export { defaultOutputName, findEqualNames, findNameProblem, maxBatchItems } from './jobs/batch-names.ts';
+export {
+  batchManifestName,
+  defaultOutputName,
+  findEqualNames,
+  findNameProblem,
+  maxBatchItems,
+} from './jobs/batch-names.ts';
 export { batchIdOf, batchItemId, newBatchItemRecord, newBatchRecord } from './jobs/batch-record.ts';
 export {
   checkPageSize,
@@ -65,6 +71,7 @@ export {
   batchStatusOf,
   isBatchSettled,
   outcomeOf,
+  toBatchManifest,
   toBatchSummaryView,
   summarizeBatch,
   toBatchView,

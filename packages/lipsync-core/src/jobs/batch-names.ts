@@ -2,6 +2,8 @@ import { toDisplayName } from '../storage/display-name.ts';
 
 export const maxBatchItems = 500;
 const maxOutputNameLength = 120;
+/** Name of the list of jobs in an archive; no output has it. */
+export const batchManifestName = 'manifest.json';
 
 /** A problem with one item of a batch, counted from 0. */
 export interface ItemProblem {
@@ -18,6 +20,7 @@ export function findNameProblem(name: unknown): string | undefined {
   if (name.length > maxOutputNameLength) return `must be at most ${maxOutputNameLength} characters long`;
   if (toDisplayName(name, '') !== name || /[:*?"<>|]/.test(name))
     return 'must be a plain file name, without folders and without special or invisible characters';
+  if (name.toLowerCase() === batchManifestName) return `must not be ${batchManifestName}`;
   return undefined;
 }
 

@@ -91,3 +91,17 @@ export function batchStatusOf(batch: JobRecord<'batch'>, outcomes: readonly Item
   if (batch.spec.isPaused && !batch.cancelRequested) return 'paused';
   return outcomes.some(({ status }) => status !== 'queued') ? 'processing' : 'queued';
 }
+
+/** Returns the list of the jobs in an archive of a batch; `names` are the files in the archive. Pure. */
+export function toBatchManifest(
+  { id, status, summary }: BatchSummaryView,
+  jobs: readonly JobRecord<'lipsync'>[],
+  names: ReadonlySet<string>,
+): object {
+  const results = jobs.map((job) => {
+    const name = job.batch?.outputName ?? '';
+    const { item } = job.batch ?? { item: 0 };
+    return { item, id: job.id, status: job.status, file: names.has(name) ? name : null, error: job.error };
+  });
+  return { id, status, summary, results };
+}
