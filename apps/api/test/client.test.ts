@@ -1,6 +1,7 @@
 import { text } from 'node:stream/consumers';
 import { LipsyncApiError, LipsyncClient } from '@lipsync/client';
 import {
+  batchViewSchema,
   costsViewSchema,
   estimateViewSchema,
   jobPageViewSchema,
@@ -94,6 +95,21 @@ describe('client of the API', () => {
     qualityJobPageViewSchema.parse(await client.quality.list());
     expect(await client.quality.cancel(id)).toMatchObject({ status: 'canceled' });
     expect(await client.quality.waitFor(id)).toMatchObject({ status: 'canceled' });
+  });
+
+  it('The client creates, pauses, resumes, cancels and erases a batch, and its refusal names the items.', async () => {
+    const { batches } = client;
+    const { id } = await batches.create({ method: 'preview', items: [{ ...urls, output_name: 'a.mp4' }, urls] });
+    expect(batchViewSchema.parse(await batches.get(id)).summary).toMatchObject({ total: 2, success: 0 });
+    expect((await batches.list({ limit: 1 })).batches).toMatchObject([{ id }]);
+    expect(await batches.pause(id)).toMatchObject({ status: 'paused' });
+    expect(await batches.resume(id)).toMatchObject({ id });
+    await batches.cancel(id);
+    expect(await batches.waitFor(id)).toMatchObject({ status: 'canceled', summary: { canceled: 2 } });
+    expect(await batches.cancel(id)).toMatchObject({ status: 'canceled' });
+    await batches.delete(id);
+    const refused = batches.create({ items: [urls, { ...urls, audio: 'file:///x' }] });
+    await expect(refused).rejects.toMatchObject({ errors: [{ field: 'items.1.audio_url' }] });
   });
 
   it('Refusals of the API are typed errors of the client, and have the shape of a problem document.', async () => {

@@ -9,6 +9,7 @@ import type {
   QualityJobView,
   QualityRequest,
 } from './contract.ts';
+import { BatchesResource } from './batches-resource.ts';
 import { openDownload, type Download } from './download.ts';
 import { JobsResource, type CallOptions, type CreateOptions, type WaitOptions } from './jobs-resource.ts';
 import { invalidResponse, Transport, type ApiRequest, type ClientOptions } from './transport.ts';
@@ -20,12 +21,14 @@ import { invalidResponse, Transport, type ApiRequest, type ClientOptions } from 
 export class LipsyncClient extends JobsResource<JobView, LipsyncRequest> {
   /** Jobs that measure a video: `quality.run({ video })`. */
   readonly quality: JobsResource<QualityJobView, QualityRequest>;
+  readonly batches: BatchesResource;
   readonly #transport: Transport;
 
   constructor(options: ClientOptions) {
     const transport = new Transport(options);
     super(transport, '/lipsync', ['video', 'audio']);
     this.quality = new JobsResource(transport, '/quality', ['video', 'source', 'audio']);
+    this.batches = new BatchesResource(transport);
     this.#transport = transport;
   }
 

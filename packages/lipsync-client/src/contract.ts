@@ -1,8 +1,15 @@
 /** The shapes of the HTTP API, in its own spelling. Types only: nothing of the core is loaded. */
-import type { JobStatus, LipsyncOptionsInput, QualityOptionsInput, SnakeCaseKeys } from '@lipsync/core/contract';
+import type {
+  BatchSummaryView,
+  JobStatus,
+  LipsyncOptionsInput,
+  QualityOptionsInput,
+  SnakeCaseKeys,
+} from '@lipsync/core/contract';
 
 export type {
   AttemptView,
+  BatchView,
   CostsView,
   EstimateView,
   JobStatus,
@@ -60,5 +67,21 @@ export interface CostsQuery {
 export interface Page<Job> {
   readonly jobs: readonly Job[];
   /** `cursor` of the next page; null on the last one. */
+  readonly next_cursor: string | null;
+}
+
+/** The body of `POST /batches`: items with URLs, and fields that apply to every item without its own value. */
+export type BatchRequest = SnakeCaseKeys<LipsyncOptionsInput> & {
+  readonly items: readonly (Omit<LipsyncRequest, 'video' | 'audio'> & {
+    readonly video: URL | string;
+    readonly audio: URL | string;
+    /** File name of the output. */
+    readonly output_name?: string;
+  })[];
+};
+
+/** A page of batches, newest first. */
+export interface BatchPage {
+  readonly batches: readonly BatchSummaryView[];
   readonly next_cursor: string | null;
 }

@@ -1,5 +1,9 @@
+export type { BatchesResource } from './batches-resource.ts';
 export { LipsyncClient } from './client.ts';
 export type {
+  BatchPage,
+  BatchRequest,
+  BatchView,
   CostsQuery,
   CostsView,
   EstimateRequest,
