@@ -55,7 +55,7 @@ describe('POST /batches', () => {
       { kind: 'lipsync', batch: { id: batch.id, item: 1 }, spec: { options: { optimize: 'speed' } } },
     ]);
     const connection = createClientConnection({ url: api.redis.url, onError: () => undefined });
-    expect(await connection.hget(`bull:lipsync-fetch:${batchItemId(batch.id, 0)}`, 'priority')).toBe('17');
+    expect(await connection.hget(`bull:lipsync-fetch:${batchItemId(batch.id, 0)}`, 'priority')).toBe('2512');
     connection.disconnect();
   });
 

@@ -42,6 +42,6 @@ describe('jobCatalog', () => {
   });
 
   it('The job of a batch waits behind every single job.', () => {
-    expect(queuePriority(0, true)).toBeGreaterThan(queuePriority(10));
+    expect(queuePriority(0, 0)).toBeGreaterThan(queuePriority(10));
   });
 });

@@ -69,9 +69,14 @@ export function laneOf(record: JobRecord): Lane {
 }
 
 /** Jobs of batches wait behind all single jobs. */
-const batchPriorityOffset = 11;
+const batchOffset = 12;
+/** Maximum number of items of a batch. */
+const batchSpan = 500;
 
-/** BullMQ priority of a request priority (0–10). One is added because BullMQ runs 0 before all priorities. */
-export function queuePriority(priority: number, isInBatch = false): number {
-  return priority + 1 + (isInBatch ? batchPriorityOffset : 0);
+/**
+ * BullMQ priority of a request priority (0–10). One is added because BullMQ runs 0 before all priorities. Batches take
+ * turns: of two, the first items run before the second items.
+ */
+export function queuePriority(priority: number, batchItem?: number): number {
+  return batchItem === undefined ? priority + 1 : batchOffset + priority * batchSpan + batchItem;
 }

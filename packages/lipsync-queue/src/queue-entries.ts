@@ -89,7 +89,7 @@ export class QueueEntries {
 async function addEntry(queue: LipsyncQueueHandle, record: JobRecord): Promise<void> {
   if (record.kind === 'batch') return;
   const { id: jobId, kind, batch } = record;
-  const priority = queuePriority(record.kind === 'webhook' ? 0 : record.spec.options.priority, batch !== undefined);
+  const priority = queuePriority(record.kind === 'webhook' ? 0 : record.spec.options.priority, batch?.item);
   await queue.add(kind, { jobId }, { ...jobCatalog[kind].options, jobId, priority });
 }
 

@@ -22,6 +22,7 @@ import {
   createWorkerConnection,
   jobCatalog,
   queueNames,
+  type Lane,
 } from '../src/index.ts';
 import { startTestRedis, type TestRedis } from '../src/testing/index.ts';
 
@@ -40,8 +41,8 @@ export interface QueueBench {
   readonly batches: Batches;
   /** Stores and producer as another process would open them. */
   another(): { readonly store: RedisJobStore; readonly producer: LipsyncProducer };
-  /** Starts a worker on the render lane that calls `run`; closed with the bench at the latest. */
-  work(run: (jobId: string) => Promise<void>): Promise<Worker>;
+  /** Starts a worker of one lane, by default of the render lane, that calls `run`; closed with the bench at the latest. */
+  work(run: (jobId: string) => Promise<void>, lane?: Lane): Promise<Worker>;
   artifacts(): Promise<ArtifactStore>;
   /** Erases jobs with files in `artifacts`. */
   erasure(artifacts: Pick<ArtifactStore, 'delete'>): JobErasure;
@@ -91,9 +92,9 @@ export async function openBench(): Promise<QueueBench> {
     slots,
     batches,
     another,
-    async work(run) {
+    async work(run, lane = 'render') {
       const connection = createWorkerConnection({ url: redis.url, onError: () => undefined });
-      const worker = new Worker(queueNames.render, (job) => run(jobCatalog.lipsync.payload.parse(job.data).jobId), {
+      const worker = new Worker(queueNames[lane], (job) => run(jobCatalog.lipsync.payload.parse(job.data).jobId), {
         connection,
       });
       worker.on('error', () => undefined);
