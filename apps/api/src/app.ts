@@ -1,6 +1,6 @@
 import express, { type Express } from 'express';
 import type { ApiDependencies } from './dependencies.ts';
-import { requireAdminKeyOrPassword, requireKey, requireLoopback } from './http/access.ts';
+import { requireAdmin, requireKey, requireKeyOrPassword, requireLoopback } from './http/access.ts';
 import { allowOrigins } from './http/cors.ts';
 import { mountRoutes } from './http/mount-routes.ts';
 import { answerProblems, HttpError } from './http/problem.ts';
@@ -24,7 +24,7 @@ import { mcpRoutes } from './routes/mcp.ts';
 import { metricRoutes } from './routes/metrics.ts';
 import { qualityResource } from './routes/quality-resource.ts';
 import { providerRoutes } from './routes/providers.ts';
-import { referenceRoutes } from './routes/reference.ts';
+import { openApiPath, referenceRoutes } from './routes/reference.ts';
 import type { Route } from './routes/route.ts';
 import { userRoutes } from './routes/users.ts';
 import { vendorCallbackRoutes } from './routes/vendor-callbacks.ts';
@@ -69,14 +69,19 @@ export function createApp(dependencies: ApiDependencies): Express {
   if (!hasKeys) app.use(requireLoopback(corsOrigins));
   mountRoutes(
     app,
-    routes.filter((route) => route.open),
+    routes.filter(({ access }) => access === 'open'),
+  );
+  if (hasKeys) app.use([referencePath, openApiPath, queueBoardPath], requireKeyOrPassword(keys));
+  mountRoutes(
+    app,
+    routes.filter(({ access }) => access === 'browser'),
   );
   app.use(referencePath, createReferencePages());
-  app.use(queueBoardPath, ...(hasKeys ? [requireAdminKeyOrPassword(keys)] : []), queueBoard);
+  app.use(queueBoardPath, ...(hasKeys ? [requireAdmin] : []), queueBoard);
   if (hasKeys) app.use(requireKey(keys), limitRate('all', rateLimit));
   mountRoutes(
     app,
-    routes.filter((route) => !route.open),
+    routes.filter(({ access }) => access === undefined),
     hasKeys ? limitRate('creating', rateLimit) : undefined,
   );
   app.use(() => {

@@ -5,19 +5,35 @@ import { silenceModes, syncModes } from '@lipsync/core/contract';
 import { startApi, type RunningApi } from './running-api.ts';
 
 describe('pages below /docs', () => {
+  const secret = 'secret-of-sixteen';
   let api: RunningApi;
   beforeAll(async () => {
-    api = await startApi({ keys: [{ name: 'a', secret: 'secret-of-sixteen', isAdmin: false }] });
+    api = await startApi({ keys: [{ name: 'a', secret, isAdmin: false }] });
   });
   afterAll(() => api.close());
 
+  const fetchPage = (path: string, init?: RequestInit): Promise<Response> =>
+    api.fetch(path, { ...init, headers: { Authorization: `Basic ${btoa(`any:${secret}`)}` } });
+
   const read = async (path: string): Promise<string> => {
-    const response = await api.fetch(path);
+    const response = await fetchPage(path);
     expect(response.status, path).toBe(200);
     return response.text();
   };
 
-  it('The pages need no key and load every script, style, picture and page from the API itself.', async () => {
+  it('The pages and the document need a key, as a bearer token or as the password of a browser.', async () => {
+    for (const path of ['/docs/', '/docs/errors', '/openapi.json']) {
+      const refused = await api.fetch(path);
+      expect([refused.status, refused.headers.get('WWW-Authenticate')], path).toEqual([
+        401,
+        'Basic realm="lipsync", charset="UTF-8"',
+      ]);
+      await read(path);
+      expect((await api.fetch(path, { headers: { Authorization: `Bearer ${secret}` } })).status, path).toBe(200);
+    }
+  });
+
+  it('The pages load every script, style, picture and page from the API itself.', async () => {
     const pages = [...(await read('/docs/')).matchAll(/<a href="\.\/([\w-]*)"/g)].map(([, name]) => name);
     expect(pages).toContain('errors');
     for (const page of pages) {
@@ -52,7 +68,7 @@ describe('pages below /docs', () => {
   });
 
   it('/docs without a slash redirects to the page relative to its address.', async () => {
-    const response = await api.fetch('/docs', { redirect: 'manual' });
+    const response = await fetchPage('/docs', { redirect: 'manual' });
     expect([response.status, response.headers.get('Location')]).toEqual([308, 'docs/']);
   });
 
@@ -63,7 +79,7 @@ describe('pages below /docs', () => {
       '/docs/decisions',
       '/docs/index.html',
     ])
-      expect((await api.fetch(path)).status, path).toBeGreaterThanOrEqual(400);
+      expect((await fetchPage(path)).status, path).toBeGreaterThanOrEqual(400);
   });
 
   it('The image of the API contains the guides and their pictures.', async () => {

@@ -87,25 +87,30 @@ export function requireKey(keys: readonly ApiKey[]): RequestHandler {
   };
 }
 
-/** Requires an admin key, as `Authorization: Bearer` or, for browsers, as the password of HTTP Basic. */
-export function requireAdminKeyOrPassword(keys: readonly ApiKey[]): RequestHandler {
+/** Requires a key as `Authorization: Bearer` or, for browsers, as the password of HTTP Basic. */
+export function requireKeyOrPassword(keys: readonly ApiKey[]): RequestHandler {
   const callerWith = createKeyLookup(keys);
   return (request, response, next) => {
     const caller = callerWith(bearerSecret(request) ?? basicPassword(request) ?? '');
     if (caller === undefined)
       throw unauthorized(
         'Basic realm="lipsync", charset="UTF-8"',
-        'Log in with an admin key as the password and any user name.',
+        'Log in with the secret of an API key as the password and any user name.',
       );
     response.locals.caller = caller;
-    if (!caller.isAdmin)
-      throw new HttpError(
-        'forbidden',
-        'This page shows the jobs of every key, so it needs an admin key: name:secret:admin in LIPSYNC_API_KEYS.',
-      );
     next();
   };
 }
+
+/** Refuses callers without an admin key. Belongs behind a handler that identifies the caller. */
+export const requireAdmin: RequestHandler = (_request, response, next) => {
+  if (!callerOf(response).isAdmin)
+    throw new HttpError(
+      'forbidden',
+      'This page shows the jobs of every key, so it needs an admin key: name:secret:admin in LIPSYNC_API_KEYS.',
+    );
+  next();
+};
 
 /** Returns whether a request may see what only callers with a key may see; every request may if there are no keys. */
 export function createKeyCheck(keys: readonly ApiKey[]): (request: Request) => boolean {

@@ -45,13 +45,17 @@ export function createOpenApiDocument(
     components: {
       securitySchemes: {
         key: { type: 'http', scheme: 'bearer', description: 'A secret of `LIPSYNC_API_KEYS`.' },
+        password: { type: 'http', scheme: 'basic', description: 'Any user name, and a secret as the password.' },
       },
     },
   });
 }
 
-function describeOperation({ method, path, documentation, open }: Route, hasKeys: boolean): ZodOpenApiOperationObject {
-  const needsKey = hasKeys && !open;
+function describeOperation(
+  { method, path, documentation, access }: Route,
+  hasKeys: boolean,
+): ZodOpenApiOperationObject {
+  const needsKey = hasKeys && access !== 'open';
   const { operationId, tag, summary, description, parameters, body } = documentation;
   return {
     operationId,
@@ -60,7 +64,7 @@ function describeOperation({ method, path, documentation, open }: Route, hasKeys
     ...(description !== undefined && { description }),
     ...(parameters && { requestParams: parameters }),
     ...(body && { requestBody: { required: true, content: describeContent(body) } }),
-    security: needsKey ? [{ key: [] }] : [],
+    security: needsKey ? [{ key: [] }, ...(access === 'browser' ? [{ password: [] }] : [])] : [],
     responses: mergeResponses(
       describeProblems(documentation, { needsKey, hasKeys, hasParameters: path.includes(':') }),
       describeResponses(documentation),
@@ -104,8 +108,12 @@ function mergeResponses(...parts: readonly Responses[]): Responses {
 }
 
 /** Every body that is sent as a whole has an `ETag`. */
+/** Media types of answers without an `ETag`, because their bodies are made while they are sent. */
+const streamedTypes = ['text/event-stream', 'application/zip'];
+
 function describeUnchanged({ responses }: RouteDocumentation): Responses {
-  if (responses[200]?.content?.['text/event-stream']) return {};
+  const content = responses[200]?.content ?? {};
+  if (streamedTypes.some((type) => content[type])) return {};
   return { 304: { description: 'Not changed since the `ETag` that `If-None-Match` names.' } };
 }
 

@@ -12,7 +12,7 @@ export function healthRoutes(dependencies: ApiDependencies): readonly Route[] {
     {
       method: 'get',
       path: '/health',
-      open: true,
+      access: 'open',
       documentation: {
         operationId: 'getHealth',
         tag: 'Operations',
@@ -24,7 +24,7 @@ export function healthRoutes(dependencies: ApiDependencies): readonly Route[] {
     {
       method: 'get',
       path: '/ready',
-      open: true,
+      access: 'open',
       documentation: {
         operationId: 'getReadiness',
         tag: 'Operations',

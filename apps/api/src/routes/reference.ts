@@ -6,14 +6,17 @@ import type { Route } from './route.ts';
 
 type Dependencies = Pick<ApiDependencies, 'publicBaseUrl' | 'keys'>;
 
-/** The reference of `routes` and of itself. It needs no key: it describes the service, not what is stored in it. */
+/** Path of the OpenAPI document. */
+export const openApiPath = '/openapi.json';
+
+/** The reference of `routes` and of itself. */
 export function referenceRoutes({ publicBaseUrl, keys }: Dependencies, routes: readonly Route[]): readonly Route[] {
   let text: string | undefined;
   const own: readonly Route[] = [
     {
       method: 'get',
-      path: '/openapi.json',
-      open: true,
+      path: openApiPath,
+      access: 'browser',
       documentation: {
         operationId: 'getOpenApiDocument',
         tag: 'Operations',

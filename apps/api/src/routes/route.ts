@@ -5,8 +5,8 @@ import type { RouteDocumentation } from '../reference/documentation.ts';
 export interface Route {
   readonly method: 'get' | 'post' | 'delete' | 'options';
   readonly path: string;
-  /** Needs no key, even if keys are set. */
-  readonly open?: true;
+  /** If keys are set, `open` needs none, and `browser` accepts one as a password too. */
+  readonly access?: 'open' | 'browser';
   /** Creates jobs, so it has a lower rate limit. */
   readonly createsJobs?: true;
   /** What `/openapi.json` states about the route. */

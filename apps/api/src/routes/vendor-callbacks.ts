@@ -27,7 +27,7 @@ export function vendorCallbackRoutes(dependencies: Dependencies): readonly Route
       {
         method: 'post',
         path,
-        open: true,
+        access: 'open',
         documentation: documentCallback(provider.id, 'post'),
         async handle(request, response) {
           const attempt = requireAttempt(provider, request);
@@ -39,7 +39,7 @@ export function vendorCallbackRoutes(dependencies: Dependencies): readonly Route
       {
         method: 'options',
         path,
-        open: true,
+        access: 'open',
         documentation: documentCallback(provider.id, 'options'),
         handle(request, response) {
           requireAttempt(provider, request);
