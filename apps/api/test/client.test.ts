@@ -88,7 +88,10 @@ describe('client of the API', () => {
 
   it('Estimate, costs, providers and quality jobs of the client have the documented shapes.', async () => {
     estimateViewSchema.parse(await client.estimate({ audio_duration_ms: 5_000, allow_preview: true }));
-    costsViewSchema.parse(await client.costs({ group_by: 'user' }));
+    for (const groupBy of costsViewSchema.shape.group_by.options) {
+      const costs = await client.costs({ group_by: groupBy });
+      expect(costsViewSchema.parse(costs).group_by).toBe(groupBy);
+    }
     providersViewSchema.parse(await client.providers());
     const { id } = await client.quality.create({ video: files.video, quality_windows: 'all' });
     qualityJobViewSchema.parse(await client.quality.get(id));

@@ -1,6 +1,7 @@
 /** The shapes of the HTTP API, in its own spelling. Types only: nothing of the core is loaded. */
 import type {
   BatchSummaryView,
+  CostsView,
   JobStatus,
   LipsyncOptionsInput,
   QualityOptionsInput,
@@ -48,6 +49,8 @@ export interface ListQuery {
   readonly user_id?: string | undefined;
   /** Only for lip-sync jobs. */
   readonly method?: string | undefined;
+  /** Id of a batch; only for lip-sync jobs. */
+  readonly batch?: string | undefined;
   /** Times as in `created_at`, or UTC days. */
   readonly from?: string | undefined;
   readonly to?: string | undefined;
@@ -60,7 +63,7 @@ export interface ListQuery {
 export interface CostsQuery {
   readonly from?: string;
   readonly to?: string;
-  readonly group_by?: 'day' | 'method' | 'user';
+  readonly group_by?: CostsView['group_by'];
 }
 
 /** A page of jobs, newest first. */
