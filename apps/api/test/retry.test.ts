@@ -42,3 +42,10 @@ it('A retry answers 410 when a stored input is gone, and changes nothing.', asyn
   expect(await retry(id)).toMatchObject({ status: 410, body: { code: 'inputs_gone', retryable: false } });
   expect(await api.store.get(id)).toEqual(record);
 });
+
+it('A retry answers 410 with the reason when the inputs were deleted because of their age, also while another job keeps them.', async () => {
+  const id = await createFailed();
+  await api.store.append(id, { type: 'files_deleted', files: 'inputs', atMs: Date.now() });
+  const detail = expect.stringContaining('deleted because of its age');
+  expect(await retry(id)).toMatchObject({ status: 410, body: { code: 'inputs_gone', detail } });
+});

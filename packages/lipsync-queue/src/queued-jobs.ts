@@ -196,7 +196,7 @@ function requireRetryable(record: JobRecord, atMs: number): void {
     case 'inputs_gone':
       throw new LipsyncError(
         'inputs_gone',
-        'An input was at a URL with a query, which is not kept. Send a new request.',
+        'An input is no longer available: it was deleted because of its age, or its URL had a query, which is not kept. Send a new request.',
       );
     case 'cost_unknown': {
       const message = 'The cost of an earlier attempt is not known yet. Retry when cost_usd of every attempt is set.';
