@@ -46,6 +46,7 @@ export { batchIdOf, batchItemId, newBatchItemRecord, newBatchRecord } from './jo
 export {
   checkPageSize,
   invalidCursor,
+  listPages,
   outboxEventFor,
   type JobPage,
   type JobPageQuery,

@@ -4,6 +4,7 @@ import {
   isOfKind,
   isTerminal,
   LipsyncError,
+  listPages,
   newBatchItemRecord,
   newBatchRecord,
   requireKind,
@@ -14,7 +15,6 @@ import {
   type BatchOptions,
   type Clock,
   type IdSource,
-  type JobPage,
   type JobRecord,
   type JobStore,
   type Logger,
@@ -146,7 +146,8 @@ export class Batches {
   async sweep(): Promise<number> {
     let ended = 0;
     for (const status of ['queued', 'processing'] as const) {
-      for await (const batch of this.#list(status)) if (await this.#sweepBatch(batch)) ended += 1;
+      for await (const { records } of listPages(this.#options.store, { kind: 'batch', status, limit: pageSize }))
+        for (const batch of records) if (await this.#sweepBatch(batch)) ended += 1;
     }
     return ended;
   }
@@ -156,16 +157,6 @@ export class Batches {
     const queued = batch.status === 'queued' ? await this.#queueItems(batch) : batch;
     if (queued.cancelRequested && batch.status === 'processing') await this.#cancelItems(queued);
     return isTerminal((await this.settle(queued)).status);
-  }
-
-  async *#list(status: 'queued' | 'processing'): AsyncGenerator<JobRecord<'batch'>> {
-    let cursor: string | null = null;
-    do {
-      const query = { kind: 'batch', status, limit: pageSize, ...(cursor === null ? {} : { cursor }) } as const;
-      const page: JobPage<'batch'> = await this.#options.store.list(query);
-      yield* page.records;
-      cursor = page.nextCursor;
-    } while (cursor !== null);
   }
 
   /** Queues the jobs that do not exist, then marks the batch as queued completely by starting it. */

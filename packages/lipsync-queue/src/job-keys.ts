@@ -1,6 +1,13 @@
 import { createHash } from 'node:crypto';
 import type { JobStatus } from '@lipsync/core/contract';
-import { inputFields, type InputReference, type JobFilter, type JobKind, type JobRecord } from '@lipsync/core/host';
+import {
+  inputFields,
+  isTerminal,
+  type InputReference,
+  type JobFilter,
+  type JobKind,
+  type JobRecord,
+} from '@lipsync/core/host';
 
 /** Redis keys of job records. Not under BullMQ's prefix: records outlive queue entries. All names are stored data. */
 export const jobKeyPrefix = 'lipsync:jobs:';
@@ -19,6 +26,11 @@ export const retainedData = ['inputs', 'outputs', 'records'] as const;
 export type RetainedData = (typeof retainedData)[number];
 /** Prefix of the sets of the ids of ended jobs that still have such data, by time of their end. */
 export const endedJobsPrefix = 'lipsync:jobs-ended-with-';
+
+/** Time of a job in the sets of ended jobs; an empty text for a job that has not ended. */
+export function endTimeOf({ status, completedAtMs, createdAtMs }: JobRecord): string {
+  return isTerminal(status) ? String(completedAtMs ?? createdAtMs) : '';
+}
 
 /** Set of the ids of jobs whose deletion has begun. */
 export const erasingJobsKey = 'lipsync:jobs-erasing';

@@ -21,7 +21,7 @@ local function refer(names, id)
 end
 `;
 
-/** Defines `setEnd(id, ms)`, which notes when a job ended; an empty time for a job that continues. */
+/** Defines `setEnd(id, ms)`, which stores when a job ended, so that retention finds it; an empty time removes it. */
 const setEndFunction = `
 local function setEnd(id, ms)
   for _, data in ipairs({${retainedData.map((data) => `'${data}'`).join(', ')}}) do
@@ -79,7 +79,7 @@ return stored
  * 9 channel of the job, 10 'open', 'ended', or 'retried' when a job that had ended is queued again, 11 channel to
  * interrupt the current run or empty, 12 prefix of the waiting sets, 13 outbox event JSON or empty, 14 artifact keys of
  * changed inputs, of a retried job all, 15 key under which equal jobs find the result, or empty, 16 outcome JSON of
- * the job of a batch, or empty. The outbox is not trimmed: its consumers delete what they handled.
+ * the job of a batch, or empty, 17 time of the end, or empty. The outbox is not trimmed: its consumers delete what they handled.
  * Returns 1 when the record is stored, 0 on a conflict or while a new input is being deleted, -2 for the retry of a job
  * that is being erased.
  */
@@ -121,7 +121,7 @@ return 1
 `;
 
 /**
- * Reads records that are in all of some indexes, newest first. It walks the smallest index and looks every member up in
+ * Reads records that are in all of the given indexes, newest first. It walks the smallest index and looks every member up in
  * the others. It stops after a number of members, so that Redis serves other clients.
  * KEYS: indexes. ARGV: 1 latest member ('+', '(member' or '[member'), 2 earliest member ('-' or '[member'), 3 limit,
  * 4 prefix of record keys, 5 length of a member before the id, 6 maximum number of members, 7 and more texts of which the

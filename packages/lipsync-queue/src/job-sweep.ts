@@ -2,10 +2,9 @@ import {
   isTerminal,
   jobKinds,
   LipsyncError,
+  listPages,
   needsWorkerToEnd,
   type Clock,
-  type JobKind,
-  type JobPage,
   type JobRecord,
   type JobStore,
 } from '@lipsync/core/host';
@@ -86,22 +85,11 @@ async function endInCloudLane(record: JobRecord, { store, entries }: SweepOption
   if (moved.status === 'queued') await entries.add(moved, laneOf(moved));
 }
 
-async function* listAllQueued(store: JobStore): AsyncGenerator<JobRecord> {
-  for (const kind of jobKinds) if (kind !== 'batch') yield* listQueued(store, kind);
-}
-
-async function* listQueued(store: JobStore, kind: JobKind): AsyncGenerator<JobRecord> {
-  let cursor: string | null = null;
-  do {
-    const page: JobPage = await store.list({
-      kind,
-      status: 'queued',
-      limit: pageSize,
-      ...(cursor === null ? {} : { cursor }),
-    });
-    yield* page.records;
-    cursor = page.nextCursor;
-  } while (cursor !== null);
+async function* listAllQueued(store: JobStore): AsyncGenerator<JobRecord, void> {
+  for (const kind of jobKinds) {
+    if (kind === 'batch') continue;
+    for await (const { records } of listPages(store, { kind, status: 'queued', limit: pageSize })) yield* records;
+  }
 }
 
 async function requeueMissing(options: SweepOptions): Promise<number> {

@@ -24,6 +24,7 @@ import { guardRedis } from './connection.ts';
 import { claimValues, idempotencyKeyOf, parseKeyState, repeatedJobId, type RequestClaim } from './idempotency-keys.ts';
 import {
   allJobsKey,
+  endTimeOf,
   idOfMember,
   indexMember,
   interruptChannel,
@@ -169,7 +170,7 @@ export class RedisJobStore implements JobStore {
         next.spec === current.spec && !isRetried ? '' : storedInputs(next).join(' '),
         resultEntryOf(next, event) ?? '',
         next.batch ? JSON.stringify(outcomeOf(next)) : '',
-        isTerminal(next.status) ? String(next.completedAtMs ?? next.createdAtMs) : '',
+        endTimeOf(next),
       ),
     );
     if (stored === -2) throw new LipsyncError('conflict', 'The job is being deleted and cannot be retried.');

@@ -1,8 +1,9 @@
-import { decodeJobRecord, isTerminal, jobKinds, LipsyncError, type JobRecord } from '@lipsync/core/host';
+import { decodeJobRecord, jobKinds, LipsyncError, type JobRecord } from '@lipsync/core/host';
 import type { Redis } from 'ioredis';
 import { guardRedis } from './connection.ts';
 import {
   allJobsKey,
+  endTimeOf,
   idOfMember,
   indexedJobsKey,
   indexMember,
@@ -42,7 +43,7 @@ export async function indexStoredJobs(connection: Redis): Promise<void> {
       record.id,
       indexMember(record),
       lastingIndexes(record).join(' '),
-      isTerminal(record.status) ? String(record.completedAtMs ?? record.createdAtMs) : '',
+      endTimeOf(record),
     ]);
     await guardRedis(() => connection.eval(indexJobsScript, 0, jobKeyPrefix, ...values));
   }

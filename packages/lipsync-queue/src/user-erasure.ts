@@ -1,6 +1,7 @@
 import {
   jobKinds,
   LipsyncError,
+  listPages,
   type Clock,
   type JobKind,
   type JobStore,
@@ -10,8 +11,8 @@ import {
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { guardRedis } from './connection.ts';
-import type { ErasureState, JobErasure } from './job-erasure.ts';
 import { rewriteDueKey } from './append-only-file.ts';
+import type { ErasureState, JobErasure } from './job-erasure.ts';
 import { erasingUsersKey } from './job-keys.ts';
 
 const scopeSchema = z.strictObject({
@@ -96,20 +97,13 @@ export class UserErasure {
   async #eraseJobs(kind: JobKind, scope: LedgerUser, requestedAtMs: number, signal: AbortSignal): Promise<boolean> {
     const { store, jobs } = this.#options;
     const { userId, owner } = scope;
-    const filter = { kind, userId, ...(owner !== undefined && { owner }), toMs: requestedAtMs + 1 };
+    const query = { kind, userId, ...(owner !== undefined && { owner }), toMs: requestedAtMs + 1, limit: pageSize };
     let isComplete = true;
-    let cursor: string | null = null;
-    do {
+    for await (const { records, unreadable } of listPages(store, query)) {
       if (signal.aborted) return false;
-      const page: Awaited<ReturnType<typeof store.list>> = await store.list({
-        ...filter,
-        limit: pageSize,
-        ...(cursor !== null && { cursor }),
-      });
-      const states = await Promise.all(page.records.map(({ id }) => jobs.erase(id)));
-      if (page.unreadable > 0 || states.includes('pending')) isComplete = false;
-      cursor = page.nextCursor;
-    } while (cursor !== null);
+      const states = await Promise.all(records.map(({ id }) => jobs.erase(id)));
+      if (unreadable > 0 || states.includes('pending')) isComplete = false;
+    }
     return isComplete;
   }
 }

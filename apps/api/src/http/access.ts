@@ -32,6 +32,12 @@ export function mayAccess({ owner: callerOwner, isAdmin }: Caller, owner: string
   return isAdmin || (callerOwner !== null && callerOwner === owner);
 }
 
+/** Returns the condition on lists and sums of what a caller may see: everything of its key; without a limit for an admin. */
+export function scopeOf({ owner, isAdmin }: Caller): { readonly owner?: string } {
+  // No key has an empty name.
+  return isAdmin ? {} : { owner: owner ?? '' };
+}
+
 /**
  * Access control of an API without keys: loopback requests only. The Host check stops DNS rebinding; the Origin check
  * stops requests from sites other than the listed ones.
@@ -58,8 +64,8 @@ export function requireLoopback(allowedOrigins: readonly string[]): RequestHandl
 }
 
 /**
- * Refuses requests from pages other than those of `origins` and of the public address of the service. The `Host` of a request
- * does not count, because DNS rebinding sets it.
+ * Refuses requests from pages other than those of `origins` and of the public address of the service. The `Host` of a
+ * request does not count, because DNS rebinding sets it.
  */
 export function requireKnownOrigin(origins: readonly string[], publicBaseUrl: string): RequestHandler {
   return (request, _response, next) => {

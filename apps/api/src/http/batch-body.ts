@@ -4,12 +4,18 @@ import {
   findNameProblem,
   LipsyncError,
   maxBatchItems,
-  toDisplayName,
   type BatchItem,
   type BatchOptions,
 } from '@lipsync/core/host';
 import { isPlainObject, parseOptions, type LipsyncOptions } from '@lipsync/core/contract';
-import { parseJsonBody, webhookField, type BodyRules, type JobBody, type UrlChecks } from './job-body.ts';
+import {
+  onlyForbidden,
+  parseJsonBody,
+  webhookField,
+  type BodyRules,
+  type JobBody,
+  type UrlChecks,
+} from './job-body.ts';
 import { HttpError, invalidFields, type FieldProblem } from './problem.ts';
 
 export interface BatchBody {
@@ -48,17 +54,13 @@ export function parseBatchBody(
   if (items.type === 'invalid') throw invalidFields('request', [...ownProblems, ...items.problems]);
   const parsed = items.values.map((item, index) => parseItem(item, index, { rules, checks, common }));
   const invalid = parsed.filter((item) => item.type === 'invalid');
-  const problems = [
-    ...ownProblems,
-    ...invalid.flatMap((item) => item.problems),
-    ...findEqualNames(parsed.map((item) => (item.type === 'valid' ? item.value.outputName : undefined))).map(
-      ({ item, message }) => ({ field: `items.${item}.output_name`, message }),
-    ),
-  ];
+  const equalNames = findEqualNames(
+    parsed.map((item) => (item.type === 'valid' ? item.value.outputName : undefined)),
+  ).map(({ item, message }) => ({ field: `items.${item}.output_name`, message }));
+  const problems = [...ownProblems, ...invalid.flatMap((item) => item.problems), ...equalNames];
   if (problems.length > 0 || shared.options === undefined) {
-    const urls = invalid.flatMap((item) => item.problems).length + receivers.length;
-    const isForbidden =
-      urls === problems.length && areForbidden(invalid) && receivers.every(({ forbidden }) => forbidden);
+    const others = [...shared.problems, ...costProblem, ...equalNames];
+    const isForbidden = onlyForbidden([...invalid, ...receivers], others);
     throw invalidFields('request', problems, isForbidden ? 'url_forbidden' : 'request_invalid');
   }
   return {
@@ -77,10 +79,6 @@ interface InvalidItem {
   readonly problems: readonly FieldProblem[];
   /** Every problem is a URL that the service does not fetch. */
   readonly isForbidden: boolean;
-}
-
-function areForbidden(invalid: readonly InvalidItem[]): boolean {
-  return invalid.every(({ isForbidden }) => isForbidden);
 }
 
 type ItemList =
@@ -119,8 +117,8 @@ function parseItem(item: unknown, index: number, { rules, checks, common }: Item
   const { video, audio } = inputs;
   if (!video || !audio) throw new LipsyncError('internal', 'The item was accepted without an input.');
   const given = typeof outputName === 'string' ? outputName : undefined;
-  const clipName = video.kind === 'url' ? nameInUrl(video.url) : 'clip.mp4';
-  return { type: 'valid', value: { options, video, audio, outputName: given ?? defaultOutputName(index, clipName) } };
+  const clipPath = video.kind === 'url' ? new URL(video.url).pathname : '';
+  return { type: 'valid', value: { options, video, audio, outputName: given ?? defaultOutputName(index, clipPath) } };
 }
 
 function parseJob(
@@ -140,12 +138,6 @@ function parseJob(
     const problems = named.map(({ field, message }) => ({ field, message: isListed ? message : summary }));
     return { type: 'invalid', problems, isForbidden };
   }
-}
-
-function nameInUrl(url: string): string {
-  const { pathname } = new URL(url);
-  const name = toDisplayName(pathname, 'clip.mp4');
-  return name.replaceAll(/[:*?"<>|%]/g, '_');
 }
 
 /** The receivers that the fields of a batch and of its items name, before they are parsed. */

@@ -105,7 +105,7 @@ async function readForm<Options extends object>(
   }
 }
 
-/** Throws for a field that this installation cannot serve. The schema refuses an invalid one, once the form is complete. */
+/** Throws for a field that this installation cannot serve. An invalid one is refused once the form is complete. */
 function checkFieldAlone<Options>(
   { files, schema, checkOptions }: BodyRules<Options>,
   field: string,
@@ -116,7 +116,7 @@ function checkFieldAlone<Options>(
   if (options !== undefined) checkOptions?.(options);
 }
 
-/** Parses the fields of a request with all inputs by URL, and checks its receiver. Throws an error that lists every problem. */
+/** As `parseJsonBody`, after a check of the receiver. */
 export async function parseUrlFields<Options>(
   fields: ReadonlyMap<string, unknown>,
   rules: BodyRules<Options>,
@@ -198,7 +198,8 @@ export function requireSupported(field: string, check: () => void): void {
 
 export interface UrlRefusal {
   readonly kind: 'refused';
-  readonly forbidden: boolean;
+  /** The URL is one that the service does not fetch or call. */
+  readonly isForbidden: boolean;
   readonly problem: FieldProblem;
 }
 
@@ -207,9 +208,9 @@ function readUrl(
   value: unknown,
   checkUrl: (url: string) => void,
 ): Extract<InputReference, { kind: 'url' }> | UrlRefusal {
-  const refuse = (message: string, forbidden = false): UrlRefusal => ({
+  const refuse = (message: string, isForbidden = false): UrlRefusal => ({
     kind: 'refused',
-    forbidden,
+    isForbidden,
     problem: { field, message },
   });
   if (value === undefined) return refuse('is missing');
@@ -224,8 +225,12 @@ function readUrl(
   return { kind: 'url', url: value };
 }
 
-function onlyForbidden(refusals: readonly UrlRefusal[], others: readonly FieldProblem[]): boolean {
-  return others.length === 0 && refusals.every(({ forbidden }) => forbidden);
+/** Returns whether everything that is wrong with a request are URLs that the service does not fetch or call. */
+export function onlyForbidden(
+  refusals: readonly { readonly isForbidden: boolean }[],
+  others: readonly FieldProblem[],
+): boolean {
+  return others.length === 0 && refusals.every(({ isForbidden }) => isForbidden);
 }
 
 export const webhookField = 'webhook_url';
@@ -253,7 +258,7 @@ export async function checkReceivers(
       } catch (error) {
         if (!LipsyncError.isInstance(error)) throw error;
         const problem = { field: webhookField, message: error.message };
-        refusals.set(url, { kind: 'refused', forbidden: error.code === 'url_forbidden', problem });
+        refusals.set(url, { kind: 'refused', isForbidden: error.code === 'url_forbidden', problem });
       }
     }),
   );

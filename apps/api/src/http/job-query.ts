@@ -1,9 +1,9 @@
 import type { Request, Response } from 'express';
 import { z } from 'zod';
-import { jobStatuses } from '@lipsync/core/contract';
+import { jobFields, jobStatuses } from '@lipsync/core/contract';
 import type { JobKind, JobPageQuery } from '@lipsync/core/host';
-import { callerOf } from './access.ts';
-import { parseQuery, wholeNumber } from './parse-query.ts';
+import { callerOf, scopeOf } from './access.ts';
+import { pageFields, parseQuery } from './parse-query.ts';
 import { invalidFields } from './problem.ts';
 
 const dayMs = 24 * 3_600_000;
@@ -21,11 +21,10 @@ const time = z
 
 const fields = {
   status: z.enum(jobStatuses).optional().describe('Only jobs with this status.'),
-  user_id: z.string().min(1).max(200).optional().describe('Only jobs with this `user_id`.'),
+  user_id: jobFields.userId.describe('Only jobs with this `user_id`.'),
   from: time.optional().describe('Only jobs that were created at this time or later; a UTC day counts from its start.'),
   to: time.optional().describe('Only jobs that were created before this time; a UTC day counts to its end.'),
-  limit: wholeNumber({ minimum: 1, maximum: 100, fallback: 20 }).describe('Maximum number of jobs on the page.'),
-  cursor: z.string().min(1).max(500).optional().describe('The `next_cursor` of the previous page.'),
+  ...pageFields('jobs'),
 };
 
 /** Conditions on jobs of a kind that has methods. */
@@ -71,7 +70,6 @@ export function parseJobQuery<Kind extends JobKind>(
   const { status, user_id: userId, from, to, limit, cursor, ...rest } = parseQuery(schema, query);
   if (from && to && from.startMs >= to.endMs)
     throw invalidFields('query', [{ field: 'to', message: 'must be later than from' }]);
-  const { owner, isAdmin } = callerOf(response);
   const given: { readonly [name: string]: unknown } = rest;
   const { method, batch } = given;
   const text = metadataField === undefined ? undefined : given[metadataField];
@@ -80,8 +78,7 @@ export function parseJobQuery<Kind extends JobKind>(
     limit,
     ...(cursor !== undefined && { cursor }),
     ...(status && { status }),
-    // No key has an empty name.
-    ...(!isAdmin && { owner: owner ?? '' }),
+    ...scopeOf(callerOf(response)),
     ...(userId !== undefined && { userId }),
     ...(typeof method === 'string' && { method }),
     ...(typeof batch === 'string' && { batchId: batch }),

@@ -2,18 +2,22 @@ import { z } from 'zod';
 import { parseRequest } from '@lipsync/core/contract';
 import { invalidFields } from './problem.ts';
 
-/** Parses the query of a URL. Throws `request_invalid` that lists every problem. */
-export function parseQuery<Schema extends z.ZodType>(schema: Schema, query: unknown): z.output<Schema> {
+/** Parses the query of a URL, or other parameters of a request. Throws `request_invalid` that lists every problem. */
+export function parseQuery<Schema extends z.ZodType>(
+  schema: Schema,
+  query: unknown,
+  what: 'query' | 'request' = 'query',
+): z.output<Schema> {
   const parsed = parseRequest(schema, query);
   if (parsed.type === 'valid') return parsed.value;
   throw invalidFields(
-    'query',
+    what,
     parsed.problems.map(({ path, message }) => ({ field: path.join('.'), message })),
   );
 }
 
 /** A whole number of a query, in decimal digits. The reference shows it as a number. */
-export function wholeNumber({
+function wholeNumber({
   minimum,
   maximum,
   fallback,
@@ -34,4 +38,12 @@ export function wholeNumber({
         Object.assign(jsonSchema, { type: 'integer', minimum, maximum, default: fallback });
       },
     });
+}
+
+/** The fields of the query of every paged list. `noun` names the entries in the reference. */
+export function pageFields(noun: string) {
+  return {
+    limit: wholeNumber({ minimum: 1, maximum: 100, fallback: 20 }).describe(`Maximum number of ${noun} on the page.`),
+    cursor: z.string().min(1).max(500).optional().describe('The `next_cursor` of the previous page.'),
+  };
 }

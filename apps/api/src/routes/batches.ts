@@ -3,17 +3,15 @@ import { isTerminal, requireKind, toBatchView, type JobRecord } from '@lipsync/c
 import type { BatchView } from '@lipsync/core/contract';
 import { z } from 'zod';
 import type { ApiDependencies } from '../dependencies.ts';
-import { callerOf } from '../http/access.ts';
 import { listReceivers, parseBatchBody } from '../http/batch-body.ts';
 import { withIdempotencyKey } from '../http/idempotency.ts';
 import { readBatchFields } from '../http/json-body.ts';
 import { checkReceivers, checkWebhook } from '../http/job-body.ts';
 import { HttpError } from '../http/problem.ts';
-import { readTraceparent } from '../http/request-id.ts';
 import { parseJobQuery } from '../http/job-query.ts';
 import { parseQuery } from '../http/parse-query.ts';
 import { batchStatusFilter, documentBatchRoutes } from '../reference/batch-documentation.ts';
-import { requireJob } from './job-resource.ts';
+import { requireJob, senderOf } from './job-resource.ts';
 import { lipsyncResource } from './lipsync-resource.ts';
 import type { Route } from './route.ts';
 
@@ -106,11 +104,6 @@ async function listBatches({ batches, store }: ApiDependencies, { query }: Reque
 
 async function createBatch(dependencies: ApiDependencies, request: Request, response: Response): Promise<void> {
   const { batches, bodyTime, checkReceiver, checkUrl, publicBaseUrl, requireWebhooks } = dependencies;
-  const sender = {
-    owner: callerOf(response).owner,
-    requestId: response.locals.requestId,
-    traceparent: readTraceparent(request),
-  };
   if (!request.is('application/json')) {
     throw new HttpError('request_invalid', 'Send application/json with "items".', { httpStatus: 415 });
   }
@@ -120,7 +113,7 @@ async function createBatch(dependencies: ApiDependencies, request: Request, resp
     const body = parseBatchBody(fields, lipsyncResource(dependencies).rules, { checkUrl, refuseReceiver });
     checkWebhook(body.options, requireWebhooks);
     const claim = idempotent?.claim({ kind: 'batch', options: body, inputs: {} });
-    return batches.submit({ ...body, ...sender }, claim);
+    return batches.submit({ ...body, ...senderOf(request, response) }, claim);
   });
   if (isRepeated) response.set('Idempotent-Replayed', 'true');
   const batch = requireKind(record, 'batch');

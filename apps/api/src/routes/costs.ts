@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { toUsd, type Clock, type CostGroup, type CostRow } from '@lipsync/core/host';
 import { costsViewSchema, type CostsView } from '@lipsync/core/contract';
 import type { ApiDependencies } from '../dependencies.ts';
-import { callerOf, type Caller } from '../http/access.ts';
+import { callerOf, scopeOf, type Caller } from '../http/access.ts';
 import { parseQuery } from '../http/parse-query.ts';
 import { HttpError } from '../http/problem.ts';
 import type { Route } from './route.ts';
@@ -73,8 +73,7 @@ interface SummedCosts {
 
 async function sumCosts({ ledger, clock }: Dependencies, query: unknown, caller: Caller): Promise<SummedCosts> {
   const { from: fromMs, to: toMs, group_by: groupBy } = readQuery(query, clock);
-  const scope = caller.isAdmin ? {} : { owner: caller.owner ?? '' };
-  const rows = await ledger.sum({ fromMs, toMs: toMs + dayMs, groupBy, ...scope });
+  const rows = await ledger.sum({ fromMs, toMs: toMs + dayMs, groupBy, ...scopeOf(caller) });
   return { fromMs, toMs, groupBy, rows };
 }
 

@@ -3,8 +3,8 @@ import { z } from 'zod';
 import { requireKind, toDeliveryView } from '@lipsync/core/host';
 import { deliveryPageViewSchema, deliveryViewSchema, jobStatuses } from '@lipsync/core/contract';
 import type { ApiDependencies } from '../dependencies.ts';
-import { callerOf } from '../http/access.ts';
-import { parseQuery, wholeNumber } from '../http/parse-query.ts';
+import { callerOf, scopeOf } from '../http/access.ts';
+import { pageFields, parseQuery } from '../http/parse-query.ts';
 import { jobIdPath, jsonResponse } from '../reference/documentation.ts';
 import { requireJob } from './job-resource.ts';
 import type { Route } from './route.ts';
@@ -12,8 +12,7 @@ import type { Route } from './route.ts';
 const deliveryQuery = z.strictObject({
   job_id: z.string().min(1).max(64).optional().describe('Only messages about this job or batch.'),
   status: z.enum(jobStatuses).optional().describe('Only deliveries with this status.'),
-  limit: wholeNumber({ minimum: 1, maximum: 100, fallback: 20 }).describe('Maximum number of deliveries on the page.'),
-  cursor: z.string().min(1).max(500).optional().describe('The `next_cursor` of the previous page.'),
+  ...pageFields('deliveries'),
 });
 
 type Dependencies = Pick<ApiDependencies, 'jobs' | 'store'>;
@@ -60,15 +59,13 @@ export function deliveryRoutes(dependencies: Dependencies): readonly Route[] {
 
 async function listDeliveries({ store }: Dependencies, request: Request, response: Response): Promise<void> {
   const { job_id: subjectId, status, limit, cursor } = parseQuery(deliveryQuery, request.query);
-  const { owner, isAdmin } = callerOf(response);
   const page = await store.list({
     kind: 'webhook',
     limit,
     ...(cursor !== undefined && { cursor }),
     ...(status && { status }),
     ...(subjectId !== undefined && { subjectId }),
-    // No key has an empty name.
-    ...(!isAdmin && { owner: owner ?? '' }),
+    ...scopeOf(callerOf(response)),
   });
   response.json({ deliveries: page.records.map(toDeliveryView), next_cursor: page.nextCursor });
 }

@@ -5,6 +5,7 @@ import type { ApiDependencies } from '../dependencies.ts';
 import { callerOf, mayAccess, type Caller } from '../http/access.ts';
 import type { BodyRules, JobBody } from '../http/job-body.ts';
 import { HttpError } from '../http/problem.ts';
+import { readTraceparent } from '../http/request-id.ts';
 import type { JobDocumentation } from '../reference/job-documentation.ts';
 
 type OptionsOf<Kind extends RequestKind> = JobRecord<Kind>['spec']['options'];
@@ -13,6 +14,11 @@ type OptionsOf<Kind extends RequestKind> = JobRecord<Kind>['spec']['options'];
 export interface Sender extends TraceContext {
   /** Name of the API key; null without one. */
   readonly owner: string | null;
+}
+
+export function senderOf(request: Request, response: Response): Sender {
+  const { requestId } = response.locals;
+  return { owner: callerOf(response).owner, requestId, traceparent: readTraceparent(request) };
 }
 
 /** How jobs of one kind are requested and shown. */

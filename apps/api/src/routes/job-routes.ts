@@ -9,15 +9,13 @@ import {
 } from '@lipsync/core/host';
 import { inputErased, storedInputs, type Accepted, type RequestClaim } from '@lipsync/queue';
 import type { ApiDependencies } from '../dependencies.ts';
-import { callerOf } from '../http/access.ts';
 import { withIdempotencyKey } from '../http/idempotency.ts';
 import { readJobBody } from '../http/job-body.ts';
 import { documentedJobQuery, parseJobQuery } from '../http/job-query.ts';
 import { HttpError } from '../http/problem.ts';
-import { readTraceparent } from '../http/request-id.ts';
 import { documentJobRoutes } from '../reference/job-documentation.ts';
 import type { EventStreams } from './event-streams.ts';
-import { requireJob, type JobResource, type Sender } from './job-resource.ts';
+import { requireJob, senderOf, type JobResource, type Sender } from './job-resource.ts';
 import type { Route } from './route.ts';
 
 /** Routes that create, show, list, follow and cancel jobs of one kind. */
@@ -73,8 +71,7 @@ async function createJob<Kind extends RequestKind>(
   request: Request,
   response: Response,
 ): Promise<void> {
-  const { requestId } = response.locals;
-  const sender = { owner: callerOf(response).owner, requestId, traceparent: readTraceparent(request) };
+  const sender = senderOf(request, response);
   const { kind, path, rules } = resource;
   const { record, isRepeated } = await withIdempotencyKey(
     dependencies,

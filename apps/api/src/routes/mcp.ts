@@ -5,11 +5,11 @@ import type { ApiDependencies } from '../dependencies.ts';
 import { callerOf, requireKnownOrigin } from '../http/access.ts';
 import { readJsonFields } from '../http/json-body.ts';
 import { limitRate } from '../http/rate-limit.ts';
-import { readTraceparent } from '../http/request-id.ts';
 import { createMcpServer } from '../mcp/mcp-server.ts';
 import { createTools, type Tool } from '../mcp/tools.ts';
 import { readVersion } from '../reference/version.ts';
 import { jsonResponse } from '../reference/documentation.ts';
+import { senderOf } from './job-resource.ts';
 import type { Route } from './route.ts';
 
 /** The Model Context Protocol for language models: streamable HTTP without sessions, one message per request. */
@@ -97,13 +97,8 @@ async function answerMessage(
   await pass(checkOrigin, request, response);
   const message = Object.fromEntries(await readJsonFields(request, response, dependencies.bodyTime));
   if (createsJob(tools, message)) await pass(limitCreation, request, response);
-  const caller = callerOf(response);
-  const sender = {
-    owner: caller.owner,
-    requestId: response.locals.requestId,
-    traceparent: readTraceparent(request),
-  };
-  const server = createMcpServer(tools, { version: readVersion(), caller, sender });
+  const sender = senderOf(request, response);
+  const server = createMcpServer(tools, { version: readVersion(), caller: callerOf(response), sender });
   const transport = new WebStandardStreamableHTTPServerTransport({ enableJsonResponse: true });
   response.once('close', () => void server.close().catch(() => undefined));
   await server.connect(transport);

@@ -1,9 +1,9 @@
 import type { Request, Response } from 'express';
 import { z } from 'zod';
-import { jobFields, parseRequest } from '@lipsync/core/contract';
+import { jobFields } from '@lipsync/core/contract';
 import type { ApiDependencies } from '../dependencies.ts';
-import { callerOf } from '../http/access.ts';
-import { invalidFields } from '../http/problem.ts';
+import { callerOf, scopeOf } from '../http/access.ts';
+import { parseQuery } from '../http/parse-query.ts';
 import { jsonResponse, type RouteDocumentation } from '../reference/documentation.ts';
 import type { Route } from './route.ts';
 
@@ -51,19 +51,13 @@ export function userRoutes(dependencies: Dependencies): readonly Route[] {
 }
 
 async function deleteUser({ userErasure, keys }: Dependencies, request: Request, response: Response): Promise<void> {
-  const parsed = parseRequest(parameters, request.params);
-  if (parsed.type === 'invalid')
-    throw invalidFields(
-      'request',
-      parsed.problems.map(({ path, message }) => ({ field: path.join('.'), message })),
-    );
-  const { user_id: userId } = parsed.value;
-  const { owner, isAdmin } = callerOf(response);
+  const { user_id: userId } = parseQuery(parameters, request.params, 'request');
+  const caller = callerOf(response);
   const state = await userErasure.erase(
     {
       userId,
-      ...(!isAdmin && { owner: owner ?? '' }),
-      isUserWithoutKey: isAdmin && !keys.some(({ name }) => name === userId),
+      ...scopeOf(caller),
+      isUserWithoutKey: caller.isAdmin && !keys.some(({ name }) => name === userId),
     },
     AbortSignal.timeout(erasureLimitMs),
   );

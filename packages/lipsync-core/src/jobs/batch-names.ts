@@ -37,7 +37,8 @@ export function findEqualNames(names: readonly (string | undefined)[]): readonly
   });
 }
 
-/** The file name of the output of an item that names none. Pure. */
-export function defaultOutputName(index: number, clipName: string): string {
+/** The file name of the output of an item that names none, from the path of its clip, which may be that of a URL. Pure. */
+export function defaultOutputName(index: number, clipPath: string): string {
+  const clipName = toDisplayName(clipPath, 'clip.mp4').replaceAll(/[:*?"<>|%]/g, '_');
   return `${String(index + 1).padStart(4, '0')}-${clipName.replace(/\.[^.]*$/, '')}.mp4`;
 }

@@ -1,7 +1,7 @@
 import type { BatchStatus, BatchSummaryView, BatchView } from '../contract/index.ts';
 import type { BatchSummary, ItemOutcome } from './batch-summary.ts';
 import { isTerminal, type JobRecord } from './job-record.ts';
-import { toJobView, toUsd } from './job-view.ts';
+import { toJobView, toTimestamp, toUsd } from './job-view.ts';
 
 /** Returns what a job adds to the totals of its batch. Pure. */
 export function outcomeOf(job: JobRecord): ItemOutcome {
@@ -65,8 +65,8 @@ export function toBatchSummaryView(batch: JobRecord<'batch'>, outcomes: readonly
     summary: toSummaryView(summary),
     user_id: batch.spec.options.userId ?? null,
     metadata: { ...batch.spec.options.metadata },
-    created_at: new Date(batch.createdAtMs).toISOString(),
-    completed_at: batch.completedAtMs === null ? null : new Date(batch.completedAtMs).toISOString(),
+    created_at: toTimestamp(batch.createdAtMs),
+    completed_at: batch.completedAtMs === null ? null : toTimestamp(batch.completedAtMs),
   };
 }
 

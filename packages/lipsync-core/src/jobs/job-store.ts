@@ -75,6 +75,19 @@ export interface JobStore {
   ackOutbox(ids: readonly string[]): Promise<void>;
 }
 
+/** Yields all pages of the jobs that match, newest first. */
+export async function* listPages<Kind extends JobKind>(
+  store: Pick<JobStore, 'list'>,
+  query: JobPageQuery<Kind>,
+): AsyncGenerator<JobPage<Kind>, void> {
+  for (let position: Pick<JobPageQuery, 'cursor'> = query; ;) {
+    const page = await store.list({ ...query, ...position });
+    yield page;
+    if (page.nextCursor === null) return;
+    position = { cursor: page.nextCursor };
+  }
+}
+
 const maxPageSize = 100;
 
 /** Throws `request_invalid` unless `limit` is a valid page size. */

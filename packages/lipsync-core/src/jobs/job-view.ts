@@ -85,7 +85,8 @@ export function nameOfInput(input: InputReference): string {
   }
 }
 
-function publicUrl(text: string): string {
+/** Returns a URL without credentials and query, which may be secrets; an empty text for what is no URL. */
+export function publicUrl(text: string): string {
   const url = URL.parse(text);
   return url ? `${url.origin}${url.pathname}` : '';
 }
@@ -145,6 +146,7 @@ export function toUsd(micros: number): number {
   return micros / 1_000_000;
 }
 
-function toTimestamp(ms: number): string {
+/** Returns a time as in every view: ISO 8601, in UTC. */
+export function toTimestamp(ms: number): string {
   return new Date(ms).toISOString();
 }

@@ -4,7 +4,7 @@ import type { QualityView } from '../contract/quality.ts';
 import { toBatchView } from './batch-view.ts';
 import type { JobRecord } from './job-record.ts';
 import type { JobStore, OutboxEntry } from './job-store.ts';
-import { toJobView, toQualityJobView } from './job-view.ts';
+import { toJobView, toQualityJobView, toTimestamp } from './job-view.ts';
 import type { OutboxConsumer } from './outbox-dispatcher.ts';
 import { toWebhookBody } from './webhook-delivery.ts';
 import { newWebhookRecord } from './webhook-record.ts';
@@ -41,7 +41,7 @@ export function createWebhookEvents(options: WebhookEventsOptions): OutboxConsum
     const { webhookUrl: url } = record.spec.options;
     if (url === undefined || (await store.get(id))) return;
     const event = `${record.kind}.${entry.status}`;
-    const timestamp = new Date(entry.atMs).toISOString();
+    const timestamp = toTimestamp(entry.atMs);
     const body = toWebhookBody({ type: event, timestamp, data: await summarize(record, { store, publicBaseUrl }) });
     const { id: subjectId, owner, requestId, traceparent } = record;
     await submit(

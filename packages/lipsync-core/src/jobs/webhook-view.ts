@@ -1,14 +1,15 @@
 import type { DeliveryView } from '../contract/index.ts';
 import { isTerminal, type JobRecord } from './job-record.ts';
+import { publicUrl, toTimestamp } from './job-view.ts';
 
-/** Returns a delivery as callers of the API see it. The query of the address may be a secret. */
+/** Returns a delivery as callers of the API see it. */
 export function toDeliveryView(record: JobRecord<'webhook'>): DeliveryView {
   const { id, status, spec, tries, nextTryAtMs, createdAtMs, completedAtMs } = record;
   return {
     id,
     event: spec.event,
     job_id: spec.subjectId,
-    url: spec.url.replace(/[?#].*/s, ''),
+    url: publicUrl(spec.url),
     status,
     tries: tries.map(({ atMs, status: httpStatus, reason }) => ({
       at: toTimestamp(atMs),
@@ -19,8 +20,4 @@ export function toDeliveryView(record: JobRecord<'webhook'>): DeliveryView {
     created_at: toTimestamp(createdAtMs),
     completed_at: completedAtMs === null ? null : toTimestamp(completedAtMs),
   };
-}
-
-function toTimestamp(ms: number): string {
-  return new Date(ms).toISOString();
 }

@@ -1,9 +1,8 @@
-import { basename, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { parseRequest, type FieldProblem, type LipsyncOptions, type LipsyncOptionsInput } from '../contract/index.ts';
 import { LipsyncError, toLipsyncError } from '../errors/index.ts';
 import { defaultOutputName, findEqualNames, findNameProblem, maxBatchItems } from '../jobs/batch-names.ts';
-import { toDisplayName } from '../storage/display-name.ts';
 import type { OutputProblem } from './local-batches.ts';
 import type { LocalJobInput } from './local-jobs.ts';
 import { isUrl, requireReadable, type OptionsSchema } from './parse-input.ts';
@@ -63,7 +62,7 @@ export interface BatchRules {
 export async function checkItems(given: readonly GivenItem[], rules: BatchRules): Promise<readonly LocalJobInput[]> {
   const checked = await Promise.all(given.map(async (item) => ({ item, problems: await findProblems(item, rules) })));
   const names = given.map(({ outputName, video }, index) =>
-    typeof outputName === 'string' ? outputName : defaultOutputName(index, clipName(video)),
+    typeof outputName === 'string' ? outputName : defaultOutputName(index, clipPath(video)),
   );
   const problems: readonly BatchProblem[] = [
     ...checked.flatMap(({ problems: found }, item) => found.map((problem) => ({ ...problem, item }))),
@@ -80,10 +79,9 @@ export async function checkItems(given: readonly GivenItem[], rules: BatchRules)
 
 const toSource = (source: string): string => (isUrl(source) ? source : resolve(source));
 
-function clipName(video: unknown): string {
-  if (typeof video !== 'string') return 'clip.mp4';
-  const name = isUrl(video) ? basename(URL.parse(video)?.pathname ?? '') : basename(video);
-  return toDisplayName(name, 'clip.mp4').replaceAll(/[:*?"<>|%]/g, '_');
+function clipPath(video: unknown): string {
+  if (typeof video !== 'string') return '';
+  return isUrl(video) ? (URL.parse(video)?.pathname ?? '') : video;
 }
 
 async function findProblems(item: GivenItem, rules: BatchRules): Promise<readonly FieldProblem[]> {
