@@ -73,7 +73,8 @@ describe('package @lipsync/client', () => {
       export const status: 'queued' | 'processing' | 'completed' | 'failed' | 'canceled' = job.status;
       // @ts-expect-error -- not a mode
       await client.create({ video: '', audio: '', sync_mode: 'other' });
-      export { verifyWebhook };`,
+      export const success = (event: ReturnType<typeof verifyWebhook>): number | undefined =>
+        event.type === 'batch.completed' ? event.data.summary.success : undefined;`,
     );
     const options = ['--strict', '--noEmit', '--module', 'nodenext', '--target', 'es2024', '--types', ''];
     await expect(run(tsc, [...options, join(folder, 'use.mts')], { cwd: folder })).resolves.toBeDefined();

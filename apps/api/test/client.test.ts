@@ -1,8 +1,10 @@
 import { text } from 'node:stream/consumers';
 import { LipsyncApiError, LipsyncClient } from '@lipsync/client';
+import { batchItemId, newWebhookRecord } from '@lipsync/core/host';
 import {
   batchViewSchema,
   costsViewSchema,
+  deliveryPageViewSchema,
   estimateViewSchema,
   jobPageViewSchema,
   jobViewSchema,
@@ -113,6 +115,37 @@ describe('client of the API', () => {
     await batches.delete(id);
     const refused = batches.create({ items: [urls, { ...urls, audio: 'file:///x' }] });
     await expect(refused).rejects.toMatchObject({ errors: [{ field: 'items.1.audio_url' }] });
+  });
+
+  it('The client downloads the finished videos of a batch as a zip, and retries a failed job.', async () => {
+    const { id } = await client.batches.create({ items: [{ ...urls, output_name: 'a.mp4' }] });
+    await api.complete(batchItemId(id, 0), 'a video');
+    const { name, sizeBytes, stream } = await client.batches.download(id);
+    const content = await text(stream);
+    expect([name, sizeBytes, content.slice(0, 2)]).toEqual([`${id}.zip`, content.length, 'PK']);
+    await expect(client.batches.download('batch_1')).rejects.toMatchObject({ code: 'not_found' });
+    const failed = await client.create(files);
+    await api.fail(failed.id);
+    expect(await client.retry(failed.id)).toMatchObject({ id: failed.id, status: 'queued' });
+    await client.cancel(failed.id);
+  });
+
+  it('The client lists the deliveries of webhooks and sends a message again.', async () => {
+    const url = 'https://example.org/hook';
+    const message = { id: 'msg_1', url, event: 'lipsync.completed', subjectId: 'job_1', body: '{}', owner: key.name };
+    await api.store.create(newWebhookRecord({ ...message, nowMs: 1_000 }));
+    const page = deliveryPageViewSchema.parse(await client.deliveries.list({ job_id: 'job_1', limit: 5 }));
+    expect(page.deliveries).toMatchObject([{ id: 'msg_1', url }]);
+    expect((await client.deliveries.list({ status: 'failed' })).deliveries).toEqual([]);
+    expect(await client.deliveries.replay('msg_1')).toMatchObject({ id: 'msg_1', status: 'queued' });
+    await expect(client.deliveries.replay('msg_2')).rejects.toMatchObject({ code: 'not_found' });
+  });
+
+  it('The client erases all jobs of a user.', async () => {
+    const { id } = await client.create({ ...urls, user_id: 'a user/1' });
+    await client.cancel(id);
+    await expect.poll(() => client.deleteUser('a user/1')).toBe('erased');
+    await expect(client.get(id)).rejects.toMatchObject({ code: 'not_found' });
   });
 
   it('Refusals of the API are typed errors of the client, and have the shape of a problem document.', async () => {

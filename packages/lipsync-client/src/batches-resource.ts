@@ -1,4 +1,5 @@
 import type { BatchPage, BatchRequest, BatchView, ListQuery } from './contract.ts';
+import { openDownload, type Download } from './download.ts';
 import { LipsyncApiError } from './errors.ts';
 import type { CallOptions, CreateOptions, WaitOptions } from './jobs-resource.ts';
 import { invalidResponse, type Transport } from './transport.ts';
@@ -41,6 +42,11 @@ export class BatchesResource {
     return page;
   }
 
+  /** Opens a zip of the videos that are completed by now, with a manifest of all jobs. */
+  async download(id: string, { signal }: CallOptions = {}): Promise<Download> {
+    return openDownload(this.#transport, `${pathOf(id)}/output`, signal);
+  }
+
   /** Lets the jobs that have not started wait. */
   async pause(id: string, options: CallOptions = {}): Promise<BatchView> {
     return this.#act(id, 'pause', options);
@@ -62,7 +68,7 @@ export class BatchesResource {
 
   /** Erases a batch with its jobs. Returns it while a job still stops, and undefined once it is erased. */
   async delete(id: string, { signal }: CallOptions = {}): Promise<BatchView | undefined> {
-    return this.#transport.requestJson({ method: 'DELETE', path: pathOf(id), signal });
+    return this.#transport.delete(pathOf(id), signal);
   }
 
   /** Waits until a batch has ended; polls it. An aborted signal ends the wait only. */

@@ -10,6 +10,7 @@ import type {
   QualityRequest,
 } from './contract.ts';
 import { BatchesResource } from './batches-resource.ts';
+import { DeliveriesResource } from './deliveries-resource.ts';
 import { openDownload, type Download } from './download.ts';
 import { JobsResource, type CallOptions, type CreateOptions, type WaitOptions } from './jobs-resource.ts';
 import { invalidResponse, Transport, type ApiRequest, type ClientOptions } from './transport.ts';
@@ -22,6 +23,7 @@ export class LipsyncClient extends JobsResource<JobView, LipsyncRequest> {
   /** Jobs that measure a video: `quality.run({ video })`. */
   readonly quality: JobsResource<QualityJobView, QualityRequest>;
   readonly batches: BatchesResource;
+  readonly deliveries: DeliveriesResource;
   readonly #transport: Transport;
 
   constructor(options: ClientOptions) {
@@ -29,6 +31,7 @@ export class LipsyncClient extends JobsResource<JobView, LipsyncRequest> {
     super(transport, '/lipsync', ['video', 'audio']);
     this.quality = new JobsResource(transport, '/quality', ['video', 'source', 'audio']);
     this.batches = new BatchesResource(transport);
+    this.deliveries = new DeliveriesResource(transport);
     this.#transport = transport;
   }
 
@@ -57,6 +60,16 @@ export class LipsyncClient extends JobsResource<JobView, LipsyncRequest> {
 
   async providers({ signal }: CallOptions = {}): Promise<ProvidersView> {
     return this.#request({ path: '/providers', signal });
+  }
+
+  /**
+   * Erases all jobs with this `user_id`. Returns `erasing` while the workers continue; repeat the call to see when nothing
+   * is left.
+   */
+  async deleteUser(userId: string, { signal }: CallOptions = {}): Promise<'erased' | 'erasing'> {
+    const path = `/users/${encodeURIComponent(userId)}`;
+    const body = await this.#transport.requestJson({ method: 'DELETE', path, signal });
+    return body === undefined ? 'erased' : 'erasing';
   }
 
   async #request<Body>(request: ApiRequest): Promise<Body> {

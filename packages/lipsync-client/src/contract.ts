@@ -2,6 +2,7 @@
 import type {
   BatchSummaryView,
   CostsView,
+  DeliveryView,
   JobStatus,
   LipsyncOptionsInput,
   QualityOptionsInput,
@@ -12,6 +13,7 @@ export type {
   AttemptView,
   BatchView,
   CostsView,
+  DeliveryView,
   EstimateView,
   JobStatus,
   JobView,
@@ -86,5 +88,21 @@ export type BatchRequest = SnakeCaseKeys<LipsyncOptionsInput> & {
 /** A page of batches, newest first. */
 export interface BatchPage {
   readonly batches: readonly BatchSummaryView[];
+  readonly next_cursor: string | null;
+}
+
+/** The query of `GET /webhooks/deliveries`. */
+export interface DeliveryQuery {
+  /** Only messages about this job or batch. */
+  readonly job_id?: string;
+  readonly status?: JobStatus;
+  /** Deliveries per page, 1 to 100. */
+  readonly limit?: number;
+  readonly cursor?: string;
+}
+
+/** A page of deliveries, newest first. */
+export interface DeliveryPage {
+  readonly deliveries: readonly DeliveryView[];
   readonly next_cursor: string | null;
 }

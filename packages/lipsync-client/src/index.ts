@@ -1,11 +1,15 @@
 export type { BatchesResource } from './batches-resource.ts';
 export { LipsyncClient } from './client.ts';
+export type { DeliveriesResource } from './deliveries-resource.ts';
 export type {
   BatchPage,
   BatchRequest,
   BatchView,
   CostsQuery,
   CostsView,
+  DeliveryPage,
+  DeliveryQuery,
+  DeliveryView,
   EstimateRequest,
   EstimateView,
   Input,

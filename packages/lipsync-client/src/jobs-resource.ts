@@ -112,15 +112,7 @@ export class JobsResource<Job extends JobView | QualityJobView, Request extends 
 
   /** Erases a job with its files. Returns the job while it still runs, and undefined once it is erased. */
   async delete(id: string, { signal }: CallOptions = {}): Promise<Job | undefined> {
-    let isRepeated = false;
-    const onRetry = (): void => void (isRepeated = true);
-    try {
-      return await this.#transport.requestJson<Job>({ method: 'DELETE', path: this.#pathOf(id), signal, onRetry });
-    } catch (error) {
-      // The response to the first try was lost.
-      if (isRepeated && error instanceof LipsyncApiError && error.status === 404) return undefined;
-      throw error;
-    }
+    return this.#transport.delete(this.#pathOf(id), signal);
   }
 
   /** Waits until a job has ended, whatever its status is, and returns it. An aborted signal ends the wait only. */

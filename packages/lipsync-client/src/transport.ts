@@ -53,6 +53,19 @@ export class Transport {
     this.maxRetries = options.maxRetries ?? 4;
   }
 
+  /** Deletes what is at `path`. Returns the JSON of the response, and undefined once it is gone. */
+  async delete<Body>(path: string, signal: AbortSignal | undefined): Promise<Body | undefined> {
+    let isRepeated = false;
+    const onRetry = (): void => void (isRepeated = true);
+    try {
+      return await this.requestJson<Body>({ method: 'DELETE', path, signal, onRetry });
+    } catch (error) {
+      // The response to the first try was lost.
+      if (isRepeated && error instanceof LipsyncApiError && error.status === 404) return undefined;
+      throw error;
+    }
+  }
+
   /** Returns the JSON of the response; undefined for `204`. */
   async requestJson<Body>(request: ApiRequest): Promise<Body | undefined> {
     return this.#send(request, async (response) => {

@@ -1,17 +1,19 @@
 import { Webhook, WebhookVerificationError } from 'standardwebhooks';
-import type { WebhookMessageData } from './contract.ts';
+import type { WebhookMessageData, WebhookMessageType } from './contract.ts';
 import { LipsyncClientError } from './errors.ts';
 
-/** A webhook request of the service, verified. */
-export interface WebhookEvent<Data = WebhookMessageData> {
+interface EventOf<Type extends WebhookMessageType> {
   /** Id of the event. A repeated delivery has the same id. */
   readonly id: string;
-  /** A `WebhookMessageType`, such as `lipsync.completed`; later versions may add types. */
-  readonly type: string;
+  /** Later versions of the service may add types: ignore those that you do not handle. */
+  readonly type: Type;
   /** When the event occurred. */
   readonly timestamp: string;
-  readonly data: Data;
+  readonly data: WebhookMessageData<Type>;
 }
+
+/** A webhook request of the service, verified. Its `type` decides the shape of its `data`. */
+export type WebhookEvent = { [Type in WebhookMessageType]: EventOf<Type> }[WebhookMessageType];
 
 export interface ReceivedWebhook {
   /** The body exactly as it arrived. Parsed and printed again, it would fail the check. */
@@ -27,15 +29,17 @@ const headerNames = ['webhook-id', 'webhook-timestamp', 'webhook-signature'] as 
  * Checks signature and age (5 minutes) of a webhook request by Standard Webhooks and returns its event. Throws the code
  * `webhook_invalid`; respond with 400 then.
  */
-export function verifyWebhook<Data = WebhookMessageData>(received: ReceivedWebhook): WebhookEvent<Data> {
+export function verifyWebhook(received: ReceivedWebhook): WebhookEvent {
   const body = typeof received.body === 'string' ? received.body : new TextDecoder().decode(received.body);
   const headers = Object.fromEntries(headerNames.map((name) => [name, readHeader(received.headers, name)]));
   if (received.secrets.length === 0) throw new TypeError('At least one webhook secret is required.');
   const isSigned = received.secrets.some((secret) => hasSignature(new Webhook(secret), body, headers));
   if (!isSigned) throw refusal('The webhook has no valid signature, or it is older than five minutes.');
   const event: unknown = parse(body);
-  if (!isEvent<Data>(event)) throw refusal('The webhook is no event of this service.');
-  return { id: headers['webhook-id'] ?? '', type: event.type, timestamp: event.timestamp, data: event.data };
+  if (!isEvent(event)) throw refusal('The webhook is no event of this service.');
+  const { type, timestamp, data } = event;
+  // `as`: the service signed the event, so its data has the shape of its type.
+  return { id: headers['webhook-id'] ?? '', type, timestamp, data } as WebhookEvent;
 }
 
 /** A body that is no JSON is signed as well as another. */
@@ -64,7 +68,7 @@ function parse(body: string): unknown {
   }
 }
 
-function isEvent<Data>(value: unknown): value is Omit<WebhookEvent<Data>, 'id'> {
+function isEvent(value: unknown): value is { type: string; timestamp: string; data: object } {
   return (
     typeof value === 'object' &&
     value !== null &&
@@ -73,7 +77,8 @@ function isEvent<Data>(value: unknown): value is Omit<WebhookEvent<Data>, 'id'> 
     'timestamp' in value &&
     typeof value.timestamp === 'string' &&
     'data' in value &&
-    typeof value.data === 'object'
+    typeof value.data === 'object' &&
+    value.data !== null
   );
 }
 

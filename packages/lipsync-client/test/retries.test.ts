@@ -106,6 +106,8 @@ it('A delete that is repeated after a lost response succeeds, and one of an unkn
   const { client } = await startServer((request) => request.socket.destroy(), unknown);
   await expect(client.delete('job_1')).resolves.toBeUndefined();
   await expect(client.delete('job_2')).rejects.toMatchObject({ code: 'not_found' });
+  const { client: other } = await startServer((request) => request.socket.destroy(), unknown);
+  await expect(other.batches.delete('batch_1')).resolves.toBeUndefined();
 });
 
 it('An aborted generate cancels its job, and a failed job is an error with the job.', async () => {

@@ -50,7 +50,6 @@ export const webhookMessageSchemas = {
 } as const;
 
 export type WebhookMessageType = keyof typeof webhookMessageSchemas;
-export type WebhookMessageData =
-  | z.infer<typeof lipsyncDataSchema>
-  | z.infer<typeof qualityDataSchema>
-  | z.infer<typeof batchDataSchema>;
+export type WebhookMessageData<Type extends WebhookMessageType = WebhookMessageType> = z.infer<
+  (typeof webhookMessageSchemas)[Type]
+>['data'];
