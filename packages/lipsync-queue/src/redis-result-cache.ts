@@ -24,6 +24,7 @@ import {
   renderingPrefix,
   resultPrefix,
 } from './job-keys.ts';
+import { isHeldByPause } from './paused-batches.ts';
 
 export interface RedisResultCacheOptions {
   /** Made by `createClientConnection`; the caller closes it. */
@@ -58,12 +59,13 @@ return 1
 /**
  * Makes a job the one that makes a result, or a follower of the one that does. A job that has ended, was erased, or
  * follows another one itself makes nothing. May run twice. KEYS: 1 record, 2 id of the job that makes the result. ARGV:
- * 1 job id, 2 prefix of record keys, 3 prefix of the sets of followers. Returns the id of the job to follow, or nil.
+ * 1 job id, 2 prefix of record keys, 3 prefix of the sets of followers, 4 id of a job that is not followed, or empty.
+ * Returns the id of the job to follow, or nil.
  */
 const claimScript = `
 if redis.call('HGET', KEYS[1], 'status') ~= 'processing' then return nil end
 local leader = redis.call('GET', KEYS[2])
-if leader and leader ~= ARGV[1] then
+if leader and leader ~= ARGV[1] and leader ~= ARGV[4] then
   local found = redis.call('HMGET', ARGV[2] .. leader, 'status', 'follows')
   if (found[1] == 'queued' or found[1] == 'processing') and not found[2] then
     redis.call('HSET', KEYS[1], 'follows', leader)
@@ -142,26 +144,26 @@ export class RedisResultCache implements ResultCache {
   async claim(record: JobRecord<'lipsync'>): Promise<ResultClaim> {
     const content = resultKeyOf(record);
     if (this.#engineVersion === undefined || content === undefined) return { type: 'render' };
-    const { connection } = this.#options;
     const rendering = `${renderingPrefix}${this.#engineVersion}:${content}`;
-    // `as`: the script returns an id, or nil.
-    const jobId = await guardRedis(
-      async () =>
-        (await connection.eval(
-          claimScript,
-          2,
-          jobKey(record.id),
-          rendering,
-          record.id,
-          jobKeyPrefix,
-          followersPrefix,
-        )) as string | null,
-    );
+    const first = await this.#follow(record.id, rendering, '');
+    // A job of a paused batch may not continue for days.
+    const isHeld = first !== null && (await isHeldByPause(this.#options.store, first));
+    const jobId = isHeld ? await this.#follow(record.id, rendering, first) : first;
     if (jobId !== null) return { type: 'waiting', jobId };
     // After the claim: the job that made the result before has stored it in the same step in which it ended.
     const source = await this.find(record);
     const reused = source && (await this.share(record, source));
     return reused ? { type: 'reused', ...reused } : { type: 'render' };
+  }
+
+  /** Runs the claim script. Returns the id of the job to follow; null if the job makes the result itself. */
+  #follow(jobId: string, rendering: string, ignoredId: string): Promise<string | null> {
+    const { connection } = this.#options;
+    const values = [jobId, jobKeyPrefix, followersPrefix, ignoredId];
+    // `as`: the script returns an id, or nil.
+    return guardRedis(
+      async () => (await connection.eval(claimScript, 2, jobKey(jobId), rendering, ...values)) as string | null,
+    );
   }
 
   /** Wakes the jobs that wait for the result of a job that has ended. */

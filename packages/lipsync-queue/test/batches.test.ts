@@ -1,4 +1,12 @@
-import { createIdSource, batchItemId, isOfKind, LipsyncError, type JobRecord } from '@lipsync/core/host';
+import {
+  createIdSource,
+  batchItemId,
+  isOfKind,
+  LipsyncError,
+  requireKind,
+  undecidedStart,
+  type JobRecord,
+} from '@lipsync/core/host';
 import { lipsyncOptionsSchema } from '@lipsync/core/contract';
 import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
@@ -118,3 +126,23 @@ it('The jobs of a paused batch do not start, are left alone by the sweep, and ar
   expect([(await queue.getJob(held))?.id, await producer.isHeld(held)]).toEqual([held, false]);
   expect((await store.get(id))?.spec).not.toHaveProperty('isPaused');
 });
+
+it('A failed job of a batch that ended while it was paused is not held when it is retried.', async () => {
+  const batches = createBatches();
+  const { id } = await submit(batches, 1);
+  const job = batchItemId(id, 0);
+  await store.append(job, { type: 'run_started', atMs: nowMs });
+  await batches.setPaused(id, true);
+  const failure = { code: 'media_failed', message: 'No.', warnings: [] } as const;
+  await store.append(job, { type: 'failed', run: 1, atMs: nowMs, ...failure });
+  const batch = await batches.settle(requireKind(await getStored(id), 'batch'));
+  expect(batch).toMatchObject({ status: 'completed', spec: { isPaused: true } });
+  await store.append(job, { type: 'retried', atMs: nowMs, start: undecidedStart });
+  expect([(await getStored(job)).status, await producer.isHeld(job)]).toEqual(['queued', false]);
+});
+
+async function getStored(id: string): Promise<JobRecord> {
+  const record = await store.get(id);
+  if (!record) throw new Error(`There is no job ${id}.`);
+  return record;
+}

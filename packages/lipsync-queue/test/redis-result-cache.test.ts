@@ -1,7 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { ArtifactStore, JobRecord } from '@lipsync/core/host';
+import { newBatchRecord, type ArtifactStore, type JobRecord } from '@lipsync/core/host';
 import { lipsyncJob, testJobRecord } from '@lipsync/core/testing';
 import type { LipsyncOptionsInput } from '@lipsync/core/contract';
 import type { Redis } from 'ioredis';
@@ -58,6 +58,20 @@ async function reuse(id: string, options: LipsyncOptionsInput = {}): Promise<Job
 async function start(id: string, options: LipsyncOptionsInput = {}): Promise<JobRecord<'lipsync'>> {
   await bench.store.create(testJobRecord(id, 3_000, options));
   return lipsyncJob(await bench.store.append(id, { type: 'run_started', atMs: 3_000 }));
+}
+
+/** Stores a batch with a job that a worker has begun. */
+async function startItem(): Promise<JobRecord<'lipsync'>> {
+  const job = testJobRecord('batch_a-0001', 3_000);
+  const { owner, spec } = job;
+  const item = { ...spec, outputName: 'a.mp4' };
+  const trace = { traceparent: null, requestId: null };
+  const id = 'batch_a';
+  await bench.store.create(
+    newBatchRecord({ ...trace, id, owner, nowMs: 3_000, options: { metadata: {} }, items: [item] }),
+  );
+  await bench.store.create({ ...job, batch: { id, item: 0, outputName: 'a.mp4' } });
+  return lipsyncJob(await bench.store.append(job.id, { type: 'run_started', atMs: 3_000 }));
 }
 
 const output = async (id: string) => (await artifacts.stat(outputKeyOf(id))) !== undefined;
@@ -128,6 +142,19 @@ describe('Equal jobs at once', () => {
     const started = await Promise.all(Array.from({ length: 20 }, (_, index) => start(`job_${index}`)));
     const claims = await Promise.all(started.map((record) => cache.claim(record)));
     expect(claims.filter(({ type }) => type === 'render')).toHaveLength(1);
+  });
+
+  it('No job waits for one that a paused batch holds, and that one follows after the batch is resumed.', async () => {
+    const [leader, second, third] = [await startItem(), await start('job_b'), await start('job_c')];
+    expect(await cache.claim(leader)).toEqual({ type: 'render' });
+    await bench.store.append(leader.id, { type: 'transferred', run: 1, needs: 'inline' });
+    expect(await cache.claim(second)).toEqual({ type: 'waiting', jobId: leader.id });
+    await bench.batches.setPaused('batch_a', true);
+    expect(await cache.claim(second)).toEqual({ type: 'render' });
+    expect(await cache.claim(third)).toEqual({ type: 'waiting', jobId: 'job_b' });
+    await bench.batches.setPaused('batch_a', false);
+    const resumed = lipsyncJob(await bench.store.append(leader.id, { type: 'run_started', atMs: 4_000 }));
+    expect(await cache.claim(resumed)).toEqual({ type: 'waiting', jobId: 'job_b' });
   });
 
   it('Jobs of different engine versions cannot wait for each other.', async () => {
