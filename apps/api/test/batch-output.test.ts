@@ -39,6 +39,13 @@ async function unzip(response: Response): Promise<Map<string, string>> {
   return files;
 }
 
+/** Open files of this process below the outputs of a batch. */
+async function openOutputs(id: string): Promise<readonly string[]> {
+  const descriptors = await readdir('/proc/self/fd');
+  const paths = await Promise.all(descriptors.map((name) => readlink(`/proc/self/fd/${name}`).catch(() => '')));
+  return paths.filter((path) => path.includes(id));
+}
+
 it('The zip has the finished videos under their names, and a manifest of all jobs.', async () => {
   const id = await create(['intro.mp4', undefined, undefined]);
   await api.complete(batchItemId(id, 0), 'first');
@@ -70,13 +77,7 @@ it('A client that leaves during the download leaves no open file, and a cancel d
   const download = await api.fetch(`/batches/${id}/output`);
   expect((await api.post(`/batches/${id}/cancel`)).status).toBe(202);
   expect((await unzip(download)).get('b.mp4')).toHaveLength(content.length);
-  const openOutputs = async () => {
-    const links = await readdir('/proc/self/fd').then((fds) =>
-      Promise.all(fds.map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => ''))),
-    );
-    return links.filter((path) => path.includes(id));
-  };
-  await expect.poll(openOutputs).toEqual([]);
+  await expect.poll(() => openOutputs(id)).toEqual([]);
 });
 
 it('A download breaks off when the batch is deleted meanwhile, and an output cannot be named like the manifest.', async () => {
@@ -92,4 +93,11 @@ it('A download breaks off when the batch is deleted meanwhile, and an output can
   expect(await json(await api.postJson('/batches', { items }))).toMatchObject({
     errors: [{ field: 'items.0.output_name' }],
   });
+});
+
+it('A video that was deleted because of its age is not in the zip, although an equal job keeps the file.', async () => {
+  const id = await create(['a.mp4', 'b.mp4']);
+  for (const item of [0, 1]) await api.complete(batchItemId(id, item), 'video');
+  await api.store.append(batchItemId(id, 0), { type: 'files_deleted', files: 'output', atMs: Date.now() });
+  expect([...(await unzip(await api.fetch(`/batches/${id}/output`))).keys()]).toEqual(['manifest.json', 'b.mp4']);
 });

@@ -94,6 +94,11 @@ function subjectKey(kind: JobKind, subjectId: string): string {
   return `${indexPrefix(kind)}jobs-about:${subjectId}`;
 }
 
+/** Index of the jobs of a batch, by time. */
+export function batchKey(kind: JobKind, batchId: string): string {
+  return `${indexPrefix(kind)}jobs-of-batch:${batchId}`;
+}
+
 /** Indexes of a job besides those by time and status. It stays in them until it is deleted. */
 export function lastingIndexes(record: JobRecord): readonly string[] {
   const { kind, owner } = record;
@@ -113,7 +118,7 @@ export function filterIndexes(
   { owner, userId, batchId, method, subjectId }: Omit<JobFilter, 'status' | 'metadata'>,
 ): readonly string[] {
   return [
-    ...(batchId === undefined ? [] : [`${indexPrefix(kind)}jobs-of-batch:${batchId}`]),
+    ...(batchId === undefined ? [] : [batchKey(kind, batchId)]),
     ...(owner === undefined ? [] : [ownerKey(kind, owner)]),
     ...(userId === undefined ? [] : [userKey(kind, userId)]),
     ...(method === undefined ? [] : [methodKey(kind, method)]),

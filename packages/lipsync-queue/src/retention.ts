@@ -2,7 +2,7 @@ import type { Clock } from '@lipsync/core/host';
 import type { Redis } from 'ioredis';
 import { guardRedis } from './connection.ts';
 import type { JobErasure } from './job-erasure.ts';
-import { endedJobsPrefix, retainedData, type RetainedData } from './job-keys.ts';
+import { batchKey, endedJobsPrefix, retainedData, type RetainedData } from './job-keys.ts';
 import { indexStoredJobs } from './stored-jobs.ts';
 
 /** Hash of the numbers of jobs whose data were deleted because of their age, by data. */
@@ -91,8 +91,12 @@ export class Retention {
 
   /** False if it has to be repeated later. */
   async #delete(data: RetainedData, id: string): Promise<boolean> {
-    const { jobs, clock } = this.#options;
-    if (data === 'records') return (await jobs.erase(id)) === 'erased';
+    const { connection, jobs, clock } = this.#options;
+    if (data === 'records') {
+      // The jobs of a batch are due before it, except those that were retried after its end.
+      if (await guardRedis(() => connection.exists(batchKey('lipsync', id)))) return false;
+      return (await jobs.erase(id)) === 'erased';
+    }
     await jobs.deleteFiles(id, data === 'inputs' ? 'inputs' : 'output', clock.nowMs());
     return true;
   }

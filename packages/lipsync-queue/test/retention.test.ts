@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { createClientConnection, outputKeyOf, readRetentionCounts, Retention, type JobErasure } from '../src/index.ts';
-import { requireKind, type ArtifactStore, type JobRecord } from '@lipsync/core/host';
+import { batchItemId, requireKind, undecidedStart, type ArtifactStore, type JobRecord } from '@lipsync/core/host';
 import { testJobRecord } from '@lipsync/core/testing';
 import type { Redis } from 'ioredis';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -151,3 +151,32 @@ it('A failure does not keep other jobs from being deleted, and is repeated.', as
   expect(await bench.store.get('job_b')).toBeUndefined();
   expect(await run({ recordsMs: 5_000 }, 15_000)).toMatchObject({ records: 1 });
 });
+
+it('A batch is deleted after its last job, so that one that was retried after the end of the batch is not canceled.', async () => {
+  const { spec, owner } = testJobRecord('job_a');
+  const items = [1, 2].map((item) => ({ ...spec, outputName: `${item}.mp4` }));
+  const { record } = await bench.batches.submit({ owner, items, options: { metadata: {} }, ...noTrace });
+  const [first, second] = [batchItemId(record.id, 0), batchItemId(record.id, 1)];
+  for (const id of [first, second]) await fail(id, 10_000);
+  await bench.batches.settle(requireKind(await getRecord(record.id), 'batch'));
+  await bench.store.append(second, { type: 'retried', atMs: 11_000, start: undecidedStart });
+  const atMs = Date.now() + 60_000;
+  await run({ recordsMs: 5_000 }, atMs);
+  expect(await bench.store.get(first)).toBeUndefined();
+  expect([(await getRecord(record.id)).status, (await getRecord(second)).status]).toEqual(['completed', 'queued']);
+  await fail(second, atMs);
+  await run({ recordsMs: 5_000 }, atMs + 5_000);
+  await run({ recordsMs: 5_000 }, atMs + 5_000);
+  expect([await bench.store.get(record.id), await bench.store.get(second)]).toEqual([undefined, undefined]);
+});
+
+const noTrace = { traceparent: null, requestId: null };
+
+async function getRecord(id: string): Promise<JobRecord> {
+  return (await bench.store.get(id)) ?? expect.unreachable();
+}
+
+async function fail(id: string, atMs: number): Promise<void> {
+  const { runs } = await bench.store.append(id, { type: 'run_started', atMs });
+  await bench.store.append(id, { type: 'failed', run: runs, atMs, code: 'internal', message: 'Broke.', warnings: [] });
+}

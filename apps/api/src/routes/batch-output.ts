@@ -96,7 +96,7 @@ async function findVideo(
   job: JobRecord<'lipsync'>,
   artifacts: Pick<ApiDependencies['artifacts'], 'stat'>,
 ): Promise<readonly ArchivedVideo[]> {
-  if (!job.batch || !job.result) return [];
+  if (!job.batch || !job.result || job.outputDeletedAtMs !== undefined) return [];
   const { outputKey: key } = job.result;
   const artifact = await artifacts.stat(key);
   if (!artifact) return [];
