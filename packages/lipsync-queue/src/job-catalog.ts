@@ -1,4 +1,4 @@
-import { nextWork, type JobRecord, type JobWork, type RunnableKind } from '@lipsync/core/host';
+import { maxBatchItems, nextWork, type JobRecord, type JobWork, type RunnableKind } from '@lipsync/core/host';
 import type { JobsOptions } from 'bullmq';
 import { z } from 'zod';
 
@@ -38,8 +38,8 @@ const recordedJob = {
 } as const satisfies CatalogEntry;
 
 /**
- * Payload and BullMQ options of each kind of queued job, by the name of its queue entries. A payload carries only an id; the record is the source of
- * truth. A failed job is final in its record and its entry fails as unrecoverable, so BullMQ's attempts only retry
+ * Payload and BullMQ options of each kind of queued job, by the name of its queue entries. A payload carries only an id;
+ * the record is the source of truth. A failed job is final in its record and its entry fails as unrecoverable, so BullMQ's attempts only retry
  * outages of Redis or the disk, never work that costs money.
  */
 export const jobCatalog = Object.freeze({
@@ -70,13 +70,11 @@ export function laneOf(record: JobRecord): Lane {
 
 /** Jobs of batches wait behind all single jobs. */
 const batchOffset = 12;
-/** Maximum number of items of a batch. */
-const batchSpan = 500;
 
 /**
  * BullMQ priority of a request priority (0–10). One is added because BullMQ runs 0 before all priorities. Batches take
  * turns: of two, the first items run before the second items.
  */
 export function queuePriority(priority: number, batchItem?: number): number {
-  return batchItem === undefined ? priority + 1 : batchOffset + priority * batchSpan + batchItem;
+  return batchItem === undefined ? priority + 1 : batchOffset + priority * maxBatchItems + batchItem;
 }

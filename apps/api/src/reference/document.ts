@@ -107,10 +107,10 @@ function mergeResponses(...parts: readonly Responses[]): Responses {
   return merged;
 }
 
-/** Every body that is sent as a whole has an `ETag`. */
-/** Media types of answers without an `ETag`, because their bodies are made while they are sent. */
+/** Media types of responses without an `ETag`, because their bodies are made while they are sent. */
 const streamedTypes = ['text/event-stream', 'application/zip'];
 
+/** Every body that is sent as a whole has an `ETag`. */
 function describeUnchanged({ responses }: RouteDocumentation): Responses {
   const content = responses[200]?.content ?? {};
   if (streamedTypes.some((type) => content[type])) return {};

@@ -64,6 +64,11 @@ export function jsonResponse(
   return { description, content: { 'application/json': { schema, ...(examples && { examples }) } } };
 }
 
+/** The body of a response that is a file. */
+export const fileContent: Content = {
+  schema: z.custom<Blob>(() => true).meta({ type: 'string', format: 'binary' }),
+};
+
 /** The parameter `:id` of the routes of a job. */
 export const jobIdPath = z.object({
   id: z.string().meta({ description: 'Id of the job.', examples: ['job_0mij3f4kz0c8f3a6e1d2b4a59687f'] }),

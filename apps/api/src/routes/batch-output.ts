@@ -3,16 +3,11 @@ import type { Request, Response } from 'express';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { ZipFile } from 'yazl';
-import { z } from 'zod';
 import { batchManifestName, toBatchManifest, type JobRecord } from '@lipsync/core/host';
 import type { ApiDependencies } from '../dependencies.ts';
-import { jobIdPath, type RouteDocumentation } from '../reference/documentation.ts';
+import { fileContent, jobIdPath, type RouteDocumentation } from '../reference/documentation.ts';
 import { requireJob } from './job-resource.ts';
 import type { Route } from './route.ts';
-
-const archive = {
-  'application/zip': { schema: z.custom<Blob>(() => true).meta({ type: 'string', format: 'binary' }) },
-};
 
 const documentation: RouteDocumentation = {
   operationId: 'getBatchOutput',
@@ -20,7 +15,7 @@ const documentation: RouteDocumentation = {
   summary: 'Download the videos of a batch',
   description: `A zip with the videos of the jobs that are completed by now, under the \`output_name\` of their items, and \`${batchManifestName}\`, which lists all jobs. Videos are stored without compression.`,
   parameters: { path: jobIdPath },
-  responses: { 200: { description: 'The archive.', content: archive } },
+  responses: { 200: { description: 'The archive.', content: { 'application/zip': fileContent } } },
   problems: { 404: ['not_found'] },
 };
 
@@ -96,6 +91,7 @@ async function findVideo(
   job: JobRecord<'lipsync'>,
   artifacts: Pick<ApiDependencies['artifacts'], 'stat'>,
 ): Promise<readonly ArchivedVideo[]> {
+  // A deleted output may exist for another job that shares it.
   if (!job.batch || !job.result || job.outputDeletedAtMs !== undefined) return [];
   const { outputKey: key } = job.result;
   const artifact = await artifacts.stat(key);

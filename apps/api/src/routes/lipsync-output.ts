@@ -7,10 +7,10 @@ import type { ApiDependencies } from '../dependencies.ts';
 import { chooseRange } from '../http/byte-range.ts';
 import { HttpError } from '../http/problem.ts';
 import { requireJob } from './job-resource.ts';
-import { jobIdPath, type RouteDocumentation } from '../reference/documentation.ts';
+import { fileContent, jobIdPath, type RouteDocumentation } from '../reference/documentation.ts';
 import type { Route } from './route.ts';
 
-const video = { 'video/mp4': { schema: z.custom<Blob>(() => true).meta({ type: 'string', format: 'binary' }) } };
+const video = { 'video/mp4': fileContent };
 
 const outputDocumentation: RouteDocumentation = {
   operationId: 'getLipsyncOutput',
