@@ -67,15 +67,6 @@ it('The zip has the finished videos under their names, and a manifest of all job
   });
 });
 
-it('The zip leaves out a video that was deleted because of its age, although a job that shares it keeps the file.', async () => {
-  const id = await create(['a.mp4', 'b.mp4']);
-  await api.complete(batchItemId(id, 0), 'first');
-  await api.complete(batchItemId(id, 1), 'second');
-  await api.store.append(batchItemId(id, 0), { type: 'files_deleted', files: 'output', atMs: Date.now() });
-  const files = await unzip(await api.fetch(`/batches/${id}/output`));
-  expect([...files.keys()]).toEqual(['manifest.json', 'b.mp4']);
-});
-
 it('A client that leaves during the download leaves no open file, and a cancel does not end a download.', async () => {
   const id = await create(['a.mp4', 'b.mp4', 'c.mp4']);
   const content = 'x'.repeat(5_000_000);
