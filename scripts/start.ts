@@ -42,6 +42,7 @@ function printLine(part: PartName, line: string): void {
 function printAddresses({ url }: Stack, dataDir: string, ownsRedis: boolean): void {
   const lines = [
     `Lipsync is running at ${url}`,
+    `  docs    ${url}/docs`,
     `  queues  ${url}/admin/queues`,
     `  data    ${dataDir}`,
     `  redis   ${ownsRedis ? 'private, started and stopped with this service' : 'REDIS_URL'}`,

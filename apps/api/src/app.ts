@@ -85,7 +85,7 @@ export function createApp(dependencies: ApiDependencies): Express {
     hasKeys ? limitRate('creating', rateLimit) : undefined,
   );
   app.use(() => {
-    throw new HttpError('not_found', 'Unknown route. See docs/http-api.md for the routes of this API.');
+    throw new HttpError('not_found', 'Unknown route. /docs lists the routes of this API.');
   });
   app.use(answerProblems(logger));
   return app;

@@ -197,6 +197,7 @@ describe('POST /batches/:id/cancel', () => {
     const { batch } = await create({ items: items(1) });
     for (const id of ['batch_none', batchItemId(batch.id, 0)])
       expect((await api.post(`/batches/${id}/cancel`)).status).toBe(404);
+    expect((await json(await api.fetch('/batches/batch_none'))).detail).toBe('Unknown batch. Check the id.');
   });
 });
 

@@ -97,6 +97,23 @@ describe('command line with a service', () => {
     expect((await runCli('jobs', '--json')).stdout).toBe(before);
   });
 
+  it('A problem that is a sentence of its own follows its flag and a colon.', async () => {
+    const refused = await runCli('submit', 'http://10.0.0.1/clip.mp4', 'https://example.org/speech.wav');
+    expect(refused).toMatchObject({ exitCode: 2, stderr: expect.stringMatching(/^error: <video>: The URL /) });
+  });
+
+  it('A refused key and an unreachable service name the settings that correct them.', async () => {
+    vi.stubEnv('LIPSYNC_SERVER_KEY', 'wrong');
+    const refused = await runCli('jobs');
+    vi.stubEnv('LIPSYNC_SERVER_KEY', key.secret);
+    expect(refused).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('LIPSYNC_SERVER_KEY') });
+    const unreachable = await runCli('jobs', '--server', 'http://127.0.0.1:1', '--json');
+    expect(JSON.parse(unreachable.stdout).error).toMatchObject({
+      code: 'connection_failed',
+      message: expect.stringContaining('LIPSYNC_SERVER_URL'),
+    });
+  });
+
   it.each([
     ['an unknown job', ['jobs', 'job_none'], 1, 'not_found'],
     ['a key in the address', ['jobs', '--server', 'http://user:key@127.0.0.1'], 2, 'without a key'],

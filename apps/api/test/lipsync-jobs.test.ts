@@ -393,6 +393,11 @@ describe('reading jobs', () => {
     expect(second.jobs.map(({ id }: { id: string }) => id)).toEqual(ids.slice(2));
   });
 
+  it('A list refuses a cursor that the service did not return, and names the field.', async () => {
+    const { fields } = await refused(await api.fetch('/lipsync?cursor=abc'), 422);
+    expect(fields).toEqual(['cursor']);
+  });
+
   it('GET /lipsync?status lists only jobs with that status.', async () => {
     const { id } = await accepted();
     await api.post(`/lipsync/${id}/cancel`);

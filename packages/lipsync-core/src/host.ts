@@ -45,7 +45,7 @@ export {
 export { batchIdOf, batchItemId, newBatchItemRecord, newBatchRecord } from './jobs/batch-record.ts';
 export {
   checkPageSize,
-  invalidCursor,
+  InvalidCursorError,
   listPages,
   outboxEventFor,
   type JobPage,

@@ -1,7 +1,7 @@
 import {
   checkPageSize,
   decodeJobRecord,
-  invalidCursor,
+  InvalidCursorError,
   isOfKind,
   LipsyncError,
   matchesFilter,
@@ -63,7 +63,7 @@ export class RedisJobLists {
     const { kind, limit, cursor } = query;
     checkPageSize(limit);
     const after = cursor === undefined ? undefined : fromCursor(cursor);
-    if (cursor !== undefined && after === undefined) throw invalidCursor();
+    if (cursor !== undefined && after === undefined) throw new InvalidCursorError();
     const indexes = await this.#indexesOf(query);
     const records: JobRecord<Kind>[] = [];
     let unreadable = 0;

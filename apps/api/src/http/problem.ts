@@ -1,6 +1,6 @@
 import type { ErrorRequestHandler, Request, Response } from 'express';
 import { STATUS_CODES } from 'node:http';
-import { LipsyncError, toLipsyncError, type ErrorCode } from '@lipsync/core/host';
+import { InvalidCursorError, LipsyncError, toLipsyncError, type ErrorCode } from '@lipsync/core/host';
 import type { FieldProblem } from '@lipsync/core/contract';
 import type { Logger } from '@lipsync/core/host';
 
@@ -82,9 +82,11 @@ export function describeThrown(thrown: unknown, requestId: string): Problem {
 function toHttpError(thrown: unknown): HttpError {
   if (thrown instanceof HttpError) return thrown;
   if (thrown instanceof URIError)
-    return new HttpError('not_found', 'Unknown route. See docs/http-api.md for the routes of this API.', {
+    return new HttpError('not_found', 'Unknown route. /docs lists the routes of this API.', {
       cause: thrown,
     });
+  if (thrown instanceof InvalidCursorError)
+    return invalidFields('query', [{ field: 'cursor', message: thrown.message.replace(/^cursor /, '') }]);
   const status = statusOfParserError(thrown);
   if (status !== undefined) return refusalOfParser(status, thrown);
   const error = toLipsyncError(thrown);

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { batchStatuses, batchSummaryViewSchema, batchViewSchema } from '@lipsync/core/contract';
 import { documentedJobQuery } from '../http/job-query.ts';
-import { idempotencyKeyHeader, jobIdPath, jsonResponse, type RouteDocumentation } from './documentation.ts';
+import { idempotencyKeyHeader, batchIdPath, jsonResponse, type RouteDocumentation } from './documentation.ts';
 import { queuedJob } from './job-examples.ts';
 import { createdHeaders, urlField } from './job-documentation.ts';
 
@@ -18,7 +18,7 @@ const batchPageSchema = z
 
 /** Documents the routes of batches; `options` are the optional fields of a lip-sync request. Pure. */
 export function documentBatchRoutes(options: z.ZodObject): Readonly<Record<BatchRoute, RouteDocumentation>> {
-  const ofBatch = { tag: 'Batches', parameters: { path: jobIdPath } } as const;
+  const ofBatch = { tag: 'Batches', parameters: { path: batchIdPath } } as const;
   const notFound = { 404: ['not_found'] } as const;
   return {
     create: documentCreate(options),
@@ -141,7 +141,7 @@ function documentCreate(options: z.ZodObject): RouteDocumentation {
   };
 }
 
-const batchId = 'job_0mij3f4kz0c8f3a6e1d2b4a59687f';
+const batchId = 'batch_0mij3f4kz0c8f3a6e1d2b4a59687f';
 
 const batchExample = {
   processing: {
@@ -150,7 +150,15 @@ const batchExample = {
       id: batchId,
       status: 'processing',
       results: [
-        { ...queuedJob, id: `${batchId}-0001`, batch: { id: batchId, item: 0 }, item: 0, output_name: 'intro.mp4' },
+        {
+          ...queuedJob,
+          id: `${batchId}-0001`,
+          request: { ...queuedJob.request, optimize: 'cost' },
+          plan: ['wav2lip', 'heygen'],
+          batch: { id: batchId, item: 0 },
+          item: 0,
+          output_name: 'intro.mp4',
+        },
       ],
       summary: { total: 1, success: 0, failed: 0, canceled: 0, total_duration: 0, total_cost_usd: 0 },
       user_id: null,

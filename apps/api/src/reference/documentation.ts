@@ -69,10 +69,14 @@ export const fileContent: Content = {
   schema: z.custom<Blob>(() => true).meta({ type: 'string', format: 'binary' }),
 };
 
-/** The parameter `:id` of the routes of a job. */
-export const jobIdPath = z.object({
-  id: z.string().meta({ description: 'Id of the job.', examples: ['job_0mij3f4kz0c8f3a6e1d2b4a59687f'] }),
-});
+export const jobIdPath = idPath('job', 'job_0mij3f4kz0c8f3a6e1d2b4a59687f');
+export const batchIdPath = idPath('batch', 'batch_0mij3f4kz0c8f3a6e1d2b4a59687f');
+export const deliveryIdPath = idPath('delivery', 'msg_job_0mij3f4kz0c8f3a6e1d2b4a59687f_0');
+
+/** The parameter `:id` of routes. */
+function idPath(what: string, example: string) {
+  return z.object({ id: z.string().meta({ description: `Id of the ${what}.`, examples: [example] }) });
+}
 
 /** The header of routes that create something. */
 export const idempotencyKeyHeader = z.object({

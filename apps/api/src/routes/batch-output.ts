@@ -5,7 +5,7 @@ import { pipeline } from 'node:stream/promises';
 import { ZipFile } from 'yazl';
 import { batchManifestName, toBatchManifest, type JobRecord } from '@lipsync/core/host';
 import type { ApiDependencies } from '../dependencies.ts';
-import { fileContent, jobIdPath, type RouteDocumentation } from '../reference/documentation.ts';
+import { fileContent, batchIdPath, type RouteDocumentation } from '../reference/documentation.ts';
 import { requireJob } from './job-resource.ts';
 import type { Route } from './route.ts';
 
@@ -14,7 +14,7 @@ const documentation: RouteDocumentation = {
   tag: 'Batches',
   summary: 'Download the videos of a batch',
   description: `A zip with the videos of the jobs that are completed by now, under the \`output_name\` of their items, and \`${batchManifestName}\`, which lists all jobs. Videos are stored without compression.`,
-  parameters: { path: jobIdPath },
+  parameters: { path: batchIdPath },
   responses: { 200: { description: 'The archive.', content: { 'application/zip': fileContent } } },
   problems: { 404: ['not_found'] },
 };

@@ -5,7 +5,7 @@ import { deliveryPageViewSchema, deliveryViewSchema, jobStatuses } from '@lipsyn
 import type { ApiDependencies } from '../dependencies.ts';
 import { callerOf, scopeOf } from '../http/access.ts';
 import { pageFields, parseQuery } from '../http/parse-query.ts';
-import { jobIdPath, jsonResponse } from '../reference/documentation.ts';
+import { deliveryIdPath, jsonResponse } from '../reference/documentation.ts';
 import { requireJob } from './job-resource.ts';
 import type { Route } from './route.ts';
 
@@ -48,7 +48,7 @@ export function deliveryRoutes(dependencies: Dependencies): readonly Route[] {
         description:
           'The message is sent at once, with the same `webhook-id`, and its schedule starts again. If the receiver, which ' +
           'was switched off because it answered 410, accepts the message, it is switched on again.',
-        parameters: { path: jobIdPath },
+        parameters: { path: deliveryIdPath },
         responses: { 202: jsonResponse('The delivery.', deliveryViewSchema) },
         problems: { 404: ['not_found'] },
       },

@@ -48,7 +48,7 @@ export async function requireJob<Kind extends JobKind>(
   { request, response }: { readonly request: Request; readonly response: Response },
 ): Promise<JobRecord<Kind>> {
   const record = await findJob(store, request.params['id'], callerOf(response));
-  if (!record || !isOfKind(record, kind)) throw unknownJob();
+  if (!record || !isOfKind(record, kind)) throw unknownJob(kind);
   return record;
 }
 
@@ -62,6 +62,14 @@ export async function findJob(
   return record && mayAccess(caller, record.owner) ? record : undefined;
 }
 
-export function unknownJob(): HttpError {
-  return new HttpError('not_found', 'Unknown job. Check the id.');
+export function unknownJob(kind: JobKind = 'lipsync'): HttpError {
+  return new HttpError('not_found', `Unknown ${kindNames[kind]}. Check the id.`);
 }
+
+/** What callers call a record of a kind. */
+const kindNames: Readonly<Record<JobKind, string>> = {
+  lipsync: 'job',
+  quality: 'job',
+  batch: 'batch',
+  webhook: 'delivery',
+};

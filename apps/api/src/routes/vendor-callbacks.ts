@@ -58,7 +58,7 @@ function accept(response: Response): void {
 function requireAttempt(provider: ProviderStatus, { params, query }: Request): CallbackAttempt {
   const { attempt: attemptName } = params;
   const attempt = typeof attemptName === 'string' ? provider.verifyCallback({ attemptName, query }) : undefined;
-  if (!attempt) throw new HttpError('not_found', 'Unknown route. See docs/http-api.md for the routes of this API.');
+  if (!attempt) throw new HttpError('not_found', 'Unknown route. /docs lists the routes of this API.');
   return attempt;
 }
 

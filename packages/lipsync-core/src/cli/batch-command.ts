@@ -3,7 +3,7 @@ import { basename, dirname, resolve } from 'node:path';
 import { InvalidArgumentError, type Command } from 'commander';
 import { configFromEnvironment } from '../config.ts';
 import { parseOptions } from '../contract/index.ts';
-import { InputNotFoundError } from '../errors/index.ts';
+import { InputNotFoundError, LipsyncError } from '../errors/index.ts';
 import { parseManifest, type ManifestRow } from '../jobs/batch-manifest.ts';
 import { toSummaryView } from '../jobs/batch-view.ts';
 import { toUsd } from '../jobs/job-view.ts';
@@ -19,7 +19,7 @@ import { readOptions } from './generate-command.ts';
 import { OptionFlags } from './option-flags.ts';
 import { toFields } from './remote-service.ts';
 import { interruptSignal, writeLine, type Terminal } from './terminal.ts';
-import { invalidFlags } from './usage-error.ts';
+import { invalidFlags, UsageError } from './usage-error.ts';
 
 interface BatchFlags extends Record<string, unknown> {
   readonly output: string;
@@ -27,6 +27,8 @@ interface BatchFlags extends Record<string, unknown> {
   readonly concurrency: number;
   readonly json?: boolean;
 }
+
+const defaultOptimize = 'cost';
 
 const help = `
 The manifest is a CSV file: a row of names, then a row for each of up to 500 items. The columns video and audio are
@@ -43,7 +45,7 @@ export function addBatchCommand(
   definitions: readonly ProviderDefinition[],
   setExitCode: (code: number) => void,
 ): void {
-  const flags = new OptionFlags(definitions);
+  const flags = new OptionFlags(definitions, defaultOptimize);
   const command = program
     .command('batch')
     .description('run all items of a manifest on this machine, and resume what is not complete')
@@ -82,7 +84,11 @@ async function readManifest(path: string): Promise<readonly ManifestRow[]> {
   const bytes = await readFile(path).catch((cause: unknown) => {
     throw new InputNotFoundError(`The manifest "${path}" does not exist or cannot be read.`, { cause });
   });
-  return parseManifest(bytes, ['video', 'audio']);
+  try {
+    return parseManifest(bytes, ['video', 'audio']);
+  } catch (error) {
+    throw error instanceof LipsyncError ? new UsageError(error.message) : error;
+  }
 }
 
 interface BatchSource {
@@ -105,7 +111,10 @@ async function toInputs(
     typeof value === 'string' && !isUrl(value) ? resolve(folder, value) : value;
   const items = rows.map(({ fields }): GivenItem => {
     const { video, audio, output_name: outputName, ...own } = Object.fromEntries(fields);
-    const parsed = parseOptions(new Map(Object.entries({ optimize: 'cost', ...options, ...own })), host.optionsSchema);
+    const parsed = parseOptions(
+      new Map(Object.entries({ optimize: defaultOptimize, ...options, ...own })),
+      host.optionsSchema,
+    );
     return { video: toSource(video), audio: toSource(audio), outputName, ...parsed };
   });
   const { overwrite = false, output: outputDir } = given;

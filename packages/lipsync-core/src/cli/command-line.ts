@@ -12,7 +12,7 @@ import { addModelsCommand } from './models-command.ts';
 import type { ProviderDefinition } from '../providers/definition.ts';
 import { providerDefinitions } from '../providers/registry.ts';
 import { writeLine, type Terminal } from './terminal.ts';
-import { UsageError } from './usage-error.ts';
+import { describeFlagProblem, UsageError } from './usage-error.ts';
 
 const usageExitCode = 2;
 
@@ -80,8 +80,10 @@ function printFailure(thrown: unknown, args: readonly string[], { stdout, stderr
   const error = thrown instanceof CommanderError ? toUsageError(thrown) : toFailure(thrown);
   const problems = error instanceof UsageError ? error.problems : [];
   const exitCode = error instanceof UsageError ? usageExitCode : 1;
+  const hint = error instanceof LipsyncClientError ? serviceHints.get(error.code) : undefined;
+  const message = hint === undefined ? error.message : `${error.message} ${hint}`;
   if (args.includes('--json')) {
-    const { code, message } = error;
+    const { code } = error;
     const retryable = error instanceof LipsyncClientError ? error.retryable : error.policy.retryable;
     const output = args[0] === 'generate' ? { output_path: null } : {};
     const failure = {
@@ -95,10 +97,16 @@ function printFailure(thrown: unknown, args: readonly string[], { stdout, stderr
   }
   // Without a command, commander has printed the help.
   if (error.message === '') return exitCode;
-  const lines = problems.length === 0 ? [error.message] : problems.map(({ flag, message }) => `${flag} ${message}`);
+  const lines = problems.length === 0 ? [message] : problems.map(describeFlagProblem);
   for (const line of lines) writeLine(stderr, `${exitCode === usageExitCode ? 'error' : error.code}: ${line}`);
   return exitCode;
 }
+
+/** How to correct what a service cannot know about this command line. */
+const serviceHints: ReadonlyMap<string, string> = new Map([
+  ['unauthorized', 'LIPSYNC_SERVER_KEY must be the secret of a key of the service.'],
+  ['connection_failed', '--server or LIPSYNC_SERVER_URL selects another service.'],
+]);
 
 /** Errors of a service keep their code. */
 function toFailure(thrown: unknown): LipsyncError | LipsyncClientError {

@@ -47,14 +47,17 @@ const jobFlags = {
 } as const satisfies Readonly<Record<string, Flag>>;
 
 /** Every optional field of a request as a flag; the type makes a missing one a compile error. */
-function requestFlags(methods: readonly string[]): { readonly [Name in keyof LipsyncOptions]-?: Flag } {
+function requestFlags(
+  methods: readonly string[],
+  optimize: string,
+): { readonly [Name in keyof LipsyncOptions]-?: Flag } {
   return {
     method: { value: 'method', description: `provider: ${listChoices(methods)} (default: auto)` },
     optimize: {
       value: 'goal',
       description:
         'which provider auto tries first: quality (the cloud), balanced (the cloud below 30 s), cost (the local ' +
-        'engine; preview is not one) or speed (the earliest to finish) (default: quality)',
+        `engine; preview is not one) or speed (the earliest to finish) (default: ${optimize})`,
     },
     providerOptions: {
       value: 'json',
@@ -126,9 +129,10 @@ export class OptionFlags {
   readonly #definitions: readonly ProviderDefinition[];
   readonly #requestFlags: Readonly<Record<string, Flag>>;
 
-  constructor(definitions: readonly ProviderDefinition[]) {
+  /** `optimize` is the default that the help states. */
+  constructor(definitions: readonly ProviderDefinition[], optimize: LipsyncOptions['optimize'] = 'quality') {
     this.#definitions = definitions;
-    this.#requestFlags = requestFlags(['auto', ...definitions.map(({ id }) => id)]);
+    this.#requestFlags = requestFlags(['auto', ...definitions.map(({ id }) => id)], optimize);
   }
 
   addTo(command: Command): Command {

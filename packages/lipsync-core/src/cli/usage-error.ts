@@ -20,5 +20,10 @@ export class UsageError extends LipsyncError {
 
 /** The error of a command line with invalid flags, all of them. */
 export function invalidFlags(problems: readonly FlagProblem[]): UsageError {
-  return new UsageError(`${problems.map(({ flag, message }) => `${flag} ${message}`).join('; ')}.`, problems);
+  return new UsageError(`${problems.map(describeFlagProblem).join('; ').replace(/\.$/, '')}.`, problems);
+}
+
+/** Most messages continue the name of the flag; those that are sentences of their own follow a colon. */
+export function describeFlagProblem({ flag, message }: FlagProblem): string {
+  return /^[A-Z]/.test(message) ? `${flag}: ${message}` : `${flag} ${message}`;
 }

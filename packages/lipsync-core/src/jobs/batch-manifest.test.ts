@@ -24,12 +24,8 @@ describe('CSV manifest of a batch', () => {
     ['no rows', 'video,audio\n', 'has no items'],
     ['a missing column', 'video,sound\na,b', 'lacks the column "audio"'],
     ['a column twice', 'video,audio,video\na,b,c', 'has the column "video" twice'],
-    [
-      'a quote that never closes',
-      'video,audio\na,"b\nc,d',
-      'has a quote that is never closed, in the row before line 3',
-    ],
-    ['a short row', 'video,audio\na', 'has another number of columns than the first row on line 2'],
+    ['a quote that never closes', 'video,audio\na,"b\nc,d', 'has a quote that is never closed, on line 2 or later'],
+    ['a short row', 'video,audio\na', 'has a row on line 2 whose number of columns differs from that of the first row'],
     ['501 rows', `video,audio\n${'a,b\n'.repeat(501)}`, 'has more than 500 items'],
   ])('A manifest with %s is refused.', (_name, text, reason) => {
     expect(() => parse(text)).toThrow(`The manifest ${reason}.`);

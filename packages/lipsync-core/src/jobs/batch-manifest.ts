@@ -41,6 +41,7 @@ interface Row {
 }
 
 function readRows(text: string): readonly Row[] {
+  let completeLines = 0;
   try {
     // `as`: the types of the package do not depend on `info`.
     const records = parse(text, {
@@ -49,23 +50,29 @@ function readRows(text: string): readonly Row[] {
       skip_empty_lines: true,
       delimiter: separatorOf(text),
       max_record_size: maxCellBytes,
+      onRecord: (record, { lines }) => {
+        completeLines = lines;
+        return record;
+      },
     }) as unknown as { readonly record: readonly string[]; readonly info: { readonly lines: number } }[];
     return records.map(({ record, info }) => ({ line: info.lines, cells: record }));
   } catch (error) {
     if (!(error instanceof CsvError)) throw error;
-    throw refusal(reasons.get(error.code)?.(error.lines) ?? `is no CSV: ${error.message}`, error);
+    const line = error.code === 'CSV_QUOTE_NOT_CLOSED' ? completeLines + 1 : error.lines;
+    throw refusal(reasons.get(error.code)?.(line) ?? `is no CSV: ${error.message}`, error);
   }
 }
 
 const reasons: ReadonlyMap<string, (line: unknown) => string> = new Map([
-  ['CSV_QUOTE_NOT_CLOSED', (line) => `has a quote that is never closed, in the row before line ${line}`],
-  [
-    'CSV_RECORD_INCONSISTENT_FIELDS_LENGTH',
-    (line) => `has another number of columns than the first row on line ${line}`,
-  ],
-  ['CSV_RECORD_INCONSISTENT_COLUMNS', (line) => `has another number of columns than the first row on line ${line}`],
+  ['CSV_QUOTE_NOT_CLOSED', (line) => `has a quote that is never closed, on line ${line} or later`],
+  ['CSV_RECORD_INCONSISTENT_FIELDS_LENGTH', describeLength],
+  ['CSV_RECORD_INCONSISTENT_COLUMNS', describeLength],
   ['CSV_MAX_RECORD_SIZE', (line) => `has a row of more than ${maxCellBytes} bytes on line ${line}`],
 ]);
+
+function describeLength(line: unknown): string {
+  return `has a row on line ${line} whose number of columns differs from that of the first row`;
+}
 
 function separatorOf(text: string): ',' | ';' {
   const header = text.slice(0, text.search(/[\r\n]|$/));

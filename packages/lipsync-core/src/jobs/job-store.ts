@@ -96,9 +96,12 @@ export function checkPageSize(limit: number): void {
   throw new LipsyncError('request_invalid', `limit: must be a whole number from 1 to ${maxPageSize}`);
 }
 
-/** Returns the error for a cursor that no store returned. */
-export function invalidCursor(): LipsyncError {
-  return new LipsyncError('request_invalid', 'cursor: was not returned by this service; start again without it');
+/** A cursor that no store returned. */
+export class InvalidCursorError extends LipsyncError {
+  constructor() {
+    super('request_invalid', 'cursor was not returned by this service; start again without it');
+    this.name = 'InvalidCursorError';
+  }
 }
 
 /** Returns the outbox event of a change: one when a job ends that may have a receiver, else null. Pure. */

@@ -10,7 +10,7 @@ import type { ItemOutcome } from './batch-summary.ts';
 import { isOfKind, isTerminal, type JobKind, type JobRecord } from './job-record.ts';
 import {
   checkPageSize,
-  invalidCursor,
+  InvalidCursorError,
   outboxEventFor,
   type JobPage,
   type JobPageQuery,
@@ -229,6 +229,6 @@ function toCursor(place: string): string {
 
 function fromCursor(cursor: string): string {
   const place = Buffer.from(cursor, 'base64url').toString();
-  if (!/^\d{16} ./.test(place)) throw invalidCursor();
+  if (!/^\d{16} ./.test(place)) throw new InvalidCursorError();
   return place;
 }

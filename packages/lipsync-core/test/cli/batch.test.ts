@@ -79,6 +79,22 @@ describe('batch', () => {
     await expect(readdir(output)).rejects.toThrow('ENOENT');
   });
 
+  it.each([
+    ['a missing column', 'video\nclip.mp4\n'],
+    ['a quote that never closes', 'video,audio\n"clip.mp4,speech.wav\n'],
+    ['501 items', `video,audio\n${'clip.mp4,speech.wav\n'.repeat(501)}`],
+  ])('A manifest with %s is invalid usage, like any other invalid row.', async (_name, text) => {
+    const { exitCode, stderr } = await runCli('batch', await manifest(text), '-o', join(folder, 'refused'));
+    expect(exitCode).toBe(2);
+    expect(stderr).toMatch(/^error: The manifest /);
+  });
+
+  it('The help of batch states the default of batches for --optimize.', async () => {
+    const defaultOf = async (command: string) =>
+      /earliest\s+to\s+finish\)\s+\(default:\s+(\w+)\)/.exec((await runCli(command, '--help')).stdout)?.[1];
+    expect([await defaultOf('batch'), await defaultOf('generate')]).toEqual(['cost', 'quality']);
+  });
+
   it('An existing output refuses the batch, with the line of its item.', async () => {
     const path = await manifest('video,audio,output_name\nclip.mp4,speech.wav,clip.mp4\n');
     const refused = await runCli('batch', path, '-o', folder, '--json');
