@@ -39,6 +39,17 @@ async function fail(id: string) {
 }
 
 describe('POST /batches', () => {
+  it('A body with thousands of unknown fields is refused without listing them all.', async () => {
+    const junk = Object.fromEntries(Array.from({ length: 20_000 }, (_, index) => [`a${index}`, 1]));
+    const top = await api.postJson('/batches', { ...junk, items: items(1) });
+    expect([top.status, (await json(top)).detail]).toEqual([400, 'The body has more than 100 fields.']);
+    expect((await problemsOf({ items: [item(0, junk), item(1)] })).fields).toEqual(['items.0']);
+    const inOptions = await problemsOf({ items: items(1), provider_options: { heygen: junk } });
+    expect([inOptions.code, inOptions.fields.length]).toEqual(['request_invalid', 100]);
+    const many = Object.fromEntries(Object.entries(junk).slice(0, 50));
+    expect((await problemsOf({ items: items(100).map((one) => ({ ...one, ...many })) })).fields).toHaveLength(2_000);
+  });
+
   it('A batch becomes one lip-sync job for each item, behind single jobs and optimized for cost.', async () => {
     const { batch, response } = await create({
       items: [item(0), item(1, { optimize: 'speed', output_name: 'b.mp4' })],

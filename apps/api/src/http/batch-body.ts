@@ -16,6 +16,7 @@ import {
   type JobBody,
   type UrlChecks,
 } from './job-body.ts';
+import { maxFields } from './json-body.ts';
 import { HttpError, invalidFields, type FieldProblem } from './problem.ts';
 
 export interface BatchBody {
@@ -106,6 +107,8 @@ function parseItem(item: unknown, index: number, { rules, checks, common }: Item
     isForbidden,
   });
   if (!isPlainObject(item)) return invalid([{ field: '', message: 'must be an object' }]);
+  if (Object.keys(item).length > maxFields)
+    return invalid([{ field: '', message: `must not have more than ${maxFields} fields` }]);
   const { output_name: outputName, ...own } = item;
   const nameProblem = findNameProblem(outputName);
   const nameProblems = nameProblem === undefined ? [] : [{ field: 'output_name', message: nameProblem }];

@@ -5,6 +5,8 @@ import { HttpError } from './problem.ts';
 
 const maxBytes = 65_536;
 const maxBatchBytes = 4_194_304;
+/** Maximum number of fields of a request. Each one is checked, and listed if it is unknown, while nothing else is served. */
+export const maxFields = 100;
 // Not `express.text`, which replaces bytes that are not valid in the encoding.
 const readBytes = express.raw({ limit: maxBytes, type: 'application/json' });
 const readBatchBytes = express.raw({ limit: maxBatchBytes, type: 'application/json' });
@@ -41,7 +43,9 @@ async function readFields(
   await limitBodyTime(reading, limits);
   const body = parseBody(decodeBody(request));
   if (typeof body !== 'object' || body === null || Array.isArray(body)) throw invalidBody('must be a JSON object');
-  return new Map(Object.entries(body));
+  const fields = Object.entries(body);
+  if (fields.length > maxFields) throw invalidBody(`has more than ${maxFields} fields`);
+  return new Map(fields);
 }
 
 function decodeBody({ body, headers }: Request): string {

@@ -29,7 +29,9 @@ export class HttpError extends LipsyncError {
   }
 }
 
-/** Maximum length of the problems that are repeated in `detail`; `errors` lists them all. */
+/** Maximum number of problems in `errors`. A batch of 500 items can have tens of thousands. */
+const maxListedProblems = 2_000;
+/** Maximum length of the problems that are repeated in `detail`. */
 const maxSummaryLength = 1_000;
 
 /** The error of a request or query with invalid fields; `detail` repeats the problems for people. */
@@ -38,9 +40,10 @@ export function invalidFields(
   fields: readonly FieldProblem[],
   code: 'request_invalid' | 'url_forbidden' = 'request_invalid',
 ): HttpError {
-  const listed = fields.map(describeProblem).join('; ');
+  const shown = fields.slice(0, maxListedProblems);
+  const listed = shown.map(describeProblem).join('; ');
   const summary = listed.length > maxSummaryLength ? `${listed.slice(0, maxSummaryLength)}…` : listed;
-  return new HttpError(code, `The ${what} is invalid: ${summary}`, { fields });
+  return new HttpError(code, `The ${what} is invalid: ${summary}`, { fields: shown });
 }
 
 /** Most messages continue the name of the field; those of the URL policy are sentences of their own. */

@@ -22,11 +22,14 @@ export function parseRequest<Schema extends z.ZodType>(
   return { type: 'invalid', problems: parsed.error.issues.flatMap(toProblems) };
 }
 
+/** Maximum number of unknown fields of one object that are listed: a caller may send hundreds of thousands. */
+const maxUnknownFields = 100;
+
 /** One problem per field: the validator reports all unknown fields of an object in one issue. */
 function toProblems(issue: z.core.$ZodIssue): readonly RequestProblem[] {
   const path = issue.path.map(String);
   if (issue.code !== 'unrecognized_keys') return [{ path, message: issue.message }];
-  return issue.keys.map((key) => ({ path: [...path, key], message: issue.message }));
+  return issue.keys.slice(0, maxUnknownFields).map((key) => ({ path: [...path, key], message: issue.message }));
 }
 
 /** Messages of schemas themselves take precedence. */
