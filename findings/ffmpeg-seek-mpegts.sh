@@ -62,8 +62,8 @@ function compare(seconds, expectedFirst) {
   const corrupt = read('-flags', 'output_corrupt', '-ss', String(seconds), '-i', 'video.ts');
   const decoded = read('-i', 'video.ts', '-ss', String(seconds));
   console.log(`-ss ${seconds}, wanted: first picture ${wanted}, ${200 - wanted} pictures`);
-  console.log(`  TS: ${ts.first ?? 'none'}, ${ts.count}; MP4: ${mp4.first}, ${mp4.count}; TS, -ss after -i: ${decoded.first}, ${decoded.count}`);
-  console.log(`  TS with output_corrupt: ${corrupt.count}`);
+  console.log(`  TS: ${ts.first ?? 'none'}, ${ts.count}; MP4: ${mp4.first}, ${mp4.count}`);
+  console.log(`  TS, -ss after -i: ${decoded.first}, ${decoded.count}; with output_corrupt: ${corrupt.count} pictures`);
   isAsFound &&= ts.first === expectedFirst && ts.count === 200 - (expectedFirst ?? 200) && isWarned === (ts.count === 0);
   isAsFound &&= corrupt.count === 200 - wanted;
   isAsFound &&= [mp4, decoded].every(({ first, count }) => first === wanted && count === 200 - wanted);

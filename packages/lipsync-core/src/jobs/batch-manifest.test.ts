@@ -20,6 +20,19 @@ describe('CSV manifest of a batch', () => {
   });
 
   it.each([
+    ['a header with LF before rows with CRLF', 'video,audio\na,b\r\n"c","d"\r\n'],
+    ['a header with CRLF before rows with LF', 'video,audio\r\na,b\n"c","d"\n'],
+    ['lines that end with CR', 'video,audio\ra,b\rc,d'],
+    ['an empty first line', '\nvideo;audio\r\na;b\r\nc;d'],
+    ['an empty first line after a byte order mark', '\ufeff\r\nvideo;audio\na;b\nc;d'],
+  ])('A manifest may have %s.', (_name, text) => {
+    expect(fieldsOf(text)).toEqual([
+      { video: 'a', audio: 'b' },
+      { video: 'c', audio: 'd' },
+    ]);
+  });
+
+  it.each([
     ['nothing', '', 'is empty'],
     ['no rows', 'video,audio\n', 'has no items'],
     ['a missing column', 'video,sound\na,b', 'lacks the column "audio"'],

@@ -49,6 +49,8 @@ function readRows(text: string): readonly Row[] {
       info: true,
       skip_empty_lines: true,
       delimiter: separatorOf(text),
+      // By default every line must end as the first one does; otherwise its last value keeps a carriage return.
+      record_delimiter: ['\r\n', '\n', '\r'],
       max_record_size: maxCellBytes,
       onRecord: (record, { lines }) => {
         completeLines = lines;
@@ -75,7 +77,7 @@ function describeLength(line: unknown): string {
 }
 
 function separatorOf(text: string): ',' | ';' {
-  const header = text.slice(0, text.search(/[\r\n]|$/));
+  const [header = ''] = /[^\r\n\uFEFF]+/.exec(text) ?? [];
   return header.includes(';') && !header.includes(',') ? ';' : ',';
 }
 
