@@ -1,10 +1,11 @@
 import express, { type Express } from 'express';
 import type { ApiDependencies } from './dependencies.ts';
-import { requireAdmin, requireKey, requireKeyOrPassword, requireLoopback } from './http/access.ts';
+import { requireAdmin, requireLoopback } from './http/access.ts';
 import { allowOrigins } from './http/cors.ts';
+import { KeyAccess } from './http/key-access.ts';
 import { mountRoutes } from './http/mount-routes.ts';
 import { answerProblems, HttpError } from './http/problem.ts';
-import { limitRate } from './http/rate-limit.ts';
+import { createLoginLimit, limitRate } from './http/rate-limit.ts';
 import { assignRequestId } from './http/request-id.ts';
 import { logRequests } from './http/request-log.ts';
 import { securityHeaders } from './http/security-headers.ts';
@@ -59,11 +60,12 @@ export function apiRoutes(dependencies: ApiDependencies): readonly Route[] {
 
 /** Builds the Express app. The caller starts listening. */
 export function createApp(dependencies: ApiDependencies): Express {
-  const { keys, corsOrigins, logger, queueBoard, rateLimit } = dependencies;
+  const { keys, corsOrigins, logger, queueBoard, rateLimit, trustedProxies } = dependencies;
   const hasKeys = keys.length > 0;
+  const keyAccess = new KeyAccess({ keys, loginLimit: createLoginLimit(rateLimit) });
   const routes = apiRoutes(dependencies);
   const app = express();
-  app.disable('x-powered-by').set('query parser', 'simple');
+  app.disable('x-powered-by').set('query parser', 'simple').set('trust proxy', trustedProxies);
 
   app.use(assignRequestId, logRequests(logger), drainUnreadBody, securityHeaders(), allowOrigins(corsOrigins));
   if (!hasKeys) app.use(requireLoopback(corsOrigins));
@@ -71,14 +73,14 @@ export function createApp(dependencies: ApiDependencies): Express {
     app,
     routes.filter(({ access }) => access === 'open'),
   );
-  if (hasKeys) app.use([referencePath, openApiPath, queueBoardPath], requireKeyOrPassword(keys));
+  if (hasKeys) app.use([referencePath, openApiPath, queueBoardPath], keyAccess.requireKeyOrPassword);
   mountRoutes(
     app,
     routes.filter(({ access }) => access === 'browser'),
   );
   app.use(referencePath, createReferencePages());
   app.use(queueBoardPath, ...(hasKeys ? [requireAdmin] : []), queueBoard);
-  if (hasKeys) app.use(requireKey(keys), limitRate('all', rateLimit));
+  if (hasKeys) app.use(keyAccess.requireKey, limitRate('all', rateLimit));
   mountRoutes(
     app,
     routes.filter(({ access }) => access === undefined),

@@ -1,3 +1,4 @@
+import { BlockList, isIP } from 'node:net';
 import { z } from 'zod';
 import { LipsyncError } from '@lipsync/core/host';
 import {
@@ -42,6 +43,23 @@ const origin = z.string().transform((value, context) => {
   return z.NEVER;
 });
 
+/** An address or a subnet such as `10.0.0.0/8`. */
+const proxy = z
+  .string()
+  .refine(isNetwork, { error: 'each entry must be an IP address or a subnet such as 10.0.0.0/8' });
+
+function isNetwork(value: string): boolean {
+  const [, address = '', bits] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(value) ?? [];
+  const version = isIP(address);
+  if (version === 0) return false;
+  try {
+    new BlockList().addSubnet(address, Number(bits ?? 32), version === 4 ? 'ipv4' : 'ipv6');
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 const maxRequestsPerMinute = 1_000_000;
 
 /** Settings of the API in addition to those of the core. */
@@ -52,6 +70,8 @@ export const apiSettings = {
   LIPSYNC_CORS_ORIGINS: listOf(origin, []),
   LIPSYNC_MAX_REQUESTS_PER_MINUTE: wholeNumber(6_000, { minimum: 0, maximum: maxRequestsPerMinute }),
   LIPSYNC_MAX_JOB_REQUESTS_PER_MINUTE: wholeNumber(600, { minimum: 0, maximum: maxRequestsPerMinute }),
+  LIPSYNC_MAX_FAILED_LOGINS_PER_MINUTE: wholeNumber(30, { minimum: 0, maximum: maxRequestsPerMinute }),
+  LIPSYNC_TRUSTED_PROXIES: listOf(proxy, []),
   REDIS_URL: redisUrl(),
 } satisfies Settings;
 
@@ -62,6 +82,8 @@ export interface ApiConfig {
   readonly keys: readonly ApiKey[];
   readonly corsOrigins: readonly string[];
   readonly requestsPerMinute: RequestRates;
+  /** Addresses and subnets. */
+  readonly trustedProxies: readonly string[];
   readonly redisUrl: string;
   readonly core: CoreConfig;
 }
@@ -94,7 +116,9 @@ export function apiConfigFromEnvironment(environment: Environment = readEnvironm
     requestsPerMinute: {
       all: values.LIPSYNC_MAX_REQUESTS_PER_MINUTE,
       creating: values.LIPSYNC_MAX_JOB_REQUESTS_PER_MINUTE,
+      failedLogins: values.LIPSYNC_MAX_FAILED_LOGINS_PER_MINUTE,
     },
+    trustedProxies: values.LIPSYNC_TRUSTED_PROXIES,
     redisUrl: values.REDIS_URL,
     core: configFromEnvironment(environment),
   });

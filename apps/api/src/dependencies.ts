@@ -59,8 +59,10 @@ export interface ApiDependencies {
   readonly logger: Logger;
   /** Empty if the API accepts loopback requests without a key. */
   readonly keys: readonly ApiKey[];
-  /** Limits for each key; an API without keys has none. */
+  /** Limits for each key, and for failed logins; an API without keys has none. */
   readonly rateLimit: RateLimitOptions;
+  /** Addresses and subnets of proxies whose `X-Forwarded-For` names the client. */
+  readonly trustedProxies: readonly string[];
   /** Origins of pages that may call the API from a browser. */
   readonly corsOrigins: readonly string[];
   readonly maxUploadBytes: number;

@@ -191,6 +191,7 @@ export function wireApi(config: ApiConfig, log: Logger): WiredApi {
       logger,
       keys: config.keys,
       rateLimit: rateLimitOf(config, redis),
+      trustedProxies: config.trustedProxies,
       corsOrigins: config.corsOrigins,
       maxUploadBytes: config.core.maxUploadBytes,
       bodyTime: bodyTimeLimits,

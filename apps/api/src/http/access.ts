@@ -1,5 +1,4 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
-import type { Request, RequestHandler, Response } from 'express';
+import type { RequestHandler, Response } from 'express';
 import { anyOrigin } from './cors.ts';
 import { hostOf, hostOfUrl, isLoopbackHost } from './loopback.ts';
 import { HttpError } from './problem.ts';
@@ -77,37 +76,6 @@ export function requireKnownOrigin(origins: readonly string[], publicBaseUrl: st
   };
 }
 
-/** Requires a key as `Authorization: Bearer`; afterwards `callerOf` returns its owner. */
-export function requireKey(keys: readonly ApiKey[]): RequestHandler {
-  const callerWith = createKeyLookup(keys);
-  return (request, response, next) => {
-    const secret = bearerSecret(request);
-    const caller = callerWith(secret ?? '');
-    if (caller === undefined) {
-      const message =
-        secret === undefined ? 'Send an API key as "Authorization: Bearer <secret>".' : 'The API key is not valid.';
-      throw unauthorized('Bearer realm="lipsync"', message);
-    }
-    response.locals.caller = caller;
-    next();
-  };
-}
-
-/** Requires a key as `Authorization: Bearer` or, for browsers, as the password of HTTP Basic. */
-export function requireKeyOrPassword(keys: readonly ApiKey[]): RequestHandler {
-  const callerWith = createKeyLookup(keys);
-  return (request, response, next) => {
-    const caller = callerWith(bearerSecret(request) ?? basicPassword(request) ?? '');
-    if (caller === undefined)
-      throw unauthorized(
-        'Basic realm="lipsync", charset="UTF-8"',
-        'Log in with the secret of an API key as the password and any user name.',
-      );
-    response.locals.caller = caller;
-    next();
-  };
-}
-
 /** Refuses callers without an admin key. Belongs behind a handler that identifies the caller. */
 export const requireAdmin: RequestHandler = (_request, response, next) => {
   if (!callerOf(response).isAdmin)
@@ -117,41 +85,3 @@ export const requireAdmin: RequestHandler = (_request, response, next) => {
     );
   next();
 };
-
-/** Returns whether a request may see what only callers with a key may see; every request may if there are no keys. */
-export function createKeyCheck(keys: readonly ApiKey[]): (request: Request) => boolean {
-  const callerWith = createKeyLookup(keys);
-  return (request) => keys.length === 0 || callerWith(bearerSecret(request) ?? '') !== undefined;
-}
-
-function unauthorized(challenge: string, message: string): HttpError {
-  return new HttpError('unauthorized', message, { headers: { 'WWW-Authenticate': challenge } });
-}
-
-/** Compares digests of equal length with every key, so that timing does not reveal a secret. */
-function createKeyLookup(keys: readonly ApiKey[]): (secret: string) => Caller | undefined {
-  const entries = keys.map(({ name, secret, isAdmin }) => ({
-    caller: { owner: name, isAdmin },
-    digest: digestOf(secret),
-  }));
-  return (secret) => {
-    const presented = digestOf(secret);
-    return entries.filter(({ digest }) => timingSafeEqual(digest, presented))[0]?.caller;
-  };
-}
-
-function digestOf(secret: string): Buffer {
-  return createHash('sha256').update(secret).digest();
-}
-
-function bearerSecret(request: Request): string | undefined {
-  return /^Bearer +(\S+) *$/i.exec(request.headers.authorization ?? '')?.[1];
-}
-
-function basicPassword(request: Request): string | undefined {
-  const encoded = /^Basic +(\S+) *$/i.exec(request.headers.authorization ?? '')?.[1];
-  if (encoded === undefined) return undefined;
-  const pair = Buffer.from(encoded, 'base64').toString('utf8');
-  const colon = pair.indexOf(':');
-  return colon < 0 ? undefined : pair.slice(colon + 1);
-}

@@ -1,4 +1,4 @@
-import type { IRouter, RequestHandler } from 'express';
+import type { IRouter, Request, RequestHandler, Response } from 'express';
 import type { Route } from '../routes/route.ts';
 import { HttpError } from './problem.ts';
 
@@ -13,6 +13,15 @@ export function mountRoutes(router: IRouter, routes: readonly Route[], limitCrea
       mounted[method](...(createsJobs && limitCreation ? [limitCreation] : []), handle);
     mounted.all(refuseMethod(atPath.map(({ method }) => method)));
   }
+}
+
+/** Runs a handler of Express. Throws its error. */
+export async function runHandler(handler: RequestHandler, request: Request, response: Response): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  void Promise.resolve(
+    handler(request, response, (error?: unknown) => (error === undefined ? resolve() : reject(error))),
+  ).catch(reject);
+  await promise;
 }
 
 function refuseMethod(methods: readonly Route['method'][]): RequestHandler {

@@ -1,13 +1,17 @@
 import type { Request, Response } from 'express';
 import type { ApiDependencies } from '../dependencies.ts';
 import { healthViewSchema, readinessViewSchema } from '@lipsync/core/contract';
-import { createKeyCheck } from '../http/access.ts';
+import { KeyAccess } from '../http/key-access.ts';
+import { createLoginLimit } from '../http/rate-limit.ts';
 import { jsonResponse } from '../reference/documentation.ts';
 import type { Route } from './route.ts';
 
 /** Liveness (the process responds) and readiness (the parts that it needs work). Both need no key. */
 export function healthRoutes(dependencies: ApiDependencies): readonly Route[] {
-  const hasKey = createKeyCheck(dependencies.keys);
+  const { keys, rateLimit } = dependencies;
+  const keyAccess = new KeyAccess({ keys, loginLimit: createLoginLimit(rateLimit) });
+  const mayReadDetails = async (request: Request, response: Response): Promise<boolean> =>
+    keys.length === 0 || keyAccess.hasKey(request, response);
   return [
     {
       method: 'get',
@@ -35,7 +39,7 @@ export function healthRoutes(dependencies: ApiDependencies): readonly Route[] {
           503: jsonResponse('A part failed.', readinessViewSchema),
         },
       },
-      handle: (request, response) => answerReadiness(dependencies, { request, response, hasKey }),
+      handle: (request, response) => answerReadiness(dependencies, { request, response, mayReadDetails }),
     },
   ];
 }
@@ -43,19 +47,19 @@ export function healthRoutes(dependencies: ApiDependencies): readonly Route[] {
 interface ReadinessRequest {
   readonly request: Request;
   readonly response: Response;
-  readonly hasKey: (request: Request) => boolean;
+  readonly mayReadDetails: (request: Request, response: Response) => Promise<boolean>;
 }
 
 /** Reasons name folders and settings, so that a caller without a key receives the status only. */
 async function answerReadiness(
   { readiness }: Pick<ApiDependencies, 'readiness'>,
-  { request, response, hasKey }: ReadinessRequest,
+  { request, response, mayReadDetails }: ReadinessRequest,
 ): Promise<void> {
   const parts = await readiness.read();
   const failed = parts.filter(({ reason }) => reason !== null);
   const status = failed.length === 0 ? 'ready' : 'not_ready';
   response.status(failed.length === 0 ? 200 : 503).set('Cache-Control', 'no-store');
-  if (!hasKey(request)) {
+  if (!(await mayReadDetails(request, response))) {
     response.json({ status });
     return;
   }

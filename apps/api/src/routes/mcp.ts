@@ -4,6 +4,7 @@ import { z } from 'zod';
 import type { ApiDependencies } from '../dependencies.ts';
 import { callerOf, requireKnownOrigin } from '../http/access.ts';
 import { readJsonFields } from '../http/json-body.ts';
+import { runHandler } from '../http/mount-routes.ts';
 import { limitRate } from '../http/rate-limit.ts';
 import { createMcpServer } from '../mcp/mcp-server.ts';
 import { createTools, type Tool } from '../mcp/tools.ts';
@@ -94,9 +95,9 @@ async function answerMessage(
   request: Request,
   response: Response,
 ): Promise<void> {
-  await pass(checkOrigin, request, response);
+  if (checkOrigin) await runHandler(checkOrigin, request, response);
   const message = Object.fromEntries(await readJsonFields(request, response, dependencies.bodyTime));
-  if (createsJob(tools, message)) await pass(limitCreation, request, response);
+  if (limitCreation && createsJob(tools, message)) await runHandler(limitCreation, request, response);
   const sender = senderOf(request, response);
   const server = createMcpServer(tools, { version: readVersion(), caller: callerOf(response), sender });
   const transport = new WebStandardStreamableHTTPServerTransport({ enableJsonResponse: true });
@@ -119,16 +120,6 @@ function toWebRequest(request: Request): globalThis.Request {
       ...(protocolVersion !== undefined && { 'Mcp-Protocol-Version': protocolVersion }),
     },
   });
-}
-
-/** Runs a handler of Express. Throws its error. */
-async function pass(handler: RequestHandler | undefined, request: Request, response: Response): Promise<void> {
-  if (!handler) return;
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  void Promise.resolve(
-    handler(request, response, (error?: unknown) => (error === undefined ? resolve() : reject(error))),
-  ).catch(reject);
-  await promise;
 }
 
 function createsJob(tools: readonly Tool[], message: Readonly<Record<string, unknown>>): boolean {
