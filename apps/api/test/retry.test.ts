@@ -1,3 +1,5 @@
+import { batchItemId } from '@lipsync/core/host';
+import { batchViewSchema } from '@lipsync/core/contract';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { form, json, startApi, type RunningApi } from './running-api.ts';
 
@@ -48,4 +50,45 @@ it('A retry answers 410 with the reason when the inputs were deleted because of 
   await api.store.append(id, { type: 'files_deleted', files: 'inputs', atMs: Date.now() });
   const detail = expect.stringContaining('deleted because of its age');
   expect(await retry(id)).toMatchObject({ status: 410, body: { code: 'inputs_gone', detail } });
+});
+
+/** The batch, whose summary has to count exactly what its jobs show. */
+async function showBatch(id: string) {
+  const batch = batchViewSchema.parse(await json(await api.fetch(`/batches/${id}`)));
+  const count = (status: string) => batch.results.filter((job) => job.status === status).length;
+  const { success, failed, canceled } = batch.summary;
+  expect([success, failed, canceled]).toEqual([count('completed'), count('failed'), count('canceled')]);
+  return batch;
+}
+
+async function endsOf(batchId: string): Promise<number> {
+  return (await api.store.readOutbox(1_000)).filter(({ jobId }) => jobId === batchId).length;
+}
+
+it('A retried job of a batch that has ended leaves the batch ended, and the summary follows the job.', async () => {
+  const items = Array.from({ length: 2 }, () => ({
+    video_url: 'https://example.org/clip.mp4',
+    audio_url: 'https://example.org/speech.wav',
+  }));
+  const { id } = await json(await api.postJson('/batches', { items }));
+  const [first, second] = [batchItemId(id, 0), batchItemId(id, 1)];
+  await api.fail(first);
+  // An open batch waits for the retried job.
+  expect(await retry(first)).toMatchObject({ status: 202 });
+  await api.complete(second, 'second');
+  expect(await showBatch(id)).toMatchObject({ status: 'processing', summary: { total: 2, success: 1, failed: 0 } });
+  await api.fail(first);
+  const ended = await showBatch(id);
+  expect(ended).toMatchObject({ status: 'completed', summary: { success: 1, failed: 1 } });
+
+  expect(await retry(first)).toMatchObject({ status: 202, body: { status: 'queued' } });
+  const { status, completed_at } = ended;
+  expect(await showBatch(id)).toMatchObject({ status, completed_at, summary: { total: 2, success: 1, failed: 0 } });
+  // The batch can no longer be canceled, but the job can.
+  expect((await api.post(`/batches/${id}/cancel`)).status).toBe(409);
+  await api.complete(first, 'first');
+  expect(await showBatch(id)).toMatchObject({ status, completed_at, summary: { total: 2, success: 2, failed: 0 } });
+  expect(await endsOf(id)).toBe(1);
+  const { batches } = await json(await api.fetch('/batches?status=completed'));
+  expect(batches).toMatchObject([{ id, summary: { success: 2, failed: 0 } }]);
 });
