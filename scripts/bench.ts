@@ -1,7 +1,8 @@
 /**
- * `npm run bench [-- preview|wav2lip|syncnet|gpu]`: measures the local providers end to end and by stage on a lengthened
- * sample. `syncnet` (scoring against its networks alone) and `gpu` run only when named. `npm run bench -- compare REV`
- * compares with another revision, `accept REV` the jobs that the API accepts per second, `npm run bench -- quality` jobs without and with a measured quality.
+ * `npm run bench [-- preview|wav2lip|syncnet|gpu]`: measures the local providers end to end and by stage on a
+ * lengthened sample. `syncnet` (scoring against its networks alone) and `gpu` run only when named. `npm run bench --
+ * compare REV` compares with another revision, `accept REV` the jobs that the API accepts per second, `npm run bench --
+ * quality` jobs without and with a measured quality.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -1,4 +1,7 @@
-/** `npm run check`: runs types, lint, format, import rules, vocabulary, third-party notices and unused code; fails if any of them fails. */
+/**
+ * `npm run check`: runs types, lint, format, import rules, vocabulary, third-party notices and unused code; fails if
+ * any of them fails.
+ */
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';

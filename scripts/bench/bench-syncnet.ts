@@ -50,9 +50,9 @@ export interface SyncNetBenchResult {
 }
 
 /**
- * Scores the lengthened sample with the full-size SyncNet (seeded weights), alternating with both networks alone on as many
- * windows. Scoring covers sound, decoding, crops, embeddings, distances, and the windows that are encoded again; not the face
- * track, which every assessment has.
+ * Scores the lengthened sample with the full-size SyncNet (seeded weights), alternating with both networks alone on as
+ * many windows. Scoring covers sound, decoding, crops, embeddings, distances, and the windows that are encoded again;
+ * not the face track, which every assessment has.
  */
 export async function benchSyncNet({ folder, clipSeconds, signal }: BenchOptions): Promise<SyncNetBenchResult> {
   const modelPath = join(folder, 'syncnet.onnx');

@@ -53,8 +53,8 @@ class StackError extends Error {
 
 /**
  * Starts Redis (unless a URL is given), API and worker, and restarts each of them when it exits. Resolves when all are
- * ready. Throws `StorageError` when the data folder cannot be written, `StackError` when another stack uses it, and the error of a process that did not start;
- * all processes are then stopped.
+ * ready. Throws `StorageError` when the data folder cannot be written, `StackError` when another stack uses it, and the
+ * error of a process that did not start; all processes are then stopped.
  */
 export async function startStack(options: StackOptions): Promise<Stack> {
   await requireWritable({ path: options.dataDir, alternative: 'set LIPSYNC_DATA_DIR to another folder' });

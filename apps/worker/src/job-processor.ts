@@ -17,8 +17,8 @@ export interface JobProcessorOptions {
 }
 
 /**
- * Runs the job of a queue entry, of whatever kind, until it ends or waits. The job record holds the state of the job; the entry only
- * mirrors it: it is delayed while the job waits, and fails when the job failed.
+ * Runs the job of a queue entry, of whatever kind, until it ends or waits. The job record holds the state of the job;
+ * the entry only mirrors it: it is delayed while the job waits, and fails when the job failed.
  */
 export function createJobProcessor({ runner, producer, stopping }: JobProcessorOptions): Processor {
   // BullMQ passes its signal, aborted when the lock is lost, only to a processor that declares three parameters.

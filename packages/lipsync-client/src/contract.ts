@@ -1,8 +1,6 @@
 /** The shapes of the HTTP API, in its own spelling. Types only: nothing of the core is loaded. */
 import type {
-  BatchSummaryView,
   CostsView,
-  DeliveryView,
   JobStatus,
   LipsyncOptionsInput,
   QualityOptionsInput,
@@ -11,8 +9,10 @@ import type {
 
 export type {
   AttemptView,
+  BatchPageView as BatchPage,
   BatchView,
   CostsView,
+  DeliveryPageView as DeliveryPage,
   DeliveryView,
   EstimateView,
   JobStatus,
@@ -85,12 +85,6 @@ export type BatchRequest = SnakeCaseKeys<LipsyncOptionsInput> & {
   })[];
 };
 
-/** A page of batches, newest first. */
-export interface BatchPage {
-  readonly batches: readonly BatchSummaryView[];
-  readonly next_cursor: string | null;
-}
-
 /** The query of `GET /webhooks/deliveries`. */
 export interface DeliveryQuery {
   /** Only messages about this job or batch. */
@@ -99,10 +93,4 @@ export interface DeliveryQuery {
   /** Deliveries per page, 1 to 100. */
   readonly limit?: number;
   readonly cursor?: string;
-}
-
-/** A page of deliveries, newest first. */
-export interface DeliveryPage {
-  readonly deliveries: readonly DeliveryView[];
-  readonly next_cursor: string | null;
 }

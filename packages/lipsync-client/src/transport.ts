@@ -37,7 +37,10 @@ export interface ApiRequest {
 const maxJsonBytes = 64 * 1_048_576;
 const maxDelayMs = 30_000;
 
-/** Sends requests to the service, with limits and retries. Throws `LipsyncClientError`, and the reason of an aborted signal. */
+/**
+ * Sends requests to the service, with limits and retries. Throws `LipsyncClientError`, and the reason of an aborted
+ * signal.
+ */
 export class Transport {
   readonly idleTimeoutMs: number;
   readonly maxRetries: number;

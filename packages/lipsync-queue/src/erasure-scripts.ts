@@ -5,8 +5,8 @@ import { endedJobsPrefix, retainedData } from './job-keys.ts';
 /**
  * Ends the use of stored files by a job, also of an output that it shares, and marks those that no other job uses, so
  * that no new job can use them while they are deleted. KEYS: 1 record. ARGV: 1 job id, 2 artifact keys, separated by
- * spaces, 3 lifetime of a marker in milliseconds, 4 prefix of the sets of jobs, 5 prefix of the markers, 6 '1' to include an
- * output that the job shares. Returns the marked keys.
+ * spaces, 3 lifetime of a marker in milliseconds, 4 prefix of the sets of jobs, 5 prefix of the markers, 6 '1' to
+ * include an output that the job shares. Returns the marked keys.
  */
 export const beginErasureScript = `
 local unused = {}
@@ -22,10 +22,10 @@ return unused
 `;
 
 /**
- * Deletes a record whose files are deleted, with its idempotency entry. If equal jobs reuse its result, another job that
- * shares the output takes its place. KEYS: 1 record, 2 set of jobs that are being
- * erased, 3 number of erasures that are not yet out of the append-only file, 4 and more indexes of jobs. ARGV: 1 job id, 2 index member, 3 artifact keys, separated by spaces, 4 prefix of
- * the sets of jobs, 5 prefix of the markers, 6 prefix of record keys.
+ * Deletes a record whose files are deleted, with its idempotency entry. If equal jobs reuse its result, another job
+ * that shares the output takes its place. KEYS: 1 record, 2 set of jobs that are being erased, 3 number of erasures that
+ * are not yet out of the append-only file, 4 and more indexes of jobs. ARGV: 1 job id, 2 index member, 3 artifact keys,
+ * separated by spaces, 4 prefix of the sets of jobs, 5 prefix of the markers, 6 prefix of record keys.
  */
 export const endErasureScript = `
 for index = 4, #KEYS do redis.call('ZREM', KEYS[index], ARGV[2]) end

@@ -38,9 +38,9 @@ const recordedJob = {
 } as const satisfies CatalogEntry;
 
 /**
- * Payload and BullMQ options of each kind of queued job, by the name of its queue entries. A payload carries only an id;
- * the record is the source of truth. A failed job is final in its record and its entry fails as unrecoverable, so BullMQ's attempts only retry
- * outages of Redis or the disk, never work that costs money.
+ * Payload and BullMQ options of each kind of queued job, by the name of its queue entries. A payload carries only an
+ * id; the record is the source of truth. A failed job is final in its record and its entry fails as unrecoverable, so
+ * BullMQ's attempts only retry outages of Redis or the disk, never work that costs money.
  */
 export const jobCatalog = Object.freeze({
   lipsync: recordedJob,

@@ -57,10 +57,10 @@ const inputMarkerMs = 30_000;
 const deletionLimitMs = 15_000;
 
 /**
- * Erases jobs: record, indexes, queue entries, idempotency entry, and files that no other job uses. The
- * ledger keeps its sums, with a pseudonym for the user, and pending settlements stay. The erasure is marked first and the record is deleted last, so that each step
- * may run twice and `resumeAll` finishes what a killed process began. Every call throws `resource_exhausted` without
- * Redis and `storage_unwritable` when a file cannot be deleted.
+ * Erases jobs: record, indexes, queue entries, idempotency entry, and files that no other job uses. The ledger keeps
+ * its sums, with a pseudonym for the user, and pending settlements stay. The erasure is marked first and the record is
+ * deleted last, so that each step may run twice and `resumeAll` finishes what a killed process began. Every call throws
+ * `resource_exhausted` without Redis and `storage_unwritable` when a file cannot be deleted.
  */
 export class JobErasure {
   readonly #options: JobErasureOptions;

@@ -79,7 +79,8 @@ return stored
  * 9 channel of the job, 10 'open', 'ended', or 'retried' when a job that had ended is queued again, 11 channel to
  * interrupt the current run or empty, 12 prefix of the waiting sets, 13 outbox event JSON or empty, 14 artifact keys of
  * changed inputs, of a retried job all, 15 key under which equal jobs find the result, or empty, 16 outcome JSON of
- * the job of a batch, or empty, 17 time of the end, or empty. The outbox is not trimmed: its consumers delete what they handled.
+ * the job of a batch, or empty, 17 time of the end, or empty.
+ * The outbox is not trimmed: its consumers delete what they handled.
  * Returns 1 when the record is stored, 0 on a conflict or while a new input is being deleted, -2 for the retry of a job
  * that is being erased.
  */

@@ -31,7 +31,7 @@ export function mayAccess({ owner: callerOwner, isAdmin }: Caller, owner: string
   return isAdmin || (callerOwner !== null && callerOwner === owner);
 }
 
-/** Returns the condition on lists and sums of what a caller may see: everything of its key; without a limit for an admin. */
+/** Returns the condition on lists and sums of what a caller may see: all that its key owns; no condition for an admin. */
 export function scopeOf({ owner, isAdmin }: Caller): { readonly owner?: string } {
   // No key has an empty name.
   return isAdmin ? {} : { owner: owner ?? '' };

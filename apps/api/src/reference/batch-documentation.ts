@@ -1,20 +1,13 @@
 import { z } from 'zod';
-import { batchStatuses, batchSummaryViewSchema, batchViewSchema } from '@lipsync/core/contract';
+import { batchPageViewSchema, batchStatuses, batchViewSchema } from '@lipsync/core/contract';
 import { documentedJobQuery } from '../http/job-query.ts';
 import { idempotencyKeyHeader, batchIdPath, jsonResponse, type RouteDocumentation } from './documentation.ts';
 import { queuedJob } from './job-examples.ts';
-import { createdHeaders, urlField } from './job-documentation.ts';
+import { createdHeaders, urlSchema } from './job-documentation.ts';
 
 type BatchRoute = 'create' | 'list' | 'show' | 'pause' | 'resume' | 'cancel' | 'delete';
 
 export const batchStatusFilter = z.enum(batchStatuses).optional().describe('Only batches with this status.');
-
-const batchPageSchema = z
-  .strictObject({
-    batches: z.array(batchSummaryViewSchema).describe('Newest first.'),
-    next_cursor: z.string().nullable().describe('`cursor` of the next page; null at the end.'),
-  })
-  .meta({ id: 'BatchPage', description: 'A page of batches.' });
 
 /** Documents the routes of batches; `options` are the optional fields of a lip-sync request. Pure. */
 export function documentBatchRoutes(options: z.ZodObject): Readonly<Record<BatchRoute, RouteDocumentation>> {
@@ -28,7 +21,7 @@ export function documentBatchRoutes(options: z.ZodObject): Readonly<Record<Batch
       summary: 'List batches, newest first',
       description: 'As the list of jobs, without the jobs of the batches.',
       parameters: { query: documentedJobQuery([]).extend({ status: batchStatusFilter }) },
-      responses: { 200: jsonResponse('A page of batches.', batchPageSchema) },
+      responses: { 200: jsonResponse('A page of batches.', batchPageViewSchema) },
       problems: { 422: ['request_invalid'] },
     },
     show: {
@@ -78,8 +71,8 @@ export function documentBatchRoutes(options: z.ZodObject): Readonly<Record<Batch
 function documentCreate(options: z.ZodObject): RouteDocumentation {
   const item = z
     .strictObject({
-      video_url: urlField('The clip, a video or a still image.'),
-      audio_url: urlField('The speech.'),
+      video_url: urlSchema('The clip, a video or a still image.'),
+      audio_url: urlSchema('The speech.'),
       output_name: z
         .string()
         .min(1)

@@ -97,7 +97,7 @@ export function documentJobRoutes(
 const file = (description: string) =>
   z.custom<Blob>(() => true).meta({ type: 'string', format: 'binary', description });
 /** An address of an input. */
-export const urlField = (description: string) =>
+export const urlSchema = (description: string) =>
   z
     .string()
     .max(4_096)
@@ -118,7 +118,7 @@ function describeInputs(
 /** A request whose inputs are addresses. */
 export function urlRequestSchema(job: JobDocumentation, files: FormFiles): z.ZodObject {
   return z.strictObject({
-    ...describeInputs(job, files, { suffix: '_url', schemaOf: urlField }),
+    ...describeInputs(job, files, { suffix: '_url', schemaOf: urlSchema }),
     ...job.options.shape,
   });
 }
@@ -129,7 +129,7 @@ function documentCreate(job: JobDocumentation, files: FormFiles): RouteDocumenta
       schema: z
         .strictObject({
           ...z.object(describeInputs(job, files, { suffix: '', schemaOf: file })).partial().shape,
-          ...z.object(describeInputs(job, files, { suffix: '_url', schemaOf: urlField })).partial().shape,
+          ...z.object(describeInputs(job, files, { suffix: '_url', schemaOf: urlSchema })).partial().shape,
           ...job.options.shape,
         })
         .meta({

@@ -6,7 +6,10 @@ import express, { Router, type RequestHandler } from 'express';
 import { Marked } from 'marked';
 import { gfmHeadingId } from 'marked-gfm-heading-id';
 
-/** Pages below `/docs`: the reference of all routes and the guides in the folder `docs`. Nothing is loaded from elsewhere. */
+/**
+ * Pages below `/docs`: the reference of all routes and the guides in the folder `docs`. Nothing is loaded from
+ * elsewhere.
+ */
 
 const packageFolder = join(import.meta.dirname, '..', '..');
 const assetsFolder = join(packageFolder, 'assets');

@@ -109,7 +109,10 @@ async function answerMessage(
   response.status(answer.status).send(Buffer.from(await answer.arrayBuffer()));
 }
 
-/** The headers that the transport reads. It refuses a client that accepts no event stream, but every response here is JSON. */
+/**
+ * The headers that the transport reads. It refuses a client that accepts no event stream, but every response here is
+ * JSON.
+ */
 function toWebRequest(request: Request): globalThis.Request {
   const protocolVersion = request.get('Mcp-Protocol-Version');
   return new globalThis.Request('http://localhost/mcp', {

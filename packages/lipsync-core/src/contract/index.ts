@@ -16,7 +16,6 @@ export {
   type QualityJobView,
 } from './job-view.ts';
 export { webhookMessageSchemas, type WebhookMessageData, type WebhookMessageType } from './webhook-message.ts';
-export { deliveryPageViewSchema, deliveryViewSchema, type DeliveryView } from './delivery-view.ts';
 export { readFormValues } from './form-values.ts';
 export { parseJson } from './json.ts';
 export {
@@ -49,7 +48,10 @@ export {
   type SyncQuality,
 } from './quality.ts';
 export {
+  batchPageViewSchema,
   costsViewSchema,
+  deliveryPageViewSchema,
+  deliveryViewSchema,
   estimateViewSchema,
   healthViewSchema,
   jobPageViewSchema,
@@ -57,7 +59,10 @@ export {
   providersViewSchema,
   qualityJobPageViewSchema,
   readinessViewSchema,
+  type BatchPageView,
   type CostsView,
+  type DeliveryPageView,
+  type DeliveryView,
   type EstimateView,
   type JobPageView,
   type ProblemView,

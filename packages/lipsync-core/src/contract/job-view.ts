@@ -7,7 +7,7 @@ import { batchStatuses, jobStages, jobStatuses } from './vocabulary.ts';
 
 /** The shapes that leave the service, in snake_case. What was not measured is null. */
 
-const timestamp = z.iso.datetime();
+export const timestamp = z.iso.datetime();
 
 export const attemptViewSchema = z
   .strictObject({

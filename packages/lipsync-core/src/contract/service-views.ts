@@ -1,6 +1,7 @@
 import { z } from 'zod';
-import { jobViewSchema, qualityJobViewSchema } from './job-view.ts';
+import { batchSummaryViewSchema, jobViewSchema, qualityJobViewSchema, timestamp } from './job-view.ts';
 import { providerIdSchema } from './lipsync-request.ts';
+import { jobStatuses } from './vocabulary.ts';
 
 /** Responses of the service other than jobs, in snake_case. */
 
@@ -19,6 +20,44 @@ export const qualityJobPageViewSchema = z
     next_cursor: nextCursor,
   })
   .meta({ id: 'QualityJobPage', description: 'A page of quality jobs.' });
+
+export const batchPageViewSchema = z
+  .strictObject({
+    batches: z.array(batchSummaryViewSchema).describe('Batches without their jobs, newest first.'),
+    next_cursor: nextCursor,
+  })
+  .meta({ id: 'BatchPage', description: 'A page of batches.' });
+
+export const deliveryViewSchema = z
+  .strictObject({
+    id: z.string().describe('Id of the message, which its receiver gets as `webhook-id`.'),
+    event: z.string().describe('Type of the event, such as `lipsync.completed`.'),
+    job_id: z.string().describe('Id of the job or batch that the event is about.'),
+    url: z.string().describe('Address of the receiver, without its query.'),
+    status: z
+      .enum(jobStatuses)
+      .describe('`queued` and `processing` until the message is delivered (`completed`) or given up (`failed`).'),
+    tries: z
+      .array(
+        z.strictObject({
+          at: timestamp.describe('Time of the try.'),
+          http_status: z.int().nullable().describe('HTTP status of the answer; null without an answer.'),
+          reason: z.string().nullable().describe('Why the try failed; null if it did not.'),
+        }),
+      )
+      .describe('The latest 20 tries, oldest first.'),
+    next_try_at: timestamp.nullable().describe('Time of the next try; null if there is none.'),
+    created_at: timestamp.describe('Time of the event.'),
+    completed_at: timestamp.nullable().describe('Time of the end, whatever the outcome.'),
+  })
+  .meta({ id: 'Delivery', description: 'The delivery of one message to a `webhook_url`.' });
+
+export const deliveryPageViewSchema = z
+  .strictObject({
+    deliveries: z.array(deliveryViewSchema).describe('The deliveries, newest first.'),
+    next_cursor: nextCursor,
+  })
+  .meta({ id: 'DeliveryPage', description: 'A page of deliveries.' });
 
 export const problemViewSchema = z
   .strictObject({
@@ -185,3 +224,6 @@ export type JobPageView = z.infer<typeof jobPageViewSchema>;
 export type QualityJobPageView = z.infer<typeof qualityJobPageViewSchema>;
 export type EstimateView = z.infer<typeof estimateViewSchema>;
 export type CostsView = z.infer<typeof costsViewSchema>;
+export type BatchPageView = z.infer<typeof batchPageViewSchema>;
+export type DeliveryView = z.infer<typeof deliveryViewSchema>;
+export type DeliveryPageView = z.infer<typeof deliveryPageViewSchema>;

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { batchViewSchema, jobViewSchema, qualityJobViewSchema } from './job-view.ts';
+import { batchViewSchema, jobViewSchema, qualityJobViewSchema, timestamp } from './job-view.ts';
 import { qualityViewSchema } from './quality.ts';
 
 /** What receivers of webhooks get. A message is smaller than 20 kB, so it leaves out what may be large. */
@@ -32,7 +32,7 @@ const batchDataSchema = batchViewSchema
 function messageSchema<Type extends string, Data extends z.ZodType>(type: Type, data: Data) {
   return z.strictObject({
     type: z.literal(type).describe('Type of the event.'),
-    timestamp: z.iso.datetime().describe('When the event happened, not when it is sent.'),
+    timestamp: timestamp.describe('When the event happened, not when it is sent.'),
     data: data.describe('What has ended.'),
   });
 }

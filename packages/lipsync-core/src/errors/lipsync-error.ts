@@ -154,7 +154,8 @@ export function toStorageError(error: unknown, { path, alternative }: StorageFol
 
 /**
  * Converts anything thrown into a `LipsyncError`: an exhausted disk, memory or descriptor table becomes
- * `resource_exhausted`, a write to a read-only file system `storage_unwritable`, anything unknown `internal`, both with the original as cause.
+ * `resource_exhausted`, a write to a read-only file system `storage_unwritable`, anything unknown `internal`, both with
+ * the original as cause.
  */
 export function toLipsyncError(thrown: unknown): LipsyncError {
   if (LipsyncError.isInstance(thrown)) return thrown;

@@ -44,8 +44,9 @@ const usualLuma = 110;
 const darkestLuma = 10;
 const neutralChroma = 128;
 /**
- * Lips are at least as red as the skin in relation to their luma, except in blue light. Below this share of the skin's red they
- * are a microphone, a mask or a caption. `leastSkin` is the Cr of skin that is colored enough for the comparison.
+ * Lips are at least as red as the skin in relation to their luma, except in blue light. Below this share of the skin's
+ * red they are a microphone, a mask or a caption. `leastSkin` is the Cr of skin that is colored enough for the
+ * comparison.
  */
 const colorless = { share: 0.35, leastSkin: 13 } as const;
 

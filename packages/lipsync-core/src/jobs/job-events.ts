@@ -92,9 +92,9 @@ const acceptedAfterEnd: readonly JobEvent['type'][] = [
 ];
 
 /**
- * Returns the record after an event. Pure. Ended jobs change only by late costs, the deletion of files, and by being resumed, retried or replayed,
- * events of an earlier run are ignored, progress never decreases until then, and an event without effect returns the
- * same object.
+ * Returns the record after an event. Pure. An ended job changes only by late costs, the deletion of its files, a resume,
+ * a retry or a replay. Until one of the last three, progress never decreases. Events of an earlier run are ignored, and
+ * an event without effect returns the same object.
  */
 export function applyJobEvent<Kind extends JobKind>(record: JobRecord<Kind>, event: JobEvent): JobRecord<Kind>;
 export function applyJobEvent(record: JobRecord, event: JobEvent): JobRecord {

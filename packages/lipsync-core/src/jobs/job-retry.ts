@@ -27,8 +27,8 @@ const givenUpCodes: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 ]);
 
 /**
- * Returns a failed job as a queued one that may try every provider again; any other job, a batch and a delivery unchanged. Pure. Attempts and
- * their costs stay. An operation that may be paid for is continued rather than started again.
+ * Returns a failed lip-sync or quality job as a queued one that may try every provider again; any other record as it is.
+ * Pure. Attempts and their costs stay. An operation that may be paid for is continued rather than started again.
  */
 export function retryJob(record: JobRecord, { atMs, start }: RetriedEvent): JobRecord {
   if (record.status !== 'failed' || record.kind === 'batch' || record.kind === 'webhook') return record;

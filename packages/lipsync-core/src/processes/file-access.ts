@@ -13,7 +13,10 @@ const removedPermissions: Readonly<Record<FileAccess, number>> = { owner: 0o077,
 /** Folders with this bit, such as /tmp, belong to everyone. */
 const stickyBit = 0o1000;
 
-/** `restricted`: permissions were taken from it. `open`: it stays open, because it belongs to another user or to everyone. */
+/**
+ * `restricted`: permissions were taken from it. `open`: it stays open, because it belongs to another user or to
+ * everyone.
+ */
 export type Protection = 'protected' | 'restricted' | 'open';
 
 /** Creates a folder with the access, and restricts an existing folder to it. */

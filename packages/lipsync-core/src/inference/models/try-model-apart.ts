@@ -15,9 +15,9 @@ export interface TryModelOptions {
 export type TriedModel = ({ readonly type: 'tried' } & TriedFacts) | CarriedFailure;
 
 /**
- * Loads a model and runs it once on test inputs, in a separate process, because an untrusted model may run forever or exhaust memory, and a
- * running model cannot be stopped from within. Throws `model_invalid` also when the process crashes or exceeds
- * `limitMs`, and the abort error. The process has been killed when this settles.
+ * Loads a model and runs it once on test inputs, in a separate process, because an untrusted model may run forever or
+ * exhaust memory, and a running model cannot be stopped from within. Throws `model_invalid` also when the process
+ * crashes or exceeds `limitMs`, and the abort error. The process has been killed when this settles.
  */
 export async function tryModelApart(path: string, { kinds, signal, limitMs }: TryModelOptions): Promise<TriedFacts> {
   if (signal.aborted) throw abortError(signal);

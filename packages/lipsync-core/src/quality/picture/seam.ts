@@ -11,7 +11,10 @@ const edgeCount = 2 * edgesPerDirection;
 const channels = ['luma', 'cb', 'cr'] as const;
 /** The edge that decides, strongest first. The border of a redrawn area has more, a chance edge fewer. */
 const rank = 12;
-/** Rows of the eyes and the forehead, which providers leave unchanged, and the rank there. An encoder adds edges there too. */
+/**
+ * Rows of the eyes and the forehead, which providers leave unchanged, and the rank there. An encoder adds edges there
+ * too.
+ */
 const upperRows = 34;
 const upperRank = 4;
 /** An edge of the source that lies within these lines may have moved with the jaw. */

@@ -17,7 +17,10 @@ const longestTooth = 0.24;
 /** Half of the width that is taken from the donor. Beyond it the teeth fade into the dark. */
 const teethHalfWidth = 0.4;
 const edgeSearchSteps = 40;
-/** Heights of visible teeth: up to the first all of them blur with the lip above them, from the second on only their edge. */
+/**
+ * Heights of visible teeth: up to the first all of them blur with the lip above them, from the second on only their
+ * edge.
+ */
 const blurredTeethPx = { from: 5, to: 9 } as const;
 const brightSearchSteps = 12;
 const smoothingRadius = 4;
