@@ -1,17 +1,12 @@
-import { createHmac } from 'node:crypto';
-import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { jobViewSchema } from '@lipsync/core/contract';
 import { killRunning } from './processes.ts';
 import { startScratchStack, type ScratchStack } from './scratch-stack.ts';
+import { WebhookReceiver, webhookSecret } from './webhook-receiver.ts';
 
-const secret = `whsec_${Buffer.alloc(32, 5).toString('base64')}`;
 const rounds = 12;
 const jobsPerRound = 10;
 /** Killed in turn while the jobs of a round end: the API stores their ends, workers create and send the messages. */
@@ -29,9 +24,9 @@ const deliveryLimitMs = 3 * 60_000;
 export async function proveWebhooks(): Promise<boolean> {
   const signal = AbortSignal.timeout(15 * 60_000);
   const folder = await mkdtemp(join(tmpdir(), 'lipsync-webhooks-'));
-  const receiver = await Receiver.start();
+  const receiver = await WebhookReceiver.start();
   const environment = {
-    LIPSYNC_WEBHOOK_SECRETS: secret,
+    LIPSYNC_WEBHOOK_SECRETS: webhookSecret,
     LIPSYNC_ALLOWED_PRIVATE_HOSTS: '127.0.0.1',
     // Without a render worker the jobs wait until they are canceled.
     WORKER_LANES: 'cloud',
@@ -61,7 +56,7 @@ export async function proveWebhooks(): Promise<boolean> {
 }
 
 function report(
-  receiver: Receiver,
+  receiver: WebhookReceiver,
   { jobs, kills, missing }: { readonly jobs: readonly string[]; readonly kills: number; readonly missing: number },
 ): boolean {
   const accepted = jobs.map((id) => receiver.accepted.get(id) ?? []);
@@ -83,62 +78,6 @@ function report(
   console.log(`| ${Object.keys(figures).join(' | ')} |\n|${'---|'.repeat(Object.keys(figures).length)}`);
   console.log(`| ${Object.values(figures).join(' | ')} |`);
   return missing + more + severalIds + receiver.wrongSignatures === 0 && kills > 0;
-}
-
-/** Refuses a third of the messages once, each in another way, and accepts everything else. */
-class Receiver {
-  /** Ids of the accepted messages by job. */
-  readonly accepted = new Map<string, string[]>();
-  requests = 0;
-  refused = 0;
-  wrongSignatures = 0;
-  readonly #server = createServer((request, response) => void this.#receive(request, response));
-  readonly #seen = new Set<string>();
-
-  static async start(): Promise<Receiver> {
-    const receiver = new Receiver();
-    receiver.#server.listen(0, '127.0.0.1');
-    await once(receiver.#server, 'listening');
-    return receiver;
-  }
-
-  get url(): string {
-    // `as`: the address of a TCP server is an object.
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}/hook`;
-  }
-
-  stop(): void {
-    this.#server.closeAllConnections();
-    this.#server.close();
-  }
-
-  async #receive(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const body = await text(request).catch(() => undefined);
-    // The sender was killed.
-    if (body === undefined) return;
-    this.requests += 1;
-    const id = String(request.headers['webhook-id']);
-    if (!isSigned(request, body)) this.wrongSignatures += 1;
-    const isFirst = !this.#seen.has(id);
-    this.#seen.add(id);
-    if (isFirst && this.#seen.size % 3 === 0) {
-      this.refused += 1;
-      if (this.refused % 3 === 0) response.writeHead(500).end();
-      else if (this.refused % 3 === 1) response.writeHead(302, { location: this.url }).end();
-      // Else the sender waits until its time limit.
-      return;
-    }
-    // `as`: the signature shows that the service sent the message.
-    const { data } = JSON.parse(body) as { data: { id: string } };
-    this.accepted.set(data.id, [...(this.accepted.get(data.id) ?? []), id]);
-    response.writeHead(204).end();
-  }
-}
-
-function isSigned({ headers }: IncomingMessage, body: string): boolean {
-  const signed = `${String(headers['webhook-id'])}.${String(headers['webhook-timestamp'])}.${body}`;
-  const key = Buffer.from(secret.slice('whsec_'.length), 'base64');
-  return headers['webhook-signature'] === `v1,${createHmac('sha256', key).update(signed).digest('base64')}`;
 }
 
 async function submitJobs(
@@ -169,7 +108,7 @@ async function cancelUntilEnded(stack: ScratchStack, id: string, signal: AbortSi
 }
 
 /** Returns the number of jobs whose end was never accepted. Waits a little longer, for messages that arrive twice. */
-async function waitForAll(receiver: Receiver, jobs: readonly string[], signal: AbortSignal): Promise<number> {
+async function waitForAll(receiver: WebhookReceiver, jobs: readonly string[], signal: AbortSignal): Promise<number> {
   const untilMs = performance.now() + deliveryLimitMs;
   const countMissing = (): number => jobs.filter((id) => !receiver.accepted.has(id)).length;
   while (countMissing() > 0 && performance.now() < untilMs) await sleep(500, undefined, { signal });
