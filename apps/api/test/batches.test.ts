@@ -135,6 +135,83 @@ describe('POST /batches', () => {
   });
 });
 
+describe('POST /batches with lines of JSON', () => {
+  const send = (lines: readonly (object | string)[], headers: Record<string, string> = {}) =>
+    api.post('/batches', lines.map((line) => (typeof line === 'string' ? line : JSON.stringify(line))).join('\n'), {
+      'Content-Type': 'application/x-ndjson',
+      ...headers,
+    });
+  const refuse = async (lines: readonly (object | string)[]) => {
+    const before = (await api.store.list({ kind: 'batch', limit: 100 })).records.length;
+    const response = await send(lines);
+    const { errors = [] } = await json(response);
+    expect(response.status).toBe(422);
+    expect((await api.store.list({ kind: 'batch', limit: 100 })).records).toHaveLength(before);
+    return errors.map(({ field, message }: { field: string; message: string }) => `${field} ${message}`);
+  };
+
+  it('Each line is an item, a first line has fields for all items, and empty lines do not count.', async () => {
+    const lines = ['', { batch: { sync_mode: 'bounce', user_id: 'lines' } }, item(0), '  \r', item(1), ''];
+    for (const type of ['application/x-ndjson', 'application/jsonl; charset=utf-8']) {
+      const response = await send(lines, { 'Content-Type': type });
+      const batch = batchViewSchema.parse(await json(response));
+      expect(batch).toMatchObject({ user_id: 'lines', summary: { total: 2 } });
+      expect(batch.results.map(({ request }) => [request.sync_mode, request.optimize])).toEqual([
+        ['bounce', 'cost'],
+        ['bounce', 'cost'],
+      ]);
+    }
+  });
+
+  it('All problems of all lines are listed in one problem document, and nothing is stored.', async () => {
+    const long = JSON.stringify(item(4, { metadata: { a: 'a'.repeat(65_536) } }));
+    const lines = [
+      { batch: { priority: 99 } },
+      item(0),
+      '{"video_url":',
+      item(2, { sync_mode: 'sideways' }),
+      '7',
+      long,
+    ];
+    expect(await refuse(lines)).toEqual([
+      expect.stringMatching(/^priority /),
+      'items.1 must be one line of valid JSON',
+      expect.stringMatching(/^items\.2\.sync_mode /),
+      'items.3 must be an object',
+      'items.4 must be at most 65536 bytes long',
+    ]);
+  });
+
+  it.each([
+    ['no line', [], /^items must not be empty$/],
+    ['only the fields for all items', [{ batch: {} }], /^items must not be empty$/],
+    ['501 items', items(501), /^items must have at most 500 entries$/],
+    ['501 items and fields for all', [{ batch: {} }, ...items(501)], /^items must have at most 500 entries$/],
+    ['other fields beside those for all items', [{ batch: {}, user_id: 'a' }, item(0)], /^batch must be/],
+    ['items within the fields for all items', [{ batch: { items: [] } }, item(0)], /^batch must be/],
+    ['the fields for all items in a later line', [item(0), { batch: {} }], /^items\.1\.batch /],
+  ])('Lines with %s are refused.', async (_, lines, problem) => {
+    expect(await refuse(lines)).toContainEqual(expect.stringMatching(problem));
+  });
+
+  it('500 items and fields for all items are accepted.', async () => {
+    expect(await json(await send([{ batch: {} }, ...items(500)]))).toMatchObject({ summary: { total: 500 } });
+  });
+
+  it('A repeated request with an Idempotency-Key returns the same batch, and other lines are refused.', async () => {
+    const headers = { 'Idempotency-Key': 'lines-1' };
+    const { id } = await json(await send(items(2), headers));
+    const repeated = await send(items(2), headers);
+    expect([(await json(repeated)).id, repeated.headers.get('Idempotent-Replayed')]).toEqual([id, 'true']);
+    const other = await send(items(3), headers);
+    expect([other.status, (await json(other)).code]).toEqual([422, 'idempotency_mismatch']);
+  });
+
+  it('Lines of more than 4 MiB are refused with 413.', async () => {
+    expect((await send(['\n'.repeat(4_194_305)])).status).toBe(413);
+  });
+});
+
 describe('POST /batches/:id/pause and /resume', () => {
   it('A batch is paused and resumed, also by repeated requests, until it has ended.', async () => {
     const { batch } = await create({ items: items(2) });

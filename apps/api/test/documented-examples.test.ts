@@ -129,6 +129,7 @@ describe('documented examples', () => {
         ['application/json; charset=latin1', '{}'],
         ['application/json', '{"unknown":1,"items":[{"video_url":1}]}'],
         ['multipart/form-data; boundary=x', '--x'],
+        ['application/jsonl', '{}\n{\n'],
       ] as const)
         await call(operation, { init: { body, headers: { 'Content-Type': type } } });
     }
@@ -223,6 +224,8 @@ function sampleValues(schema: unknown): readonly string[] {
 /** Names of files in an example of a form stand for files. */
 function bodyOf(mediaType: string, value: unknown): NonNullable<Call['init']> {
   if (mediaType === 'application/json') return { body: JSON.stringify(value), headers: { 'Content-Type': mediaType } };
+  // A body of lines is documented as text.
+  if (typeof value === 'string') return { body: value, headers: { 'Content-Type': mediaType } };
   const form = new FormData();
   for (const [name, field] of Object.entries(value as Record<string, unknown>)) {
     if (typeof field === 'string' && /\.(mp4|wav|csv)$/.test(field)) form.append(name, new Blob(['file']), field);

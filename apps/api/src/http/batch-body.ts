@@ -16,6 +16,7 @@ import {
   type JobBody,
   type UrlChecks,
 } from './job-body.ts';
+import { InvalidLine } from './batch-lines.ts';
 import { maxFields } from './json-body.ts';
 import { HttpError, invalidFields, type FieldProblem } from './problem.ts';
 
@@ -41,7 +42,10 @@ export function parseBatchBody(
   rules: BodyRules<LipsyncOptions>,
   checks: UrlChecks,
 ): BatchBody {
-  const given = new Map([...fields].filter(([name]) => name !== 'items'));
+  const given = new Map([...fields].filter(([name, value]) => name !== 'items' && !(value instanceof InvalidLine)));
+  const lineProblems = [...fields].flatMap(([field, value]) =>
+    value instanceof InvalidLine ? [{ field, message: value.problem }] : [],
+  );
   const shared = parseOptions(new Map([...given].filter(([name]) => name !== 'max_cost_usd')), rules.schema);
   const costProblem = given.has('max_cost_usd')
     ? [{ field: 'max_cost_usd', message: 'is not supported for a whole batch: set it in each item' }]
@@ -51,7 +55,7 @@ export function parseBatchBody(
   const ofItems = [...given].filter(([name]) => name !== webhookField);
   const common = new Map<string, unknown>([['optimize', 'cost'], ...(shared.options === undefined ? [] : ofItems)]);
   const items = listItems(fields.get('items'));
-  const ownProblems = [...shared.problems, ...costProblem, ...receivers.map(({ problem }) => problem)];
+  const ownProblems = [...lineProblems, ...shared.problems, ...costProblem, ...receivers.map(({ problem }) => problem)];
   if (items.type === 'invalid') throw invalidFields('request', [...ownProblems, ...items.problems]);
   const parsed = items.values.map((item, index) => parseItem(item, index, { rules, checks, common }));
   const invalid = parsed.filter((item) => item.type === 'invalid');
@@ -60,7 +64,7 @@ export function parseBatchBody(
   ).map(({ item, message }) => ({ field: `items.${item}.output_name`, message }));
   const problems = [...ownProblems, ...invalid.flatMap((item) => item.problems), ...equalNames];
   if (problems.length > 0 || shared.options === undefined) {
-    const others = [...shared.problems, ...costProblem, ...equalNames];
+    const others = [...lineProblems, ...shared.problems, ...costProblem, ...equalNames];
     const isForbidden = onlyForbidden([...invalid, ...receivers], others);
     throw invalidFields('request', problems, isForbidden ? 'url_forbidden' : 'request_invalid');
   }
@@ -106,6 +110,7 @@ function parseItem(item: unknown, index: number, { rules, checks, common }: Item
     })),
     isForbidden,
   });
+  if (item instanceof InvalidLine) return invalid([{ field: '', message: item.problem }]);
   if (!isPlainObject(item)) return invalid([{ field: '', message: 'must be an object' }]);
   if (Object.keys(item).length > maxFields)
     return invalid([{ field: '', message: `must not have more than ${maxFields} fields` }]);

@@ -1,5 +1,6 @@
 import express, { type Request, type RequestHandler, type Response } from 'express';
 import { parseJson } from '@lipsync/core/contract';
+import { lineTypes, parseBatchLines } from './batch-lines.ts';
 import { limitBodyTime, type BodyTimeLimits } from './body-time.ts';
 import { HttpError } from './problem.ts';
 
@@ -9,7 +10,7 @@ const maxBatchBytes = 4_194_304;
 export const maxFields = 100;
 // Not `express.text`, which replaces bytes that are not valid in the encoding.
 const readBytes = express.raw({ limit: maxBytes, type: 'application/json' });
-const readBatchBytes = express.raw({ limit: maxBatchBytes, type: 'application/json' });
+const readBatchBytes = express.raw({ limit: maxBatchBytes, type: ['application/json', ...lineTypes] });
 
 /**
  * The fields of a JSON body. Throws `request_invalid` (400) unless it is an object, `payload_too_large` above 64 KiB,
@@ -20,28 +21,29 @@ export function readJsonFields(
   response: Response,
   limits: BodyTimeLimits,
 ): Promise<Map<string, unknown>> {
-  return readFields({ request, response }, limits, readBytes);
+  return readFields({ request, response }, limits, { read: readBytes, parse: parseBody });
 }
 
-/** As `readJsonFields`, with up to 4 MiB. */
+/** As `readJsonFields`, with up to 4 MiB, and also for a body with one item per line, see `parseBatchLines`. */
 export function readBatchFields(
   request: Request,
   response: Response,
   limits: BodyTimeLimits,
 ): Promise<Map<string, unknown>> {
-  return readFields({ request, response }, limits, readBatchBytes);
+  const parse = request.is([...lineTypes]) ? parseBatchLines : parseBody;
+  return readFields({ request, response }, limits, { read: readBatchBytes, parse });
 }
 
 async function readFields(
   { request, response }: { readonly request: Request; readonly response: Response },
   limits: BodyTimeLimits,
-  read: RequestHandler,
+  { read, parse }: { readonly read: RequestHandler; readonly parse: (text: string) => unknown },
 ): Promise<Map<string, unknown>> {
   const reading = new Promise<void>((resolve, reject) => {
     void read(request, response, (error?: unknown) => (error === undefined ? resolve() : reject(error)));
   });
   await limitBodyTime(reading, limits);
-  const body = parseBody(decodeBody(request));
+  const body = parse(decodeBody(request));
   if (typeof body !== 'object' || body === null || Array.isArray(body)) throw invalidBody('must be a JSON object');
   const fields = Object.entries(body);
   if (fields.length > maxFields) throw invalidBody(`has more than ${maxFields} fields`);

@@ -1,7 +1,14 @@
 import { z } from 'zod';
 import { batchPageViewSchema, batchStatuses, batchViewSchema } from '@lipsync/core/contract';
+import { lineTypes } from '../http/batch-lines.ts';
 import { documentedJobQuery } from '../http/job-query.ts';
-import { idempotencyKeyHeader, batchIdPath, jsonResponse, type RouteDocumentation } from './documentation.ts';
+import {
+  idempotencyKeyHeader,
+  batchIdPath,
+  jsonResponse,
+  type Content,
+  type RouteDocumentation,
+} from './documentation.ts';
 import { queuedJob } from './job-examples.ts';
 import { createdHeaders, urlSchema } from './job-documentation.ts';
 
@@ -116,6 +123,7 @@ function documentCreate(options: z.ZodObject): RouteDocumentation {
           },
         },
       },
+      ...Object.fromEntries(lineTypes.map((type) => [type, documentLines(urls)])),
     },
     responses: {
       202: {
@@ -130,6 +138,28 @@ function documentCreate(options: z.ZodObject): RouteDocumentation {
       413: ['payload_too_large'],
       415: ['request_invalid'],
       422: ['request_invalid', 'url_forbidden', 'not_supported', 'idempotency_mismatch'],
+    },
+  };
+}
+
+/** Every line is a `BatchItem`, which OpenAPI 3.1 cannot state. */
+function documentLines(urls: object): Content {
+  const lines = [
+    { batch: { sync_mode: 'bounce', method: 'preview' } },
+    { ...urls, output_name: 'intro.mp4' },
+    { ...urls, max_cost_usd: 0.5 },
+  ];
+  return {
+    schema: z
+      .string()
+      .describe(
+        'One item (`BatchItem`) per line, at most 64 KiB each. A first line `{"batch": {…}}` has the fields for all items. Empty lines do not count.',
+      ),
+    examples: {
+      two: {
+        summary: 'Fields for all items, and two items',
+        value: lines.map((line) => `${JSON.stringify(line)}\n`).join(''),
+      },
     },
   };
 }

@@ -4,6 +4,7 @@ import type { BatchView } from '@lipsync/core/contract';
 import { z } from 'zod';
 import type { ApiDependencies } from '../dependencies.ts';
 import { listReceivers, parseBatchBody } from '../http/batch-body.ts';
+import { lineTypes } from '../http/batch-lines.ts';
 import { withIdempotencyKey } from '../http/idempotency.ts';
 import { readBatchFields } from '../http/json-body.ts';
 import { checkReceivers, checkWebhook } from '../http/job-body.ts';
@@ -104,8 +105,9 @@ async function listBatches({ batches, store }: ApiDependencies, { query }: Reque
 
 async function createBatch(dependencies: ApiDependencies, request: Request, response: Response): Promise<void> {
   const { batches, bodyTime, checkReceiver, checkUrl, publicBaseUrl, requireWebhooks } = dependencies;
-  if (!request.is('application/json')) {
-    throw new HttpError('request_invalid', 'Send application/json with "items".', { httpStatus: 415 });
+  if (!request.is(['application/json', ...lineTypes])) {
+    const message = `Send application/json with "items", or ${lineTypes.join(' or ')} with one item per line.`;
+    throw new HttpError('request_invalid', message, { httpStatus: 415 });
   }
   const { record, isRepeated } = await withIdempotencyKey(dependencies, { request, response }, async (idempotent) => {
     const fields = await readBatchFields(request, response, bodyTime);
