@@ -38,7 +38,7 @@ export class WebhookHandler implements JobHandler<'webhook'> {
     const sending = this.#sending.get(owner) ?? 0;
     if (sending >= this.#options.maxPerKey) {
       // Receivers that never answer must not occupy all workers.
-      const untilMs = atMs + Math.round(busyPauseMs * (1 + random()));
+      const untilMs = atMs + Math.round(busyPauseOf(record, atMs) * (1 + random()));
       const message = 'Waiting until other messages of the key are sent.';
       return { type: 'parked', run, untilMs, message, postponesTry: true };
     }
@@ -93,8 +93,16 @@ export class WebhookHandler implements JobHandler<'webhook'> {
   }
 }
 
-/** Up to twice as long, so that the waiting messages come back one after the other. */
-const busyPauseMs = 3_000;
+const minBusyPauseMs = 3_000;
+const maxBusyPauseMs = 60_000;
+
+/**
+ * Pause before a message whose key is busy is checked again; up to twice as long, so that they come back one after the
+ * other. It grows with the wait: thousands of messages to a receiver that hangs must not occupy the workers.
+ */
+function busyPauseOf({ createdAtMs }: JobRecord<'webhook'>, atMs: number): number {
+  return Math.min(maxBusyPauseMs, Math.max(minBusyPauseMs, (atMs - createdAtMs) / 4));
+}
 
 const switchedOff =
   'The receiver is switched off because it answered 410 (gone). A replay of a delivery that it accepts switches it on.';
