@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
 import { startHeygenStandin } from '../src/index.ts';
-import { useStandin } from './standin-fixture.ts';
+import { atOnce, useStandin } from './standin-fixture.ts';
 
 const heygen = useStandin({ separateDownloadOrigin: true });
 const pageSchema = z.object({
@@ -202,6 +202,21 @@ describe('the stand-in', () => {
       body: { title: 'logged' },
     });
     expect(JSON.stringify(control.log())).not.toContain(apiKey);
+  });
+
+  it('Files below a hidden temporary folder are served.', async () => {
+    const folder = await mkdtemp(join(tmpdir(), '.standin-hidden-'));
+    vi.stubEnv('TMPDIR', folder);
+    const other = await startHeygenStandin({ settings: { pace: atOnce, mouth: 'old' } });
+    vi.unstubAllEnvs();
+    const headers = { 'X-Api-Key': other.apiKey };
+    const form = new FormData();
+    form.append('file', new Blob([new Uint8Array(heygen.media.speech)]), 'speech.wav');
+    const uploaded = await heygen.data(fetch(`${other.url}/v3/assets`, { method: 'POST', headers, body: form }));
+    const file = await fetch(String(uploaded['url']));
+    expect([file.status, Buffer.from(await file.arrayBuffer()).equals(heygen.media.speech)]).toEqual([200, true]);
+    await other.close();
+    await rmdir(folder);
   });
 
   it('A stand-in leaves nothing behind when it closes or fails to start.', async () => {
