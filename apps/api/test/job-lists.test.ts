@@ -1,29 +1,21 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { form, json, startApi, type RunningApi } from './running-api.ts';
+import { authorizationOf, form, json, startApi, tenantKeys, type RunningApi, type Tenant } from './running-api.ts';
 
 let api: RunningApi;
 beforeAll(async () => {
-  api = await startApi({
-    keys: [
-      { name: 'alice', secret: 'alice-secret', isAdmin: false },
-      { name: 'bob', secret: 'bob-secret', isAdmin: false },
-      { name: 'operator', secret: 'operator-secret', isAdmin: true },
-    ],
-  });
+  api = await startApi({ keys: tenantKeys });
 });
 afterAll(() => api.close());
 
-type Caller = 'alice' | 'bob' | 'operator';
-
-function fetchAs(caller: Caller, path: string, init: RequestInit = {}): Promise<Response> {
-  return api.fetch(path, { ...init, headers: { Authorization: `Bearer ${caller}-secret` } });
+function fetchAs(caller: Tenant, path: string, init: RequestInit = {}): Promise<Response> {
+  return api.fetch(path, { ...init, headers: authorizationOf(caller) });
 }
 
-async function submit(caller: Caller, fields: Readonly<Record<string, string>>): Promise<string> {
+async function submit(caller: Tenant, fields: Readonly<Record<string, string>>): Promise<string> {
   return (await json(await fetchAs(caller, '/lipsync', { method: 'POST', body: form(fields) }))).id;
 }
 
-async function listed(caller: Caller, query: string): Promise<string[]> {
+async function listed(caller: Tenant, query: string): Promise<string[]> {
   const { jobs } = await json(await fetchAs(caller, `/lipsync?${query}`));
   return jobs.map(({ id }: { id: string }) => id);
 }

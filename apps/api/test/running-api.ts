@@ -156,6 +156,18 @@ export async function startApi(
   };
 }
 
+/** Keys of two tenants and an operator. The secret of each is its name and `-secret`. */
+export const tenantKeys = [
+  { name: 'alice', secret: 'alice-secret', isAdmin: false },
+  { name: 'bob', secret: 'bob-secret', isAdmin: false },
+  { name: 'operator', secret: 'operator-secret', isAdmin: true },
+];
+export type Tenant = 'alice' | 'bob' | 'operator';
+
+export function authorizationOf(tenant: Tenant): { readonly Authorization: string } {
+  return { Authorization: `Bearer ${tenant}-secret` };
+}
+
 /** Creates a form with both files, followed by the given fields. */
 export function form(fields: Record<string, string> = {}): FormData {
   const body = new FormData();

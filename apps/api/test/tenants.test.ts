@@ -1,28 +1,20 @@
 import { Ledger, systemClock, toMicros } from '@lipsync/core/host';
 import { createClientConnection, RedisStateStore } from '@lipsync/queue';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { form, json, startApi, type RunningApi } from './running-api.ts';
+import { authorizationOf, form, json, startApi, tenantKeys, type RunningApi, type Tenant } from './running-api.ts';
 
 let api: RunningApi;
 beforeAll(async () => {
-  api = await startApi({
-    keys: [
-      { name: 'alice', secret: 'alice-secret', isAdmin: false },
-      { name: 'bob', secret: 'bob-secret', isAdmin: false },
-      { name: 'operator', secret: 'operator-secret', isAdmin: true },
-    ],
-  });
+  api = await startApi({ keys: tenantKeys });
 });
 afterAll(() => api.close());
 
-type Caller = 'alice' | 'bob' | 'operator';
-
-const as = (caller: Caller, method = 'GET'): RequestInit => ({
+const as = (caller: Tenant, method = 'GET'): RequestInit => ({
   method,
-  headers: { Authorization: `Bearer ${caller}-secret` },
+  headers: authorizationOf(caller),
 });
 
-async function submit(caller: Caller, path = '/lipsync', body = form()): Promise<string> {
+async function submit(caller: Tenant, path = '/lipsync', body = form()): Promise<string> {
   const { id } = await json(await api.fetch(path, { ...as(caller, 'POST'), body }));
   return id;
 }
@@ -111,7 +103,7 @@ describe('jobs of several keys', () => {
   it('A list contains the jobs of its key only, and all jobs for an admin key.', async () => {
     const ofAlice = await submit('alice');
     const ofBob = await submit('bob');
-    const listed = async (caller: Caller): Promise<string[]> => {
+    const listed = async (caller: Tenant): Promise<string[]> => {
       const { jobs } = await json(await api.fetch('/lipsync?limit=100', as(caller)));
       return jobs.map(({ id }: { id: string }) => id);
     };
@@ -138,7 +130,7 @@ describe('jobs of several keys', () => {
         micros: toMicros(1_000),
       });
     connection.disconnect();
-    const usersOf = async (caller: Caller): Promise<unknown> =>
+    const usersOf = async (caller: Tenant): Promise<unknown> =>
       (await json(await api.fetch('/costs?group_by=user', as(caller)))).rows.map(({ user }: { user: unknown }) => user);
     expect([await usersOf('alice'), await usersOf('bob')]).toEqual([['alice'], []]);
     expect(await usersOf('operator')).toEqual(['alice', 'carol']);

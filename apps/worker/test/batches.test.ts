@@ -1,4 +1,4 @@
-import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { execFile, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createReadStream } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -13,6 +13,7 @@ import { Batches, createClientConnection, LipsyncProducer, RedisJobStore } from 
 import { startTestRedis, type TestRedis } from '@lipsync/queue/testing';
 import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { spawnWorker, stopWorker } from './worker-process.ts';
 
 const root = join(import.meta.dirname, '..', '..', '..');
 const silent: Logger = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
@@ -40,21 +41,12 @@ beforeAll(async () => {
       .pipe(response);
   }).listen(0, '127.0.0.1');
   await once(files, 'listening');
-  worker = spawn(process.execPath, [join(root, 'apps', 'worker', 'src', 'main.ts')], {
-    cwd: folder,
-    env: {
-      PATH: process.env['PATH'],
-      REDIS_URL: redis.url,
-      LIPSYNC_DATA_DIR: join(folder, 'data'),
-      LIPSYNC_OUTPUT_DIR: join(folder, 'outputs'),
-      LIPSYNC_ALLOWED_PRIVATE_HOSTS: '127.0.0.1',
-    },
-    stdio: ['ignore', 'pipe', 'ignore'],
-  });
-  if (worker.stdout) await once(worker.stdout, 'data');
+  const started = spawnWorker({ redisUrl: redis.url, folder });
+  worker = started;
+  await once(started.stdout, 'data');
 });
 afterAll(async () => {
-  if (worker.exitCode === null && worker.kill('SIGKILL')) await once(worker, 'exit');
+  await stopWorker(worker);
   files.close();
   await producer.close();
   connection.disconnect();

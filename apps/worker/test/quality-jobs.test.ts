@@ -1,4 +1,4 @@
-import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { execFile, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createReadStream } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
@@ -23,8 +23,8 @@ import { createClientConnection, LipsyncProducer, RedisJobStore } from '@lipsync
 import { startTestRedis, type TestRedis } from '@lipsync/queue/testing';
 import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { spawnWorker, stopWorker } from './worker-process.ts';
 
-const main = join(import.meta.dirname, '..', 'src', 'main.ts');
 const presenter = join(import.meta.dirname, '..', '..', '..', 'samples', 'presenter.mp4');
 const silent: Logger = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 const slow = { timeout: 240_000 } as const;
@@ -52,7 +52,7 @@ beforeAll(async () => {
   video = await upload(createReadStream(path));
 });
 afterAll(async () => {
-  if (worker.exitCode === null && worker.kill('SIGKILL')) await once(worker, 'exit');
+  await stopWorker(worker);
   await producer.close();
   connection.disconnect();
   await redis.stop();
@@ -68,19 +68,8 @@ async function upload(content: Readable): Promise<InputReference> {
 }
 
 async function startWorker(): Promise<ChildProcess> {
-  const child = spawn(process.execPath, [main], {
-    cwd: folder,
-    env: {
-      PATH: process.env['PATH'],
-      REDIS_URL: redis.url,
-      LIPSYNC_DATA_DIR: join(folder, 'data'),
-      LIPSYNC_OUTPUT_DIR: join(folder, 'outputs'),
-      LIPSYNC_ALLOWED_PRIVATE_HOSTS: '127.0.0.1',
-      QUEUE_LOCK_MS: '1500',
-      QUEUE_STALLED_INTERVAL_MS: '500',
-    },
-    stdio: ['ignore', 'pipe', 'ignore'],
-  });
+  const settings = { QUEUE_LOCK_MS: '1500', QUEUE_STALLED_INTERVAL_MS: '500' };
+  const child = spawnWorker({ redisUrl: redis.url, folder, settings });
   await once(child.stdout, 'data');
   return child;
 }
@@ -122,8 +111,7 @@ describe('Quality jobs on a real worker', () => {
   it('A quality job whose worker is killed in the middle is measured by the next worker.', slow, async () => {
     const id = await submit({ video });
     await waitFor(id, ({ stage }) => stage === 'scoring' || stage === 'tracking');
-    worker.kill('SIGKILL');
-    await once(worker, 'exit');
+    await stopWorker(worker);
     worker = await startWorker();
     expect(await waitFor(id)).toMatchObject({ status: 'completed', runs: 2, crashes: 1, error: null });
     await expect.poll(workFiles).toEqual([]);
@@ -150,7 +138,7 @@ describe('Quality jobs on a real worker', () => {
 
   it('A deadline ends a quality job, and a file that is no video fails it with its reason.', slow, async () => {
     const late = await submit({ video }, { deadlineMs: 1_000 });
-    const text = await submit({ video: await upload(Readable.from([await readFile(main)])) });
+    const text = await submit({ video: await upload(Readable.from([await readFile(import.meta.filename)])) });
     expect(await waitFor(late)).toMatchObject({ status: 'failed', error: { code: 'deadline_exceeded' }, result: null });
     const failed = await waitFor(text);
     expect(failed).toMatchObject({ status: 'failed', error: { code: 'clip_unusable' } });

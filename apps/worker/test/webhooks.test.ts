@@ -1,4 +1,4 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -14,9 +14,9 @@ import { Batches, createClientConnection, LipsyncProducer, RedisJobStore } from 
 import { startTestRedis, type TestRedis } from '@lipsync/queue/testing';
 import type { Redis } from 'ioredis';
 import { afterEach, beforeEach, expect, it, onTestFinished, vi } from 'vitest';
+import { spawnWorker, stopWorker } from './worker-process.ts';
 
 const silent = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
-const main = join(import.meta.dirname, '..', 'src', 'main.ts');
 const secret = `whsec_${Buffer.alloc(32, 7).toString('base64')}`;
 
 interface Received {
@@ -41,28 +41,16 @@ afterEach(async () => {
 });
 
 function startWorker(): ChildProcess {
-  const child = spawn(process.execPath, [main], {
-    cwd: folder,
-    env: {
-      PATH: process.env['PATH'],
-      REDIS_URL: redis.url,
-      LIPSYNC_DATA_DIR: join(folder, 'data'),
-      LIPSYNC_OUTPUT_DIR: join(folder, 'outputs'),
-      LIPSYNC_ALLOWED_PRIVATE_HOSTS: '127.0.0.1',
-      LIPSYNC_WEBHOOK_SECRETS: secret,
-      PUBLIC_BASE_URL: 'https://lipsync.example',
-      WORKER_LANES: 'cloud',
-      QUEUE_LOCK_MS: '1000',
-      QUEUE_STALLED_INTERVAL_MS: '500',
-    },
-    stdio: 'ignore',
-  });
-  onTestFinished(() => stop(child, 'SIGKILL'));
+  const settings = {
+    LIPSYNC_WEBHOOK_SECRETS: secret,
+    PUBLIC_BASE_URL: 'https://lipsync.example',
+    WORKER_LANES: 'cloud',
+    QUEUE_LOCK_MS: '1000',
+    QUEUE_STALLED_INTERVAL_MS: '500',
+  };
+  const child = spawnWorker({ redisUrl: redis.url, folder, settings });
+  onTestFinished(() => stopWorker(child));
   return child;
-}
-
-async function stop(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
-  if (child.exitCode === null && child.signalCode === null && child.kill(signal)) await once(child, 'exit');
 }
 
 /** Answers with `statuses` in turn and then with the last one; null keeps a request without an answer. */
@@ -155,7 +143,7 @@ it('A message whose worker is killed before the answer is sent again by another,
   await store.append('job_1', { type: 'canceled', atMs: 3_000 });
   const killed = startWorker();
   await vi.waitFor(() => expect(received).toHaveLength(1), wait);
-  await stop(killed, 'SIGKILL');
+  await stopWorker(killed);
   startWorker();
   await vi.waitFor(async () => expect(await store.unfinished()).toEqual([]), wait);
   expect(received).toHaveLength(2);
