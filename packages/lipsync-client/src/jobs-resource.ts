@@ -45,6 +45,7 @@ export class JobsResource<Job extends JobView | QualityJobView, Request extends 
   async create(request: Request, { idempotencyKey = crypto.randomUUID(), signal }: CreateOptions = {}): Promise<Job> {
     const isInput = ([name]: readonly [string, unknown]): boolean => this.#inputs.includes(name);
     const entries: [string, unknown][] = Object.entries(request);
+    // `as`: the type of the request has an input in each of these fields.
     const inputs: Record<string, Input> = Object.fromEntries(entries.filter(isInput) as [string, Input][]);
     const body = toBody(inputs, Object.fromEntries(entries.filter((entry) => !isInput(entry))));
     const headers = { 'Idempotency-Key': idempotencyKey };
@@ -148,6 +149,7 @@ export class JobsResource<Job extends JobView | QualityJobView, Request extends 
           reachedAtMs = Date.now();
           if (eventId !== '') lastEventId = eventId;
           shown = data;
+          // `as`: the type is the promise of the service.
           const job = parseJob(data) as Job;
           yield toUpdate(job);
           if (hasEnded(job)) return;

@@ -52,7 +52,7 @@ function viewState({ id, status, stage, progress, message }: JobRecord) {
   return { id, status, stage, progress, message };
 }
 
-/** The schema of the view has the fields of the options, renamed in the same way. */
+/** Callers use `as`: the schema of the view has the fields of the options, renamed in the same way. */
 function viewRequest({ spec }: JobRecord<RequestKind>): unknown {
   const { metadata: _, ...options } = spec.options;
   const inputs = inputFields.flatMap((field) => {

@@ -67,6 +67,7 @@ export class BatchJournal {
       read: (item) => entries.get(keyOf(item)) ?? newItem,
       write: async (item, entry) => {
         entries.set(keyOf(item), entry);
+        // `as`: costs, results and warnings are JSON.
         await this.#write(keyOf(item), entry as unknown as Json);
       },
       // Kept unless everything is complete: a batch that is started again runs what is not.
@@ -79,6 +80,7 @@ export class BatchJournal {
 
   async #readBatch(key: string): Promise<BatchEntry | undefined> {
     return this.#state.transact([key], (documents) => ({
+      // `as`: only this class writes these documents.
       result: documents.get(key) as unknown as BatchEntry | undefined,
     }));
   }
@@ -106,6 +108,7 @@ export class BatchJournal {
   async #deleteOld(): Promise<void> {
     for await (const { key, document } of listAllDocuments(this.#state, prefix)) {
       if (key.slice(prefix.length).includes('/')) continue;
+      // `as`: only this class writes these documents.
       const { changedAtMs } = document as unknown as BatchEntry;
       if (this.#clock.nowMs() - changedAtMs > keptMs) await this.#delete(key);
     }
