@@ -12,7 +12,15 @@ import type {
   ProviderStatus,
 } from '@lipsync/core/host';
 import type { LipsyncOptions, Method } from '@lipsync/core/contract';
-import type { Batches, IdempotencyKeys, JobErasure, QueuedJobs, RetentionCounts, UserErasure } from '@lipsync/queue';
+import type {
+  Batches,
+  IdempotencyKeys,
+  JobErasure,
+  QueuedJobs,
+  RetentionCounts,
+  UserErasure,
+  WebhookCounts,
+} from '@lipsync/queue';
 import type { ApiKey } from './http/access.ts';
 import type { BodyTimeLimits } from './http/body-time.ts';
 import type { RateLimitOptions } from './http/rate-limit.ts';
@@ -53,6 +61,8 @@ export interface ApiDependencies {
   readonly checkReceiver: (url: string) => Promise<void>;
   /** Numbers of jobs whose data were deleted because of their age. */
   readonly readRetentionCounts: () => Promise<RetentionCounts>;
+  /** Numbers of deliveries of webhooks by result. */
+  readonly readWebhookCounts: () => Promise<WebhookCounts>;
   readonly readiness: Pick<Readiness, 'read'>;
   /** The queue dashboard, without access control. */
   readonly queueBoard: RequestHandler;

@@ -31,6 +31,7 @@ import {
   LipsyncProducer,
   QueuedJobs,
   readRetentionCounts,
+  readWebhookCounts,
   RedisConnections,
   RedisJobStore,
   RedisJobNotifications,
@@ -178,6 +179,7 @@ export function wireApi(config: ApiConfig, log: Logger): WiredApi {
       clock: systemClock,
       ...urlChecks(config),
       readRetentionCounts: () => readRetentionCounts(connection),
+      readWebhookCounts: () => readWebhookCounts(connection),
       readiness: new Readiness({
         clock: systemClock,
         logger,

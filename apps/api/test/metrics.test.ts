@@ -1,4 +1,4 @@
-import { listProviders } from '@lipsync/core/host';
+import { listProviders, newWebhookRecord } from '@lipsync/core/host';
 import { configFromEnvironment } from '@lipsync/core/config';
 import { createMemoryState } from '@lipsync/core/testing';
 import { readFile } from 'node:fs/promises';
@@ -8,6 +8,9 @@ import { startApi, type RunningApi } from './running-api.ts';
 
 let api: RunningApi;
 const noneDeleted = ['inputs', 'outputs', 'records'].map((data) => `lipsync_retention_deleted{data="${data}"} 0`);
+const noDeliveries = ['completed', 'failed', 'retried'].map(
+  (result) => `lipsync_webhook_deliveries{result="${result}"} 0`,
+);
 let view: BreakerView = { state: 'closed', recentFaults: 0, reason: null, openUntilMs: null, openings: 0 };
 
 beforeAll(async () => {
@@ -31,6 +34,7 @@ it('GET /metrics reports the state of each circuit breaker and what was deleted 
     'lipsync_breaker_state{provider="heygen",state="half_open"} 0',
     'lipsync_breaker_openings{provider="heygen"} 0',
     ...noneDeleted,
+    ...noDeliveries,
   ]);
   view = { state: 'half_open', recentFaults: 0, reason: 'refused', openUntilMs: 1, openings: 3 };
   expect(await samples()).toEqual([
@@ -39,6 +43,7 @@ it('GET /metrics reports the state of each circuit breaker and what was deleted 
     'lipsync_breaker_state{provider="heygen",state="half_open"} 1',
     'lipsync_breaker_openings{provider="heygen"} 3',
     ...noneDeleted,
+    ...noDeliveries,
   ]);
 });
 
@@ -47,4 +52,40 @@ it('docs/operations.md lists exactly the metrics of GET /metrics.', async () => 
   const documented = [...page.matchAll(/^\| `(lipsync_[a-z_]+)/gm)].map(([, name]) => name);
   const reported = new Set((await samples()).map((line) => line.slice(0, line.indexOf('{'))));
   expect(documented).toEqual([...reported]);
+});
+
+it('GET /metrics counts the results of webhook deliveries, those of a replay again.', async () => {
+  const tries = async (id: string, ...reasons: readonly (string | null)[]) => {
+    for (const [index, reason] of reasons.entries()) {
+      const { runs: run } = await api.store.append(id, { type: 'run_started', atMs: 2_000 });
+      const isLast = index === reasons.length - 1;
+      const attempt = { atMs: 2_000, status: reason === null ? 204 : 500, reason };
+      await api.store.append(id, { type: 'webhook_tried', run, attempt, nextTryAtMs: isLast ? null : 3_000 });
+      const end = { run, atMs: 2_000, warnings: [] } as const;
+      if (!isLast) await api.store.append(id, { type: 'parked', run, untilMs: 3_000, message: 'Waiting.' });
+      else if (reason === null) await api.store.append(id, { ...end, type: 'completed', result: { status: 204 } });
+      else await api.store.append(id, { ...end, type: 'failed', code: 'webhook_failed', message: reason });
+    }
+  };
+  const message = {
+    url: 'https://example.org/hook',
+    event: 'lipsync.completed',
+    body: '{}',
+    owner: null,
+    nowMs: 1_000,
+  };
+  for (const id of ['msg_1', 'msg_2'])
+    await api.store.create(newWebhookRecord({ ...message, id, subjectId: `job_of_${id}` }));
+  await tries('msg_1', 'The receiver answered 500.', 'The receiver answered 500.', null);
+  await tries('msg_2', 'The receiver answered 500.', 'The receiver answered 500.');
+  const counts = async () => (await samples()).filter((line) => line.startsWith('lipsync_webhook_deliveries'));
+  const expected = (completed: number, failed: number, retried: number): string[] =>
+    Object.entries({ completed, failed, retried }).map(
+      ([result, count]) => `lipsync_webhook_deliveries{result="${result}"} ${count}`,
+    );
+  expect(await counts()).toEqual(expected(1, 1, 3));
+  await api.store.append('msg_2', { type: 'replayed', atMs: 4_000 });
+  expect(await counts()).toEqual(expected(1, 1, 3));
+  await tries('msg_2', null);
+  expect(await counts()).toEqual(expected(2, 1, 3));
 });

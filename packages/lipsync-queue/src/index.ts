@@ -44,6 +44,7 @@ export { inputErased, RedisJobStore } from './redis-job-store.ts';
 export { RedisResultCache, type RedisResultCacheOptions } from './redis-result-cache.ts';
 export { RedisStateStore, type RedisStateStoreOptions } from './redis-state-store.ts';
 export { UserErasure, type UserErasureOptions } from './user-erasure.ts';
+export { readWebhookCounts, type WebhookCounts } from './webhook-counts.ts';
 export {
   readRetentionCounts,
   Retention,

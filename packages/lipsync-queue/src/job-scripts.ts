@@ -74,12 +74,12 @@ return stored
  * Replaces a record unless another call changed it first. A job that ends leaves the index of unfinished jobs and the
  * waiting set of its provider, equal jobs no longer follow it, and its end is added to the outbox.
  * KEYS: 1 record, 2 index of its old status, 3 index of its new status, 4 index of unfinished jobs, 5 hash of jobs that
- * wait for a slot, 6 outbox, 7 outcomes of its batch, or the record again for a single job.
+ * wait for a slot, 6 outbox, 7 outcomes of its batch, or the record again for a single job, 8 counts of webhook results.
  * ARGV: 1 writer, 2 expected revision, 3 new revision, 4 status, 5 format, 6 record JSON, 7 index member, 8 job id,
  * 9 channel of the job, 10 'open', 'ended', or 'retried' when a job that had ended is queued again, 11 channel to
  * interrupt the current run or empty, 12 prefix of the waiting sets, 13 outbox event JSON or empty, 14 artifact keys of
  * changed inputs, of a retried job all, 15 key under which equal jobs find the result, or empty, 16 outcome JSON of
- * the job of a batch, or empty, 17 time of the end, or empty.
+ * the job of a batch, or empty, 17 time of the end, or empty, 18 result of a webhook, or empty.
  * The outbox is not trimmed: its consumers delete what they handled.
  * Returns 1 when the record is stored, 0 on a conflict or while a new input is being deleted, -2 for the retry of a job
  * that is being erased.
@@ -115,6 +115,7 @@ end
 if ARGV[16] ~= '' then
   redis.call('HSET', KEYS[7], ARGV[8], ARGV[16])
 end
+if ARGV[18] ~= '' then redis.call('HINCRBY', KEYS[8], ARGV[18], 1) end
 if ARGV[13] ~= '' then redis.call('XADD', KEYS[6], '*', 'event', ARGV[13]) end
 redis.call('PUBLISH', ARGV[9], ARGV[3])
 if ARGV[11] ~= '' then redis.call('PUBLISH', ARGV[11], ARGV[8]) end

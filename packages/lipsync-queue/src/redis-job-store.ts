@@ -37,11 +37,13 @@ import {
   statusKey,
   storedInputs,
   unfinishedJobsKey,
+  webhookResultsKey,
 } from './job-keys.ts';
 import { createOnceScript, createScript, replaceScript } from './job-scripts.ts';
 import { RedisJobLists } from './redis-job-lists.ts';
 import { resultEntryOf } from './redis-result-cache.ts';
 import { waitingProvidersKey, waitingSetPrefix } from './redis-concurrency-slots.ts';
+import { webhookResultOf } from './webhook-counts.ts';
 
 const maxConflicts = 500;
 const maxConflictDelayMs = 10;
@@ -154,6 +156,7 @@ export class RedisJobStore implements JobStore {
         waitingProvidersKey,
         outboxKey,
         next.batch ? outcomesKey(next.batch.id) : jobKey(next.id),
+        webhookResultsKey,
         randomUUID(),
         String(current.revision),
         String(next.revision),
@@ -171,6 +174,7 @@ export class RedisJobStore implements JobStore {
         resultEntryOf(next, event) ?? '',
         next.batch ? JSON.stringify(outcomeOf(next)) : '',
         endTimeOf(next),
+        webhookResultOf(current, next) ?? '',
       ),
     );
     if (stored === -2) throw new LipsyncError('conflict', 'The job is being deleted and cannot be retried.');
@@ -220,7 +224,7 @@ export function inputErased(): LipsyncError {
 function defineScripts(connection: Redis): ScriptCommands {
   connection.defineCommand('lipsyncCreateJob', { numberOfKeys: 4, lua: createScript });
   connection.defineCommand('lipsyncCreateJobOnce', { numberOfKeys: 5, lua: createOnceScript });
-  connection.defineCommand('lipsyncReplaceJob', { numberOfKeys: 7, lua: replaceScript });
+  connection.defineCommand('lipsyncReplaceJob', { numberOfKeys: 8, lua: replaceScript });
   // `as`: defineCommand adds these methods at runtime, so ioredis' types lack them.
   return connection as unknown as ScriptCommands;
 }

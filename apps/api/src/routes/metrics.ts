@@ -4,7 +4,7 @@ import type { BreakerView } from '@lipsync/core/host';
 import type { ApiDependencies } from '../dependencies.ts';
 import type { Route } from './route.ts';
 
-type Dependencies = Pick<ApiDependencies, 'providers' | 'breaker' | 'readRetentionCounts'>;
+type Dependencies = Pick<ApiDependencies, 'providers' | 'breaker' | 'readRetentionCounts' | 'readWebhookCounts'>;
 
 const states: readonly BreakerView['state'][] = ['closed', 'open', 'half_open'];
 
@@ -31,7 +31,7 @@ export function metricRoutes(dependencies: Dependencies): readonly Route[] {
 }
 
 /** Each metric collects its own values: prom-client reads all metrics at the same time. */
-function createRegistry({ providers, breaker, readRetentionCounts }: Dependencies): Registry {
+function createRegistry({ providers, breaker, readRetentionCounts, readWebhookCounts }: Dependencies): Registry {
   const registry = new Registry();
   const remote = providers.filter(({ kind, missingSetting }) => kind === 'remote' && missingSetting === null);
   const readViews = () =>
@@ -63,6 +63,15 @@ function createRegistry({ providers, breaker, readRetentionCounts }: Dependencie
     registers: [registry],
     async collect() {
       for (const [data, count] of Object.entries(await readRetentionCounts())) deleted.set({ data }, count);
+    },
+  });
+  const deliveries = new Gauge({
+    name: 'lipsync_webhook_deliveries',
+    help: 'Deliveries of webhooks that were completed or failed, and tries that were retried, since the installation began.',
+    labelNames: ['result'],
+    registers: [registry],
+    async collect() {
+      for (const [result, count] of Object.entries(await readWebhookCounts())) deliveries.set({ result }, count);
     },
   });
   return registry;
