@@ -62,6 +62,12 @@ describe('A retry', () => {
     expect(quality).toMatchObject({ status: 'queued', needs: 'inline', error: null, retry: { count: 1 } });
   });
 
+  it('of a job whose output was deleted because of its age makes one that can be downloaded.', () => {
+    const deleted = applyJobEvent(withAttempts(attempt({})), { type: 'files_deleted', files: 'output', atMs: 8_000 });
+    expect(deleted).toMatchObject({ outputDeletedAtMs: 8_000 });
+    expect(applyJobEvent(deleted, retryAt(9_000))).not.toHaveProperty('outputDeletedAtMs');
+  });
+
   it('changes only a job that has failed.', () => {
     const queued = testJobRecord('job_1');
     const canceled = applyJobEvent(queued, { type: 'canceled', atMs: 2_000 });

@@ -50,10 +50,12 @@ export function retryJob(record: JobRecord, { atMs, start }: RetriedEvent): JobR
   } as const;
   const count = countRetries(record) + 1;
   if (record.kind !== 'lipsync') return { ...record, ...state, retry: { count, atMs, firstAttempt: 0 } };
+  // The output that was deleted because of its age is not the one that the retry makes.
+  const { outputDeletedAtMs: _, ...kept } = record;
   const { attempts } = record;
   const continued = findContinuedAttempt(attempts, atMs);
   return {
-    ...record,
+    ...kept,
     ...state,
     ...start,
     retry: { count, atMs, firstAttempt: continued ? attempts.length - 1 : attempts.length },
