@@ -45,7 +45,7 @@ export function apiRoutes(dependencies: ApiDependencies): readonly Route[] {
     ...lipsyncOutputRoutes(dependencies),
     ...batchOutputRoutes(dependencies),
     ...jobRoutes(dependencies, qualityResource(dependencies), streams),
-    ...batchRoutes(dependencies),
+    ...batchRoutes(dependencies, streams),
     ...deliveryRoutes(dependencies),
     ...providerRoutes(dependencies),
     ...costRoutes(dependencies),

@@ -148,7 +148,8 @@ describe('documented examples', () => {
       const { value: text = '' } = (await reader?.read()) ?? {};
       gone.abort();
       const data = /^data: (.*)$/m.exec(text)?.[1] ?? 'null';
-      const pointer = ['paths', view, 'get', 'responses', '200', 'content', 'application/json', 'schema'];
+      const ofJob = ['paths', view, 'get', 'responses', '200', 'content', 'application/json', 'schema'];
+      const pointer = view.startsWith('/batches') ? ['components', 'schemas', 'BatchSummary'] : ofJob;
       expect(checker.findMismatch(pointer, JSON.parse(data))).toBeUndefined();
       seen.set(operation.operationId, new Set([...(seen.get(operation.operationId) ?? []), '200']));
       if (ended !== running) await call(operation, { ids: ended, init: { headers: { 'Last-Event-ID': '99' } } });
@@ -172,7 +173,8 @@ describe('documented examples', () => {
       'deleteUser 404',
       // The id has a control character.
       'deleteUser 422',
-      // The job has ended.
+      // The batch or job has ended.
+      'followBatch 204',
       'followQualityJob 204',
       // Nothing was delivered.
       'replayDelivery 202',

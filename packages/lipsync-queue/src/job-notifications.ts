@@ -10,7 +10,8 @@ export type Unsubscribe = () => Promise<void>;
 /** Announces changes of job records. */
 export interface JobWatcher {
   /**
-   * Calls `onChange` shortly after each change of the job, and after a reconnect because changes may have been missed.
+   * Calls `onChange` shortly after each change of the job, for a batch also after a change of its totals, and after a
+   * reconnect because changes may have been missed.
    * Throws `resource_exhausted` when Redis cannot be reached.
    */
   subscribe(jobId: string, onChange: () => void): Promise<Unsubscribe>;
@@ -112,22 +113,40 @@ export interface WatchJobDependencies {
  * `resource_exhausted` when Redis is unreachable at the start.
  */
 export async function* watchJob(
-  { store, watcher, pollIntervalMs }: WatchJobDependencies,
+  { store, ...dependencies }: WatchJobDependencies,
   jobId: string,
   signal: AbortSignal,
 ): AsyncGenerator<JobRecord, void> {
   if (!(await store.get(jobId))) throw new LipsyncError('not_found', `There is no job ${jobId}.`);
+  let lastRevision = -1;
+  for await (const record of watchChanges(dependencies, { jobId, signal, read: () => store.get(jobId) })) {
+    if (!record || record.revision <= lastRevision) continue;
+    lastRevision = record.revision;
+    yield record;
+    if (isTerminal(record.status)) return;
+  }
+}
+
+export interface WatchChangesOptions<State> {
+  readonly jobId: string;
+  readonly signal: AbortSignal;
+  readonly read: () => Promise<State>;
+}
+
+/**
+ * Yields what `read` returns now, after each notification of a job, and after each poll interval, until `signal` aborts.
+ * Skips reads that throw `resource_exhausted`. Throws that error when Redis is unreachable at the start.
+ */
+export async function* watchChanges<State>(
+  { watcher, pollIntervalMs }: Omit<WatchJobDependencies, 'store'>,
+  { jobId, signal, read }: WatchChangesOptions<State>,
+): AsyncGenerator<State, void> {
   const change = new ChangeSignal();
   const unsubscribe = await watcher.subscribe(jobId, () => change.set());
   try {
-    let lastRevision = -1;
     while (!signal.aborted) {
-      const record = await readDuringOutage(store, jobId);
-      if (record && record.revision > lastRevision) {
-        lastRevision = record.revision;
-        yield record;
-        if (isTerminal(record.status)) return;
-      }
+      const reading = await readDuringOutage(read);
+      if (reading) yield reading.state;
       await change.wait(pollIntervalMs, signal);
     }
   } finally {
@@ -136,9 +155,9 @@ export async function* watchJob(
 }
 
 /** Undefined while Redis is unreachable. */
-async function readDuringOutage(store: Pick<JobStore, 'get'>, jobId: string): Promise<JobRecord | undefined> {
+async function readDuringOutage<State>(read: () => Promise<State>): Promise<{ readonly state: State } | undefined> {
   try {
-    return await store.get(jobId);
+    return { state: await read() };
   } catch (error) {
     if (LipsyncError.isInstance(error) && error.code === 'resource_exhausted') return undefined;
     throw error;

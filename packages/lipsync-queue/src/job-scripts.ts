@@ -79,7 +79,8 @@ return stored
  * 9 channel of the job, 10 'open', 'ended', or 'retried' when a job that had ended is queued again, 11 channel to
  * interrupt the current run or empty, 12 prefix of the waiting sets, 13 outbox event JSON or empty, 14 artifact keys of
  * changed inputs, of a retried job all, 15 key under which equal jobs find the result, or empty, 16 outcome JSON of
- * the job of a batch, or empty, 17 time of the end, or empty, 18 result of a webhook, or empty.
+ * the job of a batch, or empty, 17 time of the end, or empty, 18 result of a webhook, or empty, 19 channel
+ * of the batch of the job, or empty.
  * The outbox is not trimmed: its consumers delete what they handled.
  * Returns 1 when the record is stored, 0 on a conflict or while a new input is being deleted, -2 for the retry of a job
  * that is being erased.
@@ -112,8 +113,9 @@ if ARGV[15] ~= '' then
   redis.call('SET', ARGV[15], ARGV[8])
   redis.call('HSET', KEYS[1], 'result', ARGV[15])
 end
-if ARGV[16] ~= '' then
+if ARGV[16] ~= '' and redis.call('HGET', KEYS[7], ARGV[8]) ~= ARGV[16] then
   redis.call('HSET', KEYS[7], ARGV[8], ARGV[16])
+  redis.call('PUBLISH', ARGV[19], ARGV[8])
 end
 if ARGV[18] ~= '' then redis.call('HINCRBY', KEYS[8], ARGV[18], 1) end
 if ARGV[13] ~= '' then redis.call('XADD', KEYS[6], '*', 'event', ARGV[13]) end

@@ -18,7 +18,7 @@ import {
 } from '@lipsync/core/host';
 import type { LipsyncOptions } from '@lipsync/core/contract';
 import { repeatedJobId, type IdempotencyKeys, type RequestClaim } from './idempotency-keys.ts';
-import { watchJob, type JobWatcher } from './job-notifications.ts';
+import { watchChanges, watchJob, type JobWatcher, type WatchChangesOptions } from './job-notifications.ts';
 import type { RedisJobStore } from './redis-job-store.ts';
 import type { RedisResultCache } from './redis-result-cache.ts';
 import type { LipsyncProducer } from './lipsync-producer.ts';
@@ -184,6 +184,12 @@ export class QueuedJobs {
   watch(jobId: string, signal: AbortSignal): AsyncIterable<JobRecord> {
     const { store, watcher, pollIntervalMs = defaultPollIntervalMs } = this.#options;
     return watchJob({ store, watcher, pollIntervalMs }, jobId, signal);
+  }
+
+  /** Yields what `read` returns now and after each change of a job or of the totals of a batch, as `watchChanges`. */
+  watchChanges<State>(options: WatchChangesOptions<State>): AsyncIterable<State> {
+    const { watcher, pollIntervalMs = defaultPollIntervalMs } = this.#options;
+    return watchChanges({ watcher, pollIntervalMs }, options);
   }
 }
 

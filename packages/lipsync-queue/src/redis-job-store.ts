@@ -175,6 +175,7 @@ export class RedisJobStore implements JobStore {
         next.batch ? JSON.stringify(outcomeOf(next)) : '',
         endTimeOf(next),
         webhookResultOf(current, next) ?? '',
+        next.batch ? jobChannel(next.batch.id) : '',
       ),
     );
     if (stored === -2) throw new LipsyncError('conflict', 'The job is being deleted and cannot be retried.');

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 
 export interface ServerEvent {
   readonly event: string;
-  readonly id: number;
+  readonly id: number | string;
   readonly data: unknown;
 }
 

@@ -1,5 +1,10 @@
 import { z } from 'zod';
-import { batchPageViewSchema, batchStatuses, batchViewSchema } from '@lipsync/core/contract';
+import {
+  batchPageViewSchema,
+  batchStatuses,
+  batchViewSchema,
+  type batchSummaryViewSchema,
+} from '@lipsync/core/contract';
 import { lineTypes } from '../http/batch-lines.ts';
 import { documentedJobQuery } from '../http/job-query.ts';
 import {
@@ -12,7 +17,7 @@ import {
 import { queuedJob } from './job-examples.ts';
 import { createdHeaders, urlSchema } from './job-documentation.ts';
 
-type BatchRoute = 'create' | 'list' | 'show' | 'pause' | 'resume' | 'cancel' | 'delete';
+type BatchRoute = 'create' | 'list' | 'show' | 'events' | 'pause' | 'resume' | 'cancel' | 'delete';
 
 export const batchStatusFilter = z.enum(batchStatuses).optional().describe('Only batches with this status.');
 
@@ -38,6 +43,7 @@ export function documentBatchRoutes(options: z.ZodObject): Readonly<Record<Batch
       responses: { 200: jsonResponse('The batch.', batchViewSchema, batchExample) },
       problems: notFound,
     },
+    events: documentEvents(),
     pause: {
       ...ofBatch,
       operationId: 'pauseBatch',
@@ -139,6 +145,50 @@ function documentCreate(options: z.ZodObject): RouteDocumentation {
       415: ['request_invalid'],
       422: ['request_invalid', 'url_forbidden', 'not_supported', 'idempotency_mismatch'],
     },
+  };
+}
+
+function documentEvents(): RouteDocumentation {
+  const { results: _, ...batch } = batchExample.processing.value;
+  const ended = {
+    ...batch,
+    status: 'completed',
+    summary: { ...batch.summary, success: 1, total_duration: 2.04 },
+    completed_at: '2026-11-27T09:31:00.000Z',
+  } satisfies z.input<typeof batchSummaryViewSchema>;
+  return {
+    operationId: 'followBatch',
+    tag: 'Batches',
+    summary: 'Follow a batch',
+    description: [
+      'Sends server-sent events: `progress` when the status or the totals of the batch change, then `completed` or `canceled`, and ends.',
+      'The data of each event is the batch without its jobs (`BatchSummary`). The first event shows the current state. Changes in quick succession are one event.',
+      'A client that reconnects with `Last-Event-ID` receives an event once the batch differs from that event.',
+    ].join(' '),
+    parameters: {
+      path: batchIdPath,
+      header: z.object({
+        'Last-Event-ID': z.string().optional().describe('Id of the last event that the client received.'),
+      }),
+    },
+    responses: {
+      200: {
+        description: 'The events.',
+        content: {
+          'text/event-stream': {
+            schema: z.string(),
+            examples: {
+              completed: {
+                summary: 'The last event of a batch',
+                value: `event: completed\nid: q8mSxkPz1YcV0aTn\ndata: ${JSON.stringify(ended)}\n\n`,
+              },
+            },
+          },
+        },
+      },
+      204: { description: 'The client has received the last event.' },
+    },
+    problems: { 404: ['not_found'] },
   };
 }
 

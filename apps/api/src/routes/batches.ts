@@ -12,14 +12,15 @@ import { HttpError } from '../http/problem.ts';
 import { parseJobQuery } from '../http/job-query.ts';
 import { parseQuery } from '../http/parse-query.ts';
 import { batchStatusFilter, documentBatchRoutes } from '../reference/batch-documentation.ts';
+import type { EventStreams } from './event-streams.ts';
 import { requireJob, senderOf } from './job-resource.ts';
 import { lipsyncResource } from './lipsync-resource.ts';
 import type { Route } from './route.ts';
 
 const statusQuery = z.strictObject({ status: batchStatusFilter });
 
-/** Routes that create, list, show, pause, cancel and delete batches of lip-sync jobs. */
-export function batchRoutes(dependencies: ApiDependencies): readonly Route[] {
+/** Routes that create, list, show, follow, pause, cancel and delete batches of lip-sync jobs. */
+export function batchRoutes(dependencies: ApiDependencies, streams: EventStreams): readonly Route[] {
   const { batches, erasure, store } = dependencies;
   const requireBatch = (request: Request, response: Response): Promise<JobRecord<'batch'>> =>
     requireJob(store, 'batch', { request, response });
@@ -46,6 +47,12 @@ export function batchRoutes(dependencies: ApiDependencies): readonly Route[] {
         const batch = await batches.settle(await requireBatch(request, response));
         response.json(await viewBatch(dependencies, batch));
       },
+    },
+    {
+      method: 'get',
+      path: '/batches/:id/events',
+      documentation: documentation.events,
+      handle: streams.handleBatch(),
     },
     {
       method: 'post',
