@@ -125,9 +125,9 @@ async function sendPart(
 
 async function sendFile(path: string, type: string, request: Request, response: Response): Promise<void> {
   await new Promise<void>((resolve) => {
-    // Also resolves when the client disconnects early.
     const headers = { 'Content-Type': type };
     // `dotfiles`: the path of the temporary folder may contain a name that starts with a dot.
+    // The callback also runs when the client disconnects early.
     response.sendFile(path, { headers, dotfiles: 'allow', lastModified: false, cacheControl: false }, () => resolve());
   });
   if (!response.headersSent) send(xmlAnswer(404, 'NoSuchKey'), request, response);
