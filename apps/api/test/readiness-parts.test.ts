@@ -1,11 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { LipsyncError, systemClock, type Logger } from '@lipsync/core/host';
+import { LipsyncError, systemClock, silentLogger } from '@lipsync/core/host';
 import { createClientConnection } from '@lipsync/queue';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { Readiness } from '../src/readiness.ts';
 import { form, json, startApi, type RunningApi } from './running-api.ts';
-
-const silent: Logger = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 
 describe('An API whose Redis refuses writes', () => {
   let api: RunningApi;
@@ -56,7 +54,7 @@ describe('Readiness', () => {
     const readiness = new Readiness({
       checks: [{ name: 'disk', check }],
       clock: systemClock,
-      logger: silent,
+      logger: silentLogger,
       cacheMs: 200,
     });
     await Promise.all(Array.from({ length: 100 }, () => readiness.read()));
@@ -77,7 +75,7 @@ describe('Readiness', () => {
     const readiness = new Readiness({
       checks: [{ name: 'disk', check }],
       clock: systemClock,
-      logger: silent,
+      logger: silentLogger,
       checkLimitMs: 50,
       cacheMs: 0,
     });
@@ -97,7 +95,7 @@ describe('Readiness', () => {
     const readiness = new Readiness({
       checks: [{ name: 'disk', check }],
       clock: systemClock,
-      logger: { ...silent, warn: (...line) => void lines.push(line) },
+      logger: { ...silentLogger, warn: (...line) => void lines.push(line) },
       cacheMs: 0,
     });
     for (let call = 0; call < 5; call += 1) {

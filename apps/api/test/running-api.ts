@@ -12,7 +12,7 @@ import {
   type InputReference,
   type JobStart,
   type JobStore,
-  type Logger,
+  silentLogger,
 } from '@lipsync/core/host';
 import type { Environment } from '@lipsync/core/config';
 import { lipsyncOptionsSchema } from '@lipsync/core/contract';
@@ -58,8 +58,6 @@ export interface RunningApi {
   close(): Promise<void>;
 }
 
-const quiet: Logger = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
-
 export async function startApi(
   overrides: Partial<ApiDependencies> = {},
   settings: Environment = {},
@@ -74,12 +72,12 @@ export async function startApi(
     LIPSYNC_MAX_UPLOAD_BYTES: String(maxUploadBytes),
     ...settings,
   });
-  const wired = wireApi(config, overrides.logger ?? quiet);
+  const wired = wireApi(config, overrides.logger ?? silentLogger);
   const dependencies = { ...wired.dependencies, ...overrides };
   const server = await listen(createApp(dependencies), config);
   const connection = createClientConnection({ url: redis.url, onError: () => undefined });
   const store = new RedisJobStore({ connection });
-  const producer = new LipsyncProducer({ connection, store, clock: systemClock, logger: quiet });
+  const producer = new LipsyncProducer({ connection, store, clock: systemClock, logger: silentLogger });
   const { artifacts } = wired.dependencies;
   const ids = createIdSource(systemClock);
   const call = (path: string, init: RequestInit = {}) => fetch(`${server.url}${path}`, init);
@@ -141,7 +139,7 @@ export async function startApi(
       });
     },
     async another() {
-      const second = wireApi(config, quiet);
+      const second = wireApi(config, silentLogger);
       const { url, stop } = await listen(createApp(second.dependencies), config);
       return { url, stop: () => stop(0).then(second.close) };
     },

@@ -1,4 +1,4 @@
-import { listProviders, systemClock, type Attempt } from '@lipsync/core/host';
+import { listProviders, systemClock, type Attempt, silentLogger } from '@lipsync/core/host';
 import { configFromEnvironment } from '@lipsync/core/config';
 import { createMemoryState, createHeygenCallbackUrl } from '@lipsync/core/testing';
 import { createClientConnection, LipsyncProducer, RedisJobStore } from '@lipsync/queue';
@@ -6,7 +6,6 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { json, startApi, type RunningApi } from './running-api.ts';
 
 const heygenApiKey = 'the key';
-const quiet = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 const running: Attempt = {
   provider: 'heygen',
   outcome: 'running',
@@ -39,7 +38,7 @@ beforeAll(async () => {
     connection,
     store: new RedisJobStore({ connection }),
     clock: systemClock,
-    logger: quiet,
+    logger: silentLogger,
   });
   close = async () => {
     await producer.close();

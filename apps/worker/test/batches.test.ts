@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { createIdSource, systemClock, type Logger } from '@lipsync/core/host';
+import { createIdSource, systemClock, silentLogger } from '@lipsync/core/host';
 import { lipsyncOptionsSchema } from '@lipsync/core/contract';
 import { Batches, createClientConnection, LipsyncProducer, RedisJobStore } from '@lipsync/queue';
 import { startTestRedis, type TestRedis } from '@lipsync/queue/testing';
@@ -16,7 +16,6 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { spawnWorker, stopWorker } from './worker-process.ts';
 
 const root = join(import.meta.dirname, '..', '..', '..');
-const silent: Logger = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 
 let redis: TestRedis;
 let folder: string;
@@ -31,7 +30,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'worker-batches-'));
   connection = createClientConnection({ url: redis.url, onError: () => undefined });
   store = new RedisJobStore({ connection });
-  producer = new LipsyncProducer({ connection, store, clock: systemClock, logger: silent });
+  producer = new LipsyncProducer({ connection, store, clock: systemClock, logger: silentLogger });
   const presenter = join(root, 'samples', 'presenter.mp4');
   const cut = ['-nostdin', '-v', 'error', '-t', '1', '-i', presenter, '-vf', 'scale=480:-2', '-preset', 'ultrafast'];
   await promisify(execFile)('ffmpeg', [...cut, join(folder, 'clip.mp4'), '-vn', join(folder, 'speech.wav')]);
@@ -71,7 +70,7 @@ it('A worker runs the items of a batch and ends the batch after the last one.', 
     producer,
     clock,
     ids: createIdSource(clock),
-    logger: silent,
+    logger: silentLogger,
     verifyRedis: async () => undefined,
   });
   const sender = { owner: null, traceparent: null, requestId: null };

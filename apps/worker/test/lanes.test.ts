@@ -2,13 +2,11 @@ import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
-import { systemClock, type Logger } from '@lipsync/core/host';
+import { systemClock, silentLogger } from '@lipsync/core/host';
 import { createClientConnection, LipsyncProducer, RedisJobStore, jobCatalog, queueNames } from '@lipsync/queue';
 import { startTestRedis, type TestRedis } from '@lipsync/queue/testing';
 import { LaneWorkers, type LaneWorkersOptions } from '../src/lane-workers.ts';
 import { createScriptedRunner, type ScriptedRun, type ScriptedRunner } from './scripted-runner.ts';
-
-const silent: Logger = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 
 let redis: TestRedis;
 let connection: Redis;
@@ -24,7 +22,7 @@ beforeAll(async () => {
     connection,
     store: new RedisJobStore({ connection }),
     clock: systemClock,
-    logger: silent,
+    logger: silentLogger,
   });
   queue = new Queue(queueNames.render, { connection });
   queue.on('error', () => undefined);
@@ -59,7 +57,7 @@ async function serve(
     runner: scripted,
     producer,
     redis: state,
-    logger: silent,
+    logger: silentLogger,
   });
   await worker.start();
   running.push(worker);

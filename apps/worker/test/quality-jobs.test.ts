@@ -16,7 +16,7 @@ import {
   type ArtifactStore,
   type InputReference,
   type JobRecord,
-  type Logger,
+  silentLogger,
 } from '@lipsync/core/host';
 import { qualityOptionsSchema, type QualityOptionsInput } from '@lipsync/core/contract';
 import { createClientConnection, LipsyncProducer, RedisJobStore } from '@lipsync/queue';
@@ -26,7 +26,6 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { spawnWorker, stopWorker } from './worker-process.ts';
 
 const presenter = join(import.meta.dirname, '..', '..', '..', 'samples', 'presenter.mp4');
-const silent: Logger = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 const slow = { timeout: 240_000 } as const;
 
 let redis: TestRedis;
@@ -44,7 +43,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'worker-quality-'));
   connection = createClientConnection({ url: redis.url, onError: () => undefined });
   store = new RedisJobStore({ connection });
-  producer = new LipsyncProducer({ connection, store, clock: systemClock, logger: silent });
+  producer = new LipsyncProducer({ connection, store, clock: systemClock, logger: silentLogger });
   artifacts = createArtifactStore({ dataDir: join(folder, 'data'), outputDir: join(folder, 'outputs') });
   const path = join(folder, 'video.mp4');
   const cut = ['-nostdin', '-v', 'error', '-t', '2', '-i', presenter, '-vf', 'scale=480:-2', '-preset', 'ultrafast'];

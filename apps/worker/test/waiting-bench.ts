@@ -16,7 +16,7 @@ import {
   type JobRunnerOptions,
   type LipsyncHandlerOptions,
   type JobStore,
-  type Logger,
+  silentLogger,
 } from '@lipsync/core/host';
 import { lipsyncOptionsSchema, type LipsyncOptionsInput } from '@lipsync/core/contract';
 import {
@@ -34,8 +34,6 @@ import { LaneWorkers } from '../src/lane-workers.ts';
 
 type Pipeline = LipsyncHandlerOptions['pipeline'];
 export type Step = (...args: Parameters<Pipeline['run']>) => ReturnType<Pipeline['run']>;
-
-const silent: Logger = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 
 /** Real Redis, BullMQ, store and runner; only the pipeline is scripted by the test. */
 export interface WaitingBench {
@@ -81,7 +79,13 @@ export async function openWaitingBench(): Promise<WaitingBench> {
   const connection = createClientConnection({ url: redis.url, onError: () => undefined });
   const subscriber = createClientConnection({ url: redis.url, onError: () => undefined });
   const store = new RedisJobStore({ connection });
-  const producer = new LipsyncProducer({ connection, store, clock: systemClock, logger: silent, requeueAfterMs: 0 });
+  const producer = new LipsyncProducer({
+    connection,
+    store,
+    clock: systemClock,
+    logger: silentLogger,
+    requeueAfterMs: 0,
+  });
   const slots = new RedisConcurrencySlots({ connection, clock: systemClock });
   const notifications = new RedisJobNotifications({ connection: subscriber });
   const queues = {
@@ -124,7 +128,7 @@ export async function openWaitingBench(): Promise<WaitingBench> {
         ...(sharesResults && { results }),
         store: onAppend ? observeAppends(store, onAppend) : store,
         clock: systemClock,
-        logger: silent,
+        logger: silentLogger,
         workFolder: join(folder, 'work'),
         cancelPollMs,
         watchCancel: (jobId: string, onChange: () => void) => notifications.watchInterrupts(jobId, onChange),
@@ -142,7 +146,7 @@ export async function openWaitingBench(): Promise<WaitingBench> {
         runner,
         producer,
         redis: { report: () => true, serves: true },
-        logger: silent,
+        logger: silentLogger,
       });
       await worker.start();
       workers.push(worker);
@@ -190,7 +194,7 @@ function startOutbox({
 }): { stop(): Promise<void> } {
   const stopped = new AbortController();
   const consumers: readonly OutboxConsumer[] = [({ jobId }) => results.wakeFollowers(jobId, producer)];
-  const outbox = new OutboxDispatcher({ store, consumers, clock: systemClock, logger: silent, intervalMs: 100 });
+  const outbox = new OutboxDispatcher({ store, consumers, clock: systemClock, logger: silentLogger, intervalMs: 100 });
   const delivered = outbox.run(stopped.signal);
   return {
     async stop() {

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { webhookMessageSchemas } from '@lipsync/core/contract';
-import { batchItemId, createIdSource, systemClock } from '@lipsync/core/host';
+import { batchItemId, createIdSource, systemClock, silentLogger } from '@lipsync/core/host';
 import { testJobRecord, testQualityRecord } from '@lipsync/core/testing';
 import { Batches, createClientConnection, LipsyncProducer, RedisJobStore } from '@lipsync/queue';
 import { startTestRedis, type TestRedis } from '@lipsync/queue/testing';
@@ -16,7 +16,6 @@ import type { Redis } from 'ioredis';
 import { afterEach, beforeEach, expect, it, onTestFinished, vi } from 'vitest';
 import { spawnWorker, stopWorker } from './worker-process.ts';
 
-const silent = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 const secret = `whsec_${Buffer.alloc(32, 7).toString('base64')}`;
 
 interface Received {
@@ -173,13 +172,13 @@ it('A message that fails is tried again about 5 s later, and the log of tries st
 
 it('A batch gets one message when its last job has ended, and its items get none.', async () => {
   const { url, received } = await startReceiver(200);
-  const producer = new LipsyncProducer({ connection, store, clock: systemClock, logger: silent });
+  const producer = new LipsyncProducer({ connection, store, clock: systemClock, logger: silentLogger });
   onTestFinished(() => producer.close());
   const batches = new Batches({
     store,
     producer,
     clock: systemClock,
-    logger: silent,
+    logger: silentLogger,
     ids: createIdSource(systemClock),
     verifyRedis: async () => undefined,
   });
@@ -206,7 +205,7 @@ it('A message that waits for its next try is sent at once when it is replayed.',
   startWorker();
   // After the second try the next one is five minutes later.
   await vi.waitFor(() => expect(received).toHaveLength(2), wait);
-  const producer = new LipsyncProducer({ connection, store, clock: systemClock, logger: silent });
+  const producer = new LipsyncProducer({ connection, store, clock: systemClock, logger: silentLogger });
   onTestFinished(() => producer.close());
   await store.append('msg_job_1_0', { type: 'replayed', atMs: Date.now() });
   await producer.wake('msg_job_1_0');

@@ -101,7 +101,7 @@ export { VendorCopies } from './providers/vendor-copies.ts';
 export { LedgerPseudonyms, type LedgerUser } from './billing/ledger-pseudonyms.ts';
 export { Ledger } from './billing/ledger.ts';
 export type { Clock, IdSource, Logger, TraceContext } from './contract/ports.ts';
-export { createIdSource, systemClock } from './contract/system-ports.ts';
+export { createIdSource, silentLogger, systemClock } from './contract/system-ports.ts';
 export type { CallbackAttempt } from './providers/definition.ts';
 export type { Estimate, Estimator, ProviderEstimate } from './jobs/cost-estimator.ts';
 export { outputDurationMs } from './media/timeline.ts';

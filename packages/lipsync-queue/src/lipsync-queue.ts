@@ -12,6 +12,7 @@ import {
   parseAllowedHosts,
   parseLipsyncOptions,
   requireKind,
+  silentLogger,
   systemClock,
   TimeoutError,
   undecidedStart,
@@ -136,13 +137,6 @@ export class LipsyncQueue {
 
 /** Settings that a program shares with the workers: no keys, no models. */
 type SharedSettings = Pick<CoreConfig, 'dataDir' | 'outputDir' | 'maxUploadBytes' | 'allowedPrivateHosts'>;
-
-const silentLogger: Logger = Object.freeze({
-  debug: () => undefined,
-  info: () => undefined,
-  warn: () => undefined,
-  error: () => undefined,
-});
 
 /**
  * Opens the queue with the Redis and the folders that the workers use. Folders and limits come from the environment and

@@ -6,6 +6,7 @@ import {
   requireKind,
   undecidedStart,
   type JobRecord,
+  silentLogger,
 } from '@lipsync/core/host';
 import { lipsyncOptionsSchema } from '@lipsync/core/contract';
 import type { Redis } from 'ioredis';
@@ -19,14 +20,13 @@ let store: RedisJobStore;
 let producer: LipsyncProducer;
 let nowMs = 1_000_000;
 
-const logger = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 const clock = { nowMs: () => nowMs };
 
 beforeAll(async () => {
   redis = await startTestRedis();
   connection = createClientConnection({ url: redis.url, onError: () => undefined });
   store = new RedisJobStore({ connection });
-  producer = new LipsyncProducer({ connection, store, clock, logger });
+  producer = new LipsyncProducer({ connection, store, clock, logger: silentLogger });
 });
 beforeEach(() => connection.flushdb());
 afterAll(async () => {
@@ -36,7 +36,7 @@ afterAll(async () => {
 });
 
 function createBatches(submit: LipsyncProducer['submit'] = (record) => producer.submit(record)): Batches {
-  const shared = { store, clock, ids: createIdSource(clock), logger, verifyRedis: async () => undefined };
+  const shared = { store, clock, ids: createIdSource(clock), logger: silentLogger, verifyRedis: async () => undefined };
   return new Batches({
     ...shared,
     producer: {

@@ -2,7 +2,8 @@ import { testJobRecord } from '@lipsync/core/testing';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createClientConnection, LipsyncProducer, RedisJobStore } from '../src/index.ts';
 import { sweepLockKey } from '../src/job-keys.ts';
-import { openBench, silentLogger, type QueueBench } from './support.ts';
+import { silentLogger } from '@lipsync/core/host';
+import { openBench, type QueueBench } from './support.ts';
 
 let bench: QueueBench;
 const stateOf = async (id: string): Promise<string> => (await bench.producer.queue('render')).getJobState(id);

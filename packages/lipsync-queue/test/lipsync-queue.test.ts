@@ -9,10 +9,11 @@ import {
   TimeoutError,
   type ArtifactStore,
   type JobRecord,
+  silentLogger,
 } from '@lipsync/core/host';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { LipsyncQueue, openLipsyncQueue, type EnqueueInput } from '../src/index.ts';
-import { openBench, silentLogger, type QueueBench } from './support.ts';
+import { openBench, type QueueBench } from './support.ts';
 
 let bench: QueueBench;
 let artifacts: ArtifactStore;

@@ -1,7 +1,6 @@
 /** Delivers the outbox of a Redis, notes each entry in the list `seen`, and kills itself after the given number. */
-import { OutboxDispatcher, systemClock } from '@lipsync/core/host';
+import { OutboxDispatcher, silentLogger, systemClock } from '@lipsync/core/host';
 import { createClientConnection, RedisJobStore } from '../src/index.ts';
-import { silentLogger } from './support.ts';
 
 const [url = '', deathAfter = ''] = process.argv.slice(2);
 const connection = createClientConnection({ url, onError: () => undefined });

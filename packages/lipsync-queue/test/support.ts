@@ -5,10 +5,10 @@ import {
   createIdSource,
   LedgerPseudonyms,
   LocalArtifactStore,
+  silentLogger,
   systemClock,
   VendorCopies,
   type ArtifactStore,
-  type Logger,
 } from '@lipsync/core/host';
 import { Worker } from 'bullmq';
 import {
@@ -25,13 +25,6 @@ import {
   type Lane,
 } from '../src/index.ts';
 import { startTestRedis, type TestRedis } from '../src/testing/index.ts';
-
-export const silentLogger: Logger = {
-  debug: () => undefined,
-  info: () => undefined,
-  warn: () => undefined,
-  error: () => undefined,
-};
 
 export interface QueueBench {
   readonly redis: TestRedis;

@@ -1,8 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import type { Clock, IdSource } from './ports.ts';
+import type { Clock, IdSource, Logger } from './ports.ts';
 
 /** The machine's own clock. */
 export const systemClock: Clock = Object.freeze({ nowMs: () => Date.now() });
+
+/** Discards everything. */
+export const silentLogger: Logger = Object.freeze({ debug() {}, info() {}, warn() {}, error() {} });
 
 const timeDigits = 9;
 const randomByteCount = 10;

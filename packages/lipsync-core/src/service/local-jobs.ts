@@ -1,7 +1,8 @@
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LipsyncOptions } from '../contract/index.ts';
-import type { Clock, IdSource, Logger } from '../contract/ports.ts';
+import type { Clock, IdSource } from '../contract/ports.ts';
+import { silentLogger } from '../contract/system-ports.ts';
 import { abortError, LipsyncError, toLipsyncError } from '../errors/index.ts';
 import { applyJobEvent } from '../jobs/job-events.ts';
 import { isTerminal, newJobRecord, requireKind, type JobRecord } from '../jobs/job-record.ts';
@@ -65,8 +66,6 @@ const cancelPollMs = 30_000;
 const progressIntervalMs = 2_000;
 const abandonTimeoutMs = 20_000;
 const outboxPageSize = 100;
-
-const silentLogger: Logger = Object.freeze({ debug() {}, info() {}, warn() {}, error() {} });
 
 /**
  * Runs jobs inside this process, with the same runner as the queue, over job records in the local state store. A job is
