@@ -49,6 +49,14 @@ describe('GET /lipsync/:id/events', () => {
     expect(events.map(({ event }) => event)).toEqual([name]);
   });
 
+  it('The event stream of a job ends when the job is deleted.', async () => {
+    const id = await api.recordJob();
+    const events = eventsOf(await open(id));
+    await events.next();
+    await api.fetch(`/lipsync/${id}`, { method: 'DELETE' });
+    expect((await allOf(events)).every(({ event }) => event !== 'completed')).toBe(true);
+  });
+
   it('An event stream resumes after Last-Event-ID.', async () => {
     const id = await api.recordJob();
     const record = await api.store.append(id, { type: 'run_started', atMs: Date.now() });

@@ -108,8 +108,8 @@ export interface WatchJobDependencies {
 }
 
 /**
- * Yields the record now and after each change, until the job has ended or `signal` aborts. Changes in quick succession
- * can be merged into one. Survives an outage of Redis after the first record. Throws `not_found`, and
+ * Yields the record now and after each change, until the job has ended or was deleted, or `signal` aborts. Changes in
+ * quick succession can be merged into one. Survives an outage of Redis after the first record. Throws `not_found`, and
  * `resource_exhausted` when Redis is unreachable at the start.
  */
 export async function* watchJob(
@@ -120,7 +120,8 @@ export async function* watchJob(
   if (!(await store.get(jobId))) throw new LipsyncError('not_found', `There is no job ${jobId}.`);
   let lastRevision = -1;
   for await (const record of watchChanges(dependencies, { jobId, signal, read: () => store.get(jobId) })) {
-    if (!record || record.revision <= lastRevision) continue;
+    if (!record) return;
+    if (record.revision <= lastRevision) continue;
     lastRevision = record.revision;
     yield record;
     if (isTerminal(record.status)) return;

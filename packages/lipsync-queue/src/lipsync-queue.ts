@@ -112,6 +112,7 @@ export class LipsyncQueue {
       if (isTerminal(record.status)) return requireKind(record, 'lipsync');
     }
     if (signal?.aborted) throw abortError(signal);
+    if (!timeLimit.aborted) throw new LipsyncError('not_found', `Job ${id} was deleted.`);
     throw new TimeoutError(
       'deadline_exceeded',
       `Job ${id} did not end within ${timeoutMs} ms. It keeps running: wait again, or cancel it.`,
