@@ -169,3 +169,16 @@ function collect(
     },
   };
 }
+
+it('The watch of a job that is deleted ends although no change to an ended state was read.', async () => {
+  const records: (JobRecord | undefined)[] = [testJobRecord('job_deleted'), testJobRecord('job_deleted')];
+  const signal = AbortSignal.timeout(2_000);
+  const dependencies = {
+    store: { get: async () => records.shift() },
+    watcher: { subscribe: async () => async () => undefined },
+    pollIntervalMs: 5,
+  };
+  let count = 0;
+  for await (const _ of watchJob(dependencies, 'job_deleted', signal)) count += 1;
+  expect([count, signal.aborted]).toEqual([1, false]);
+});
