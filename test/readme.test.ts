@@ -54,7 +54,8 @@ it('Every folder and file in the tables of ARCHITECTURE.md exists.', async () =>
   const text = await readFile(join(projectDir, 'ARCHITECTURE.md'), 'utf8');
   const rows = text.split('\n').filter((line) => line.startsWith('| '));
   const named = rows.flatMap((row) => [...row.matchAll(/`([\w-]+\/[\w/.-]*)`/g)].map(([, path]) => path ?? ''));
-  const roots = [projectDir, join(projectDir, 'packages', 'lipsync-core', 'src')];
+  const sources = ['packages/lipsync-core/src', 'apps/api/src'];
+  const roots = [projectDir, ...sources.map((folder) => join(projectDir, folder))];
   expect(named.length).toBeGreaterThan(20);
   expect(named.filter((path) => !roots.some((root) => existsSync(join(root, path))))).toEqual([]);
 });
