@@ -36,9 +36,10 @@ const problemSchema = z.object({ code: z.string() });
 export async function proveEqualRequests(): Promise<boolean> {
   const signal = AbortSignal.timeout(timeLimitMs);
   const stack = await startHeygenStack({ standin: { settings: { pace: paceByReads } } }, signal);
+  const workers: GuardedProcess[] = [];
   try {
     const second = await stack.startApi();
-    const workers = [await stack.startWorker()];
+    workers.push(await stack.startWorker());
     const sample = await shortenSample(stack.folder, 1);
     const urls = [stack.url, second.url];
     console.log('| step | seen | holds |\n|---|---|---|');
@@ -52,6 +53,7 @@ export async function proveEqualRequests(): Promise<boolean> {
     await second.process.stop();
     return results.every(Boolean);
   } finally {
+    await Promise.all(workers.map((worker) => worker.stop()));
     await stack.stop();
   }
 }
@@ -145,7 +147,7 @@ async function checkEqualJobs(stack: HeygenStack, sample: Sample, workers: Guard
   );
 }
 
-async function checkChanges(stack: HeygenStack, sample: Sample, workers: readonly GuardedProcess[]): Promise<boolean> {
+async function checkChanges(stack: HeygenStack, sample: Sample, workers: GuardedProcess[]): Promise<boolean> {
   const changes: readonly (readonly [string, () => Promise<Answer>])[] = [
     ['another option', () => post(stack.url, sample, { silence_mode: 'keep' })],
     ['cache: false', () => post(stack.url, sample, { cache: 'false' })],
@@ -156,7 +158,7 @@ async function checkChanges(stack: HeygenStack, sample: Sample, workers: readonl
       async () => {
         const version = await stack.readEngineVersion();
         await Promise.all(workers.map((worker) => worker.stop()));
-        await stack.startWorker({ LIPSYNC_VIDEO_CRF: '20' });
+        workers.splice(0, workers.length, await stack.startWorker({ LIPSYNC_VIDEO_CRF: '20' }));
         await until(async () => (await stack.readEngineVersion()) !== version);
         return post(stack.url, sample);
       },
