@@ -1,23 +1,15 @@
 import { listProviders, systemClock, type Attempt, silentLogger } from '@lipsync/core/host';
 import { configFromEnvironment } from '@lipsync/core/config';
-import { createMemoryState, createHeygenCallbackUrl } from '@lipsync/core/testing';
+import { createMemoryState, createHeygenCallbackUrl, testAttempt } from '@lipsync/core/testing';
 import { createClientConnection, LipsyncProducer, RedisJobStore } from '@lipsync/queue';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { json, startApi, type RunningApi } from './running-api.ts';
 
 const heygenApiKey = 'the key';
-const running: Attempt = {
-  provider: 'heygen',
-  outcome: 'running',
-  code: null,
-  message: null,
-  startedAtMs: 1,
-  endedAtMs: null,
-  costMicros: null,
+const running = testAttempt({
   operation: { id: 'op', state: {} },
   operationAtMs: 1,
-  transientFailures: 0,
-};
+});
 
 const providersWith = (apiKey: string) =>
   listProviders(configFromEnvironment({ HEYGEN_API_KEY: apiKey }), { state: createMemoryState().open() });

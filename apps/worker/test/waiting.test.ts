@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { createIdSource, StorageError, systemClock, type Attempt } from '@lipsync/core/host';
-import { testJobRecord } from '@lipsync/core/testing';
+import { createIdSource, StorageError, systemClock } from '@lipsync/core/host';
+import { testJobRecord, testAttempt } from '@lipsync/core/testing';
 import { QueuedJobs } from '@lipsync/queue';
 import { make, openWaitingBench, waitFor, type Step, type WaitingBench } from './waiting-bench.ts';
 
@@ -18,18 +18,10 @@ const bothLanes = [
 const render = (concurrency: number) => [{ lane: 'render', concurrency }] as const;
 const cloud = (concurrency: number) => [{ lane: 'cloud', concurrency }] as const;
 
-const running: Attempt = {
-  provider: 'heygen',
-  outcome: 'running',
-  code: null,
-  message: null,
-  startedAtMs: 1,
-  endedAtMs: null,
-  costMicros: null,
+const running = testAttempt({
   operation: { id: 'op', state: {} },
   operationAtMs: 1,
-  transientFailures: 0,
-};
+});
 
 const statusOf = async (id: string) => (await bench.store.get(id))?.status;
 const stateOf = (id: string) => bench.queues.render.getJobState(id);

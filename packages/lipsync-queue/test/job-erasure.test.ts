@@ -12,7 +12,7 @@ import {
   type JobRecord,
 } from '@lipsync/core/host';
 import { lipsyncOptionsSchema } from '@lipsync/core/contract';
-import { testJobRecord } from '@lipsync/core/testing';
+import { testJobRecord, testAttempt } from '@lipsync/core/testing';
 import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createClientConnection, createRequestKey, outputKeyOf, type JobErasure } from '../src/index.ts';
@@ -145,18 +145,14 @@ describe('JobErasure', () => {
     const caps = { dailyMicros: null, monthlyMicros: null, userDailyMicros: toMicros(1_000) };
     const ledger = new Ledger({ state: bench.state, clock: systemClock, caps });
     const job = await jobOf('job_a', 'clip');
-    const attempt = {
-      provider: 'heygen',
+    const attempt = testAttempt({
       outcome: 'failed',
       code: 'provider_failed',
-      message: null,
       startedAtMs: 1_000,
       endedAtMs: 2_000,
       costMicros: 900,
       operation: { id: 'op-1', state: {} },
-      operationAtMs: null,
-      transientFailures: 0,
-    } as const;
+    });
     const user = { ...payerOf('alice', 'ann@example.org'), provider: 'heygen', atMs: 1_000 };
     await bench.store.create({ ...job, owner: 'alice', attempts: [attempt] });
     await ledger.reserve({ ...user, id: 'job_a-0', jobId: 'job_a', micros: toMicros(900) });

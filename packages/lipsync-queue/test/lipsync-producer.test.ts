@@ -1,4 +1,4 @@
-import { testJobRecord } from '@lipsync/core/testing';
+import { testJobRecord, testAttempt } from '@lipsync/core/testing';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createClientConnection, LipsyncProducer, RedisJobStore } from '../src/index.ts';
 import { sweepLockKey } from '../src/job-keys.ts';
@@ -179,19 +179,14 @@ describe('sweep', () => {
 
   it('A sweep moves a job with a rejected take that waits to be rendered to the cloud lane at its deadline.', async () => {
     await bench.producer.submit({ ...testJobRecord('job_a', 1_000, { deadlineMs: 1_000 }), needs: 'inline' });
-    const attempt = {
-      provider: 'heygen',
+    const attempt = testAttempt({
       outcome: 'failed',
       code: 'quality_rejected',
-      message: null,
       startedAtMs: 1_000,
       endedAtMs: 1_500,
       costMicros: 70,
-      operation: null,
-      operationAtMs: null,
-      transientFailures: 0,
       take: { degraded: false, durationMs: 1_000, warnings: [] },
-    } as const;
+    });
     await bench.store.append('job_a', { type: 'run_started', atMs: 1_500 });
     await bench.store.append('job_a', { type: 'attempts_changed', run: 1, attempts: [attempt] });
     await bench.store.append('job_a', { type: 'transferred', run: 1, needs: 'inline' });

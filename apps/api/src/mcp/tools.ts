@@ -75,7 +75,7 @@ export function createTools(dependencies: ApiDependencies): readonly Tool[] {
         'Returns a job of generate or quality: status, progress, message, cost, quality, warnings and error.',
       arguments: jobId,
       createsJobs: false,
-      run: (call) => showJob(dependencies, call),
+      run: (call) => showJob(dependencies.store, { lipsync, quality }, call),
     },
     {
       name: 'costs',
@@ -110,10 +110,14 @@ async function create<Kind extends RequestKind>(
   return view(requireKind(record, kind));
 }
 
-async function showJob(dependencies: ApiDependencies, { caller, fields }: ToolCall): Promise<object> {
+async function showJob(
+  store: ApiDependencies['store'],
+  { lipsync, quality }: { readonly lipsync: JobResource<'lipsync'>; readonly quality: JobResource<'quality'> },
+  { caller, fields }: ToolCall,
+): Promise<object> {
   const { id } = parseQuery(jobId, Object.fromEntries(fields));
-  const record = await findJob(dependencies.store, id, caller);
-  if (record && isOfKind(record, 'lipsync')) return lipsyncResource(dependencies).view(record);
-  if (record && isOfKind(record, 'quality')) return qualityResource(dependencies).view(record);
+  const record = await findJob(store, id, caller);
+  if (record && isOfKind(record, 'lipsync')) return lipsync.view(record);
+  if (record && isOfKind(record, 'quality')) return quality.view(record);
   throw unknownJob();
 }

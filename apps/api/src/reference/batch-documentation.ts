@@ -8,6 +8,7 @@ import {
 import { lineTypes } from '../http/batch-lines.ts';
 import { documentedJobQuery } from '../http/job-query.ts';
 import {
+  documentEventStream,
   idempotencyKeyHeader,
   batchIdPath,
   jsonResponse,
@@ -165,30 +166,10 @@ function documentEvents(): RouteDocumentation {
       'The data of each event is the batch without its jobs (`BatchSummary`). The first event shows the current state. Changes in quick succession are one event.',
       'A client that reconnects with `Last-Event-ID` receives an event once the batch differs from that event.',
     ].join(' '),
-    parameters: {
-      path: batchIdPath,
-      header: z.object({
-        'Last-Event-ID': z.string().optional().describe('Id of the last event that the client received.'),
-      }),
-    },
-    responses: {
-      200: {
-        description: 'The events.',
-        content: {
-          'text/event-stream': {
-            schema: z.string(),
-            examples: {
-              completed: {
-                summary: 'The last event of a batch',
-                value: `event: completed\nid: q8mSxkPz1YcV0aTn\ndata: ${JSON.stringify(ended)}\n\n`,
-              },
-            },
-          },
-        },
-      },
-      204: { description: 'The client has received the last event.' },
-    },
-    problems: { 404: ['not_found'] },
+    ...documentEventStream(batchIdPath, {
+      summary: 'The last event of a batch',
+      value: `event: completed\nid: q8mSxkPz1YcV0aTn\ndata: ${JSON.stringify(ended)}\n\n`,
+    }),
   };
 }
 

@@ -78,6 +78,29 @@ function idPath(what: string, example: string) {
   return z.object({ id: z.string().meta({ description: `Id of the ${what}.`, examples: [example] }) });
 }
 
+/** What the event streams of jobs and batches have in common: parameters, responses and problems. */
+export function documentEventStream(
+  path: z.ZodObject,
+  lastEvent: Example,
+): Pick<RouteDocumentation, 'parameters' | 'responses' | 'problems'> {
+  return {
+    parameters: {
+      path,
+      header: z.object({
+        'Last-Event-ID': z.string().optional().describe('Id of the last event that the client received.'),
+      }),
+    },
+    responses: {
+      200: {
+        description: 'The events.',
+        content: { 'text/event-stream': { schema: z.string(), examples: { completed: lastEvent } } },
+      },
+      204: { description: 'The client has received the last event.' },
+    },
+    problems: { 404: ['not_found'] },
+  };
+}
+
 /** The header of routes that create something. */
 export const idempotencyKeyHeader = z.object({
   'Idempotency-Key': z

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { FormFiles } from '../http/multipart.ts';
 import {
+  documentEventStream,
   idempotencyKeyHeader,
   jobIdPath,
   jsonResponse,
@@ -194,29 +195,9 @@ function documentEvents({ name, noun, tag, ended }: JobDocumentation): RouteDocu
       `The data of each event is the job (\`${name}\`). The first event shows the current state.`,
       'A client that reconnects with `Last-Event-ID` receives newer events only.',
     ].join(' '),
-    parameters: {
-      path: jobIdPath,
-      header: z.object({
-        'Last-Event-ID': z.string().optional().describe('Id of the last event that the client received.'),
-      }),
-    },
-    responses: {
-      200: {
-        description: 'The events.',
-        content: {
-          'text/event-stream': {
-            schema: z.string(),
-            examples: {
-              completed: {
-                summary: 'The last event of a job',
-                value: `event: completed\nid: 7\ndata: ${JSON.stringify(ended)}\n\n`,
-              },
-            },
-          },
-        },
-      },
-      204: { description: 'The client has received the last event.' },
-    },
-    problems: { 404: ['not_found'] },
+    ...documentEventStream(jobIdPath, {
+      summary: 'The last event of a job',
+      value: `event: completed\nid: 7\ndata: ${JSON.stringify(ended)}\n\n`,
+    }),
   };
 }

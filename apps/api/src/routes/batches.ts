@@ -13,7 +13,7 @@ import { parseJobQuery } from '../http/job-query.ts';
 import { parseQuery } from '../http/parse-query.ts';
 import { batchStatusFilter, documentBatchRoutes } from '../reference/batch-documentation.ts';
 import type { EventStreams } from './event-streams.ts';
-import { requireJob, senderOf } from './job-resource.ts';
+import { requireJob, senderOf, type JobResource } from './job-resource.ts';
 import { lipsyncResource } from './lipsync-resource.ts';
 import type { Route } from './route.ts';
 
@@ -25,13 +25,14 @@ export function batchRoutes(dependencies: ApiDependencies, streams: EventStreams
   const requireBatch = (request: Request, response: Response): Promise<JobRecord<'batch'>> =>
     requireJob(store, 'batch', { request, response });
   const documentation = documentBatchRoutes(dependencies.documentedOptions);
+  const { rules } = lipsyncResource(dependencies);
   return [
     {
       method: 'post',
       path: '/batches',
       documentation: documentation.create,
       createsJobs: true,
-      handle: (request, response) => createBatch(dependencies, request, response),
+      handle: (request, response) => createBatch({ ...dependencies, rules }, request, response),
     },
     {
       method: 'get',
@@ -65,7 +66,9 @@ export function batchRoutes(dependencies: ApiDependencies, streams: EventStreams
         response.status(202).json(await viewBatch(dependencies, await batches.cancel(id)));
       },
     },
-    ...([true, false] as const).map((isPaused) => pauseRoute(dependencies, isPaused)),
+    ...([true, false] as const).map((isPaused) =>
+      pauseRoute(dependencies, { isPaused, documentation: documentation[isPaused ? 'pause' : 'resume'] }),
+    ),
     {
       method: 'delete',
       path: '/batches/:id',
@@ -82,13 +85,16 @@ export function batchRoutes(dependencies: ApiDependencies, streams: EventStreams
 }
 
 /** The route that pauses a batch, or the one that resumes it. */
-function pauseRoute(dependencies: ApiDependencies, isPaused: boolean): Route {
+function pauseRoute(
+  dependencies: ApiDependencies,
+  { isPaused, documentation }: Pick<Route, 'documentation'> & { readonly isPaused: boolean },
+): Route {
   const { batches, store } = dependencies;
   const action = isPaused ? 'pause' : 'resume';
   return {
     method: 'post',
     path: `/batches/:id/${action}`,
-    documentation: documentBatchRoutes(dependencies.documentedOptions)[action],
+    documentation,
     async handle(request, response) {
       const { id, status } = await batches.settle(await requireJob(store, 'batch', { request, response }));
       if (isTerminal(status))
@@ -110,8 +116,12 @@ async function listBatches({ batches, store }: ApiDependencies, { query }: Reque
   response.json({ batches: shown, next_cursor: page.nextCursor });
 }
 
-async function createBatch(dependencies: ApiDependencies, request: Request, response: Response): Promise<void> {
-  const { batches, bodyTime, checkReceiver, checkUrl, publicBaseUrl, requireWebhooks } = dependencies;
+async function createBatch(
+  dependencies: ApiDependencies & Pick<JobResource<'lipsync'>, 'rules'>,
+  request: Request,
+  response: Response,
+): Promise<void> {
+  const { batches, bodyTime, checkReceiver, checkUrl, publicBaseUrl, requireWebhooks, rules } = dependencies;
   if (!request.is(['application/json', ...lineTypes])) {
     const message = `Send application/json with "items", or ${lineTypes.join(' or ')} with one item per line.`;
     throw new HttpError('request_invalid', message, { httpStatus: 415 });
@@ -119,7 +129,7 @@ async function createBatch(dependencies: ApiDependencies, request: Request, resp
   const { record, isRepeated } = await withIdempotencyKey(dependencies, { request, response }, async (idempotent) => {
     const fields = await readBatchFields(request, response, bodyTime);
     const refuseReceiver = await checkReceivers(listReceivers(fields), checkReceiver);
-    const body = parseBatchBody(fields, lipsyncResource(dependencies).rules, { checkUrl, refuseReceiver });
+    const body = parseBatchBody(fields, rules, { checkUrl, refuseReceiver });
     checkWebhook(body.options, requireWebhooks);
     const claim = idempotent?.claim({ kind: 'batch', options: body, inputs: {} });
     return batches.submit({ ...body, ...senderOf(request, response) }, claim);

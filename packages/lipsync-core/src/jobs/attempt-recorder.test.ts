@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { lipsyncJob, testJobRecord } from '../testing/test-records.ts';
+import { lipsyncJob, testJobRecord, testAttempt } from '../testing/test-records.ts';
 import { createMemoryJobStore } from '../testing/memory-job-store.ts';
 import type { JobRecord } from './job-record.ts';
 import type { JobStore } from './job-store.ts';
@@ -7,19 +7,13 @@ import { toJobView } from './job-view.ts';
 import { recordLateCost } from './attempt-recorder.ts';
 import type { Attempt } from '../providers/attempt.ts';
 
-const attempt = (change: Partial<Attempt>): Attempt => ({
-  provider: 'heygen',
-  outcome: 'failed',
-  code: 'provider_failed',
-  message: null,
-  startedAtMs: 1,
-  endedAtMs: 2,
-  costMicros: null,
-  operation: null,
-  operationAtMs: null,
-  transientFailures: 0,
-  ...change,
-});
+const attempt = (change: Partial<Attempt>): Attempt =>
+  testAttempt({
+    outcome: 'failed',
+    code: 'provider_failed',
+    endedAtMs: 2,
+    ...change,
+  });
 
 let store: JobStore;
 

@@ -10,7 +10,7 @@ import { createMemoryState } from '../testing/memory-state-store.ts';
 import { ScriptedVendor } from '../testing/scripted-vendor.ts';
 import { createTestAdmission, createUncappedLedger } from '../testing/test-admission.ts';
 import { testPlan } from '../testing/test-plan.ts';
-import { lipsyncJob, testJobRecord, testQualityRecord } from '../testing/test-records.ts';
+import { lipsyncJob, testJobRecord, testQualityRecord, testAttempt } from '../testing/test-records.ts';
 import { applyJobEvent, type JobEvent } from './job-events.ts';
 import { firstAttemptOf, type JobRecord } from './job-record.ts';
 import { findRetryObstacle } from './job-retry.ts';
@@ -25,19 +25,13 @@ function failed(record: JobRecord, code: ErrorCode = 'provider_failed'): JobReco
 }
 
 function attempt(change: Partial<Attempt>): Attempt {
-  return {
-    provider: 'heygen',
+  return testAttempt({
     outcome: 'failed',
     code: 'provider_failed',
-    message: null,
-    startedAtMs: 1,
     endedAtMs: 2,
     costMicros: 0,
-    operation: null,
-    operationAtMs: null,
-    transientFailures: 0,
     ...change,
-  };
+  });
 }
 
 const withAttempts = (...attempts: readonly Attempt[]): JobRecord =>

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { lipsyncOptionsSchema, type LipsyncOptionsInput } from '../contract/index.ts';
 import type { Attempt } from '../providers/attempt.ts';
-import { testJobRecord } from '../testing/test-records.ts';
+import { testJobRecord, testAttempt } from '../testing/test-records.ts';
 import type { JobRecord, LipsyncResult } from './job-record.ts';
 import { isReusable, resultKeyOf } from './result-cache.ts';
 
@@ -79,19 +79,14 @@ describe('A result', () => {
     result,
     ...change,
   });
-  const attempt = (change: Partial<Attempt>): Attempt => ({
-    provider: 'wav2lip',
-    outcome: 'succeeded',
-    code: null,
-    message: null,
-    startedAtMs: 1,
-    endedAtMs: 2,
-    costMicros: 0,
-    operation: null,
-    operationAtMs: null,
-    transientFailures: 0,
-    ...change,
-  });
+  const attempt = (change: Partial<Attempt>): Attempt =>
+    testAttempt({
+      provider: 'wav2lip',
+      outcome: 'succeeded',
+      endedAtMs: 2,
+      costMicros: 0,
+      ...change,
+    });
 
   it('is reused when its provider made it, also after a crash or a take that was rejected for its quality.', () => {
     const crashed = attempt({ outcome: 'failed', code: 'worker_crashed' });

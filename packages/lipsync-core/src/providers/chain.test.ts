@@ -1,3 +1,4 @@
+import { testAttempt } from '../testing/test-records.ts';
 import { describe, expect, it } from 'vitest';
 import type { ProviderId } from '../contract/index.ts';
 import { LipsyncError, ProviderError, type ErrorCode } from '../errors/index.ts';
@@ -50,19 +51,11 @@ function makeContext(earlierAttempts: readonly Attempt[] = [], signal = new Abor
 }
 
 function attempt(provider: ProviderId, change: Partial<Attempt>): Attempt {
-  return {
+  return testAttempt({
     provider,
-    outcome: 'running',
-    code: null,
-    message: null,
     startedAtMs: 0,
-    endedAtMs: null,
-    costMicros: null,
-    operation: null,
-    operationAtMs: null,
-    transientFailures: 0,
     ...change,
-  };
+  });
 }
 
 /** Runs a chain that makes a take. */

@@ -1,3 +1,4 @@
+import { testAttempt } from '../testing/test-records.ts';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { LipsyncError, ProviderError, StorageError } from '../errors/index.ts';
 import { StorageUnavailable, StoreFailure } from '../storage/store-failure.ts';
@@ -364,19 +365,10 @@ describe('remote attempt', () => {
 describe('remote attempt after a crash', () => {
   const crashed = (change: Partial<Attempt>): void => {
     attempts = [
-      {
-        provider: 'heygen',
-        outcome: 'running',
-        code: null,
-        message: null,
+      testAttempt({
         startedAtMs: time.nowMs,
-        endedAtMs: null,
-        costMicros: null,
-        operation: null,
-        operationAtMs: null,
-        transientFailures: 0,
         ...change,
-      },
+      }),
     ];
   };
 

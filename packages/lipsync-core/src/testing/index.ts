@@ -10,4 +10,4 @@ export { serveStateTasks } from './state-child.ts';
 export { stateProcessesSuite, stateRacesSuite } from './state-races-suite.ts';
 export { stateStoreSuite } from './state-store-suite.ts';
 export { testPlan } from './test-plan.ts';
-export { lipsyncJob, testJobRecord, testQualityRecord } from './test-records.ts';
+export { lipsyncJob, testAttempt, testJobRecord, testQualityRecord } from './test-records.ts';

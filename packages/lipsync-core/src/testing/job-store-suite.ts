@@ -5,7 +5,7 @@ import type { JobFilter } from '../jobs/job-filter.ts';
 import type { JobRecord, LipsyncResult } from '../jobs/job-record.ts';
 import type { JobPage, JobStore } from '../jobs/job-store.ts';
 import type { EncodedJobRecord } from '../jobs/record-codec.ts';
-import { testJobRecord, testQualityRecord } from './test-records.ts';
+import { testJobRecord, testQualityRecord, testAttempt } from './test-records.ts';
 
 export interface JobStoreUnderTest {
   readonly store: JobStore;
@@ -53,18 +53,11 @@ export function jobStoreSuite(name: string, makeStore: () => Promise<JobStoreUnd
       });
 
       it('An ended job accepts the late cost of an attempt and keeps its place in the indexes.', async () => {
-        const attempt = {
-          provider: 'heygen',
+        const attempt = testAttempt({
           outcome: 'canceled',
           code: 'canceled',
-          message: null,
-          startedAtMs: 1,
           endedAtMs: 2,
-          costMicros: null,
-          operation: null,
-          operationAtMs: null,
-          transientFailures: 0,
-        } as const;
+        });
         await store.create({ ...testJobRecord('job_1'), attempts: [attempt] });
         await finish('job_1', { type: 'canceled', atMs: 3_000 });
         await store.append('job_1', { type: 'attempt_settled', index: 0, costMicros: 70 });

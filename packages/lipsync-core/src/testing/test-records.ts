@@ -4,6 +4,7 @@ import {
   type LipsyncOptionsInput,
   type QualityOptionsInput,
 } from '../contract/index.ts';
+import type { Attempt } from '../providers/attempt.ts';
 import { newJobRecord, newQualityRecord, requireKind, type JobRecord } from '../jobs/job-record.ts';
 
 /** Returns the record of a queued job. */
@@ -35,6 +36,23 @@ export function testQualityRecord(
     owner: null,
     nowMs: createdAtMs,
   });
+}
+
+/** Returns an attempt at HeyGen that has begun and requested nothing, except for what `change` states. */
+export function testAttempt(change: Partial<Attempt> = {}): Attempt {
+  return {
+    provider: 'heygen',
+    outcome: 'running',
+    code: null,
+    message: null,
+    startedAtMs: 1,
+    endedAtMs: null,
+    costMicros: null,
+    operation: null,
+    operationAtMs: null,
+    transientFailures: 0,
+    ...change,
+  };
 }
 
 /** Returns the record of a lip-sync job that must exist. */

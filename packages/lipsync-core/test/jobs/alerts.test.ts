@@ -1,3 +1,4 @@
+import { testAttempt } from '../../src/testing/index.ts';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { errorCodes, errorPolicies, LipsyncError } from '../../src/errors/index.ts';
 import type { Logger } from '../../src/contract/ports.ts';
@@ -6,18 +7,7 @@ import { openRunnerBench, type RunnerBench } from './runner-bench.ts';
 import type { Attempt } from '../../src/providers/attempt.ts';
 
 const anywhere = { signal: new AbortController().signal, canRun: () => true };
-const running: Attempt = {
-  provider: 'heygen',
-  outcome: 'running',
-  code: null,
-  message: null,
-  startedAtMs: 1,
-  endedAtMs: null,
-  costMicros: null,
-  operation: null,
-  operationAtMs: null,
-  transientFailures: 0,
-};
+const running = testAttempt({});
 const failed = (code: Attempt['code']): Attempt => ({
   ...running,
   outcome: 'failed',

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { LipsyncError } from '../../src/errors/index.ts';
 import type { JobStore } from '../../src/jobs/job-store.ts';
 import { costOf } from '../../src/jobs/job-view.ts';
-import { lipsyncJob, openAdmission } from '../../src/testing/index.ts';
+import { lipsyncJob, openAdmission, testAttempt } from '../../src/testing/index.ts';
 import { runChain } from '../../src/providers/chain.ts';
 import type { InlineProvider, TakeRequest } from '../../src/providers/provider.ts';
 import { makeTake, type Script } from './pipeline-scripts.ts';
@@ -177,19 +177,13 @@ describe('A job store that fails', () => {
   });
 });
 
-const attempt = (change: Partial<Attempt>): Attempt => ({
-  provider: 'heygen',
-  outcome: 'failed',
-  code: 'provider_failed',
-  message: null,
-  startedAtMs: 1,
-  endedAtMs: 2,
-  costMicros: null,
-  operation: null,
-  operationAtMs: null,
-  transientFailures: 0,
-  ...change,
-});
+const attempt = (change: Partial<Attempt>): Attempt =>
+  testAttempt({
+    outcome: 'failed',
+    code: 'provider_failed',
+    endedAtMs: 2,
+    ...change,
+  });
 
 describe('A run that fails before it reaches its operation', () => {
   it('The operation is abandoned before the job ends, so that its cost is settled.', async () => {

@@ -1,4 +1,4 @@
-import { lipsyncJob } from '../../src/testing/index.ts';
+import { lipsyncJob, testAttempt } from '../../src/testing/index.ts';
 import { testPlan } from '../../src/testing/test-plan.ts';
 import { existsSync, readdirSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
@@ -15,18 +15,12 @@ import { fetchThenFail, makeTake, neverCalled, workUntilStopped, type Script } f
 import { openRunnerBench, type RunnerBench } from './runner-bench.ts';
 import type { Attempt } from '../../src/providers/attempt.ts';
 
-const succeeded: Attempt = {
+const succeeded = testAttempt({
   provider: 'preview',
   outcome: 'succeeded',
-  code: null,
-  message: null,
-  startedAtMs: 1,
   endedAtMs: 2,
   costMicros: 0,
-  operation: null,
-  operationAtMs: null,
-  transientFailures: 0,
-};
+});
 
 let bench: RunnerBench;
 let store: JobStore;

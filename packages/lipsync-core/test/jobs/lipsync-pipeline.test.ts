@@ -19,7 +19,7 @@ import { RenderProcessPool, type RenderPool } from '../../src/processes/render-p
 import { createConcurrencySlots } from '../../src/scheduling/concurrency-slots.ts';
 import type { StateStore } from '../../src/storage/state-store.ts';
 import { idleForecast } from '../../src/testing/idle-forecast.ts';
-import { openAdmission } from '../../src/testing/index.ts';
+import { openAdmission, testAttempt } from '../../src/testing/index.ts';
 import { createMemoryState } from '../../src/testing/memory-state-store.ts';
 import { ScriptedVendor } from '../../src/testing/scripted-vendor.ts';
 import { limits } from '../media/make-media.ts';
@@ -413,18 +413,11 @@ describe('A job with optimize speed that waits for a slot', () => {
 describe('Takes of a vendor', () => {
   const startedAtMs = Date.now() - 5_000;
   const operation = { id: 'op', state: {} };
-  const begun: Attempt = {
-    provider: 'heygen',
-    outcome: 'running',
-    code: null,
-    message: null,
+  const begun = testAttempt({
     startedAtMs,
-    endedAtMs: null,
-    costMicros: null,
     operation,
     operationAtMs: startedAtMs,
-    transientFailures: 0,
-  };
+  });
   const made: Attempt = { ...begun, outcome: 'succeeded', endedAtMs: startedAtMs + 1_000, costMicros: 70 };
 
   interface CollectOptions {

@@ -1,3 +1,4 @@
+import { testAttempt } from '../../src/testing/index.ts';
 import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -11,18 +12,13 @@ import { openRunnerBench, type RunnerBench, type RunnerOptions } from './runner-
 
 const anywhere = { signal: new AbortController().signal, canRun: () => true };
 const outputKey = 'outputs/job_1/output.mp4';
-const paid: Attempt = {
-  provider: 'heygen',
+const paid = testAttempt({
   outcome: 'succeeded',
-  code: null,
-  message: null,
-  startedAtMs: 1,
   endedAtMs: 2,
   costMicros: 33_300,
   operation: { id: 'op-1', state: {} },
   operationAtMs: 1,
-  transientFailures: 0,
-};
+});
 
 let bench: RunnerBench;
 beforeEach(async () => {

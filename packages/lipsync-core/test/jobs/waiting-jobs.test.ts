@@ -1,3 +1,4 @@
+import { testAttempt } from '../../src/testing/index.ts';
 import { readdir } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { JobRecord } from '../../src/jobs/job-record.ts';
@@ -9,18 +10,10 @@ import type { Attempt } from '../../src/providers/attempt.ts';
 const never = new AbortController().signal;
 const anywhere = { signal: never, canRun: () => true };
 
-const running: Attempt = {
-  provider: 'heygen',
-  outcome: 'running',
-  code: null,
-  message: null,
-  startedAtMs: 1,
-  endedAtMs: null,
-  costMicros: null,
+const running = testAttempt({
   operation: { id: 'op-1', state: {} },
   operationAtMs: 1,
-  transientFailures: 0,
-};
+});
 
 let bench: RunnerBench;
 /** Reason and attempts of each abandoned job. */

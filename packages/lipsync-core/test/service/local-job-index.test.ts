@@ -1,3 +1,4 @@
+import { testAttempt } from '../../src/testing/index.ts';
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -6,7 +7,6 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { lipsyncOptionsSchema } from '../../src/contract/index.ts';
 import { newJobRecord, type JobRecord } from '../../src/jobs/job-record.ts';
 import { StateJobStore } from '../../src/jobs/state-job-store.ts';
-import type { Attempt } from '../../src/providers/attempt.ts';
 import { LocalJobIndex } from '../../src/service/local-job-index.ts';
 import type { StateStore } from '../../src/storage/state-store.ts';
 import { createMemoryState } from '../../src/testing/memory-state-store.ts';
@@ -47,18 +47,9 @@ const outputPath = (name: string): string => join(folder, name, 'take.mp4');
 
 /** Starts a job and releases it while its attempt runs. The request of the attempt is stored `requestAfterMs` later. */
 async function leaveRunning(jobId: string, requestAfterMs: number): Promise<void> {
-  const attempt: Attempt = {
-    provider: 'heygen',
-    outcome: 'running',
-    code: null,
-    message: null,
+  const attempt = testAttempt({
     startedAtMs: clock.nowMs(),
-    endedAtMs: null,
-    costMicros: null,
-    operation: null,
-    operationAtMs: null,
-    transientFailures: 0,
-  };
+  });
   const index = indexOf(state);
   const { entry } = await index.claim(workDigest, newRecord(jobId), outputPath('first'));
   const { runs: run } = await store.append(jobId, { type: 'run_started', atMs: clock.nowMs() });
