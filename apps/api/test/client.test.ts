@@ -2,6 +2,7 @@ import { buffer, text } from 'node:stream/consumers';
 import { LipsyncApiError, LipsyncClient } from '@lipsync/client';
 import { batchItemId, newWebhookRecord } from '@lipsync/core/host';
 import {
+  batchSummaryViewSchema,
   batchViewSchema,
   costsViewSchema,
   deliveryPageViewSchema,
@@ -115,6 +116,19 @@ describe('client of the API', () => {
     await batches.delete(id);
     const refused = batches.create({ items: [urls, { ...urls, audio: 'file:///x' }] });
     await expect(refused).rejects.toMatchObject({ errors: [{ field: 'items.1.audio_url' }] });
+  });
+
+  it('The client follows the totals of a batch to its end.', async () => {
+    const { id } = await client.batches.create({ items: [urls, urls] });
+    const seen: unknown[] = [];
+    for await (const { type, batch } of client.batches.subscribe(id)) {
+      batchSummaryViewSchema.parse(batch);
+      if (seen.length === 0) await api.complete(batchItemId(id, 0), 'a video');
+      if (batch.summary.success === 1) await client.batches.cancel(id);
+      seen.push(type);
+    }
+    expect([seen[0], seen.at(-1)]).toEqual(['progress', 'canceled']);
+    expect(await client.batches.waitFor(id)).toMatchObject({ id, summary: { success: 1, canceled: 1 } });
   });
 
   it('The client downloads the finished videos of a batch as a zip, and retries a failed job.', async () => {

@@ -1,11 +1,16 @@
-import type { BatchPage, BatchRequest, BatchView, ListQuery } from './contract.ts';
+import type { BatchPage, BatchRequest, BatchSummary, BatchView, ListQuery } from './contract.ts';
 import { openDownload, type Download } from './download.ts';
 import { LipsyncApiError } from './errors.ts';
 import type { CallOptions, CreateOptions, WaitOptions } from './jobs-resource.ts';
+import { followState } from './state-stream.ts';
 import { invalidResponse, type Transport } from './transport.ts';
-import { wait } from './waits.ts';
 
-const pollIntervalMs = 2_000;
+/** A state of a batch. `type` is `progress` until the batch has ended. */
+export interface BatchUpdate {
+  readonly type: 'progress' | 'completed' | 'canceled';
+  /** The batch without its jobs. */
+  readonly batch: BatchSummary;
+}
 
 /** Batches of lip-sync jobs. */
 export class BatchesResource {
@@ -71,14 +76,24 @@ export class BatchesResource {
     return this.#transport.delete(pathOf(id), signal);
   }
 
-  /** Waits until a batch has ended; polls it. An aborted signal ends the wait only. */
-  async waitFor(id: string, { signal, onProgress }: WaitOptions<BatchView> = {}): Promise<BatchView> {
-    for (;;) {
-      const batch = await this.get(id, signal && { signal });
-      onProgress?.(batch);
-      if (batch.status === 'completed' || batch.status === 'canceled') return batch;
-      await wait(pollIntervalMs, signal);
-    }
+  /** Waits until a batch has ended and returns it with its jobs. An aborted signal ends the wait only. */
+  async waitFor(id: string, { signal, onProgress }: WaitOptions<BatchSummary> = {}): Promise<BatchView> {
+    for await (const { batch } of this.subscribe(id, signal && { signal })) onProgress?.(batch);
+    return this.get(id, signal && { signal });
+  }
+
+  /**
+   * Yields status and totals of a batch now and after every change; the last one is its end. A broken connection resumes
+   * after the last event. While the service has no stream to spare, the batch is polled.
+   */
+  async *subscribe(id: string, { signal }: CallOptions = {}): AsyncGenerator<BatchUpdate, void> {
+    const read = async (): Promise<BatchSummary> => {
+      const { results: _results, ...summary } = await this.get(id, signal && { signal });
+      return summary;
+    };
+    const path = `${pathOf(id)}/events`;
+    for await (const batch of followState<BatchSummary>({ transport: this.#transport, path, read, hasEnded, signal }))
+      yield toUpdate(batch);
   }
 
   async #act(id: string, action: string, { signal }: CallOptions): Promise<BatchView> {
@@ -88,6 +103,15 @@ export class BatchesResource {
 
 function pathOf(id: string): string {
   return `/batches/${encodeURIComponent(id)}`;
+}
+
+function toUpdate(batch: BatchSummary): BatchUpdate {
+  const { status } = batch;
+  return { type: status === 'completed' || status === 'canceled' ? status : 'progress', batch };
+}
+
+function hasEnded(batch: BatchSummary): boolean {
+  return toUpdate(batch).type !== 'progress';
 }
 
 function requireBatch(batch: BatchView | undefined): BatchView {

@@ -10,6 +10,7 @@ import type {
 export type {
   AttemptView,
   BatchPageView as BatchPage,
+  BatchSummaryView as BatchSummary,
   BatchView,
   CostsView,
   DeliveryPageView as DeliveryPage,

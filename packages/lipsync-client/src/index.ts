@@ -1,9 +1,10 @@
-export type { BatchesResource } from './batches-resource.ts';
+export type { BatchesResource, BatchUpdate } from './batches-resource.ts';
 export { LipsyncClient } from './client.ts';
 export type { DeliveriesResource } from './deliveries-resource.ts';
 export type {
   BatchPage,
   BatchRequest,
+  BatchSummary,
   BatchView,
   CostsQuery,
   CostsView,

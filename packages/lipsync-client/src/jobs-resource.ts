@@ -1,9 +1,8 @@
 import type { Input, JobStatus, JobView, ListQuery, Page, QualityJobView } from './contract.ts';
-import { LipsyncApiError, LipsyncClientError, LipsyncJobError } from './errors.ts';
-import { readEvents } from './event-reader.ts';
+import { LipsyncApiError, LipsyncJobError } from './errors.ts';
 import { toBody } from './request-body.ts';
+import { followState } from './state-stream.ts';
 import { invalidResponse, type Transport } from './transport.ts';
-import { wait } from './waits.ts';
 
 export interface CallOptions {
   readonly signal?: AbortSignal;
@@ -25,8 +24,6 @@ export interface JobUpdate<Job> {
   readonly job: Job;
 }
 
-/** `subscribe` gives up when the service cannot be reached for this time. */
-const maxOutageMs = 5 * 60_000;
 const cancelLimitMs = 10_000;
 
 /** Jobs of one kind. */
@@ -130,48 +127,10 @@ export class JobsResource<Job extends JobView | QualityJobView, Request extends 
    * last event. While the service has no stream to spare, the job is polled.
    */
   async *subscribe(id: string, { signal }: CallOptions = {}): AsyncGenerator<JobUpdate<Job>, void> {
-    let lastEventId = '';
-    let shown = '';
-    let failures = 0;
-    let failure: unknown;
-    let reachedAtMs = Date.now();
-    for (;;) {
-      try {
-        // Without a stream the state is still up to date.
-        const polled = failure instanceof LipsyncApiError ? await this.get(id, signal && { signal }) : undefined;
-        if (polled && JSON.stringify(polled) !== shown) {
-          shown = JSON.stringify(polled);
-          yield toUpdate(polled);
-          if (hasEnded(polled)) return;
-        }
-        if (polled) reachedAtMs = Date.now();
-        for await (const { id: eventId, data } of this.#events(id, lastEventId, signal)) {
-          reachedAtMs = Date.now();
-          if (eventId !== '') lastEventId = eventId;
-          shown = data;
-          // `as`: the type is the promise of the service.
-          const job = parseJob(data) as Job;
-          yield toUpdate(job);
-          if (hasEnded(job)) return;
-        }
-        reachedAtMs = Date.now();
-        failures = 0;
-        failure = undefined;
-      } catch (error) {
-        signal?.throwIfAborted();
-        if (!(error instanceof LipsyncClientError) || !error.retryable) throw error;
-        if (Date.now() - reachedAtMs > maxOutageMs) throw error;
-        failure = error;
-      }
-      failures += 1;
-      await wait(this.#transport.delayMs(failures, failure), signal);
-    }
-  }
-
-  async *#events(id: string, lastEventId: string, signal: AbortSignal | undefined) {
-    const headers = { Accept: 'text/event-stream', ...(lastEventId !== '' && { 'Last-Event-ID': lastEventId }) };
-    const response = await this.#transport.open({ path: `${this.#pathOf(id)}/events`, headers, signal, maxRetries: 0 });
-    if (response.body) yield* readEvents(response.body, { idleMs: this.#transport.idleTimeoutMs, signal });
+    const read = (): Promise<Job> => this.get(id, signal && { signal });
+    const path = `${this.#pathOf(id)}/events`;
+    const states = followState<Job>({ transport: this.#transport, path, read, hasEnded, signal });
+    for await (const job of states) yield toUpdate(job);
   }
 
   #pathOf(id: string): string {
@@ -181,14 +140,6 @@ export class JobsResource<Job extends JobView | QualityJobView, Request extends 
   #job(job: Job | undefined): Job {
     if (typeof job?.id !== 'string') throw invalidResponse('The response is no job.');
     return job;
-  }
-}
-
-function parseJob(data: string): unknown {
-  try {
-    return JSON.parse(data);
-  } catch (cause) {
-    throw invalidResponse('An event is no JSON.', cause);
   }
 }
 

@@ -92,3 +92,53 @@ it('A download of a file that has changed meanwhile fails.', async () => {
   const { stream } = await client.download('job_1');
   await expect(text(stream)).rejects.toMatchObject({ code: 'response_invalid' });
 });
+
+function batchEvent(id: string, status: string, success: number): string {
+  const data = JSON.stringify({ id: 'batch_1', status, summary: { total: 2, success } });
+  return `event: ${status === 'processing' ? 'progress' : status}\nid: ${id}\ndata: ${data}\n\n`;
+}
+
+it('A subscription to a batch whose connection breaks resumes after the last event, and ends with the batch.', async () => {
+  const { client, received } = await startServer(
+    breakAfter(eventStream, `${batchEvent('a', 'processing', 0)}${batchEvent('b', 'paused', 1)}`),
+    (_request, response) => response.writeHead(200, eventStream).end(batchEvent('c', 'completed', 2)),
+  );
+  const seen: unknown[] = [];
+  for await (const { type, batch } of client.batches.subscribe('batch_1'))
+    seen.push([type, batch.status, batch.summary.success]);
+  expect(seen).toEqual([
+    ['progress', 'processing', 0],
+    ['progress', 'paused', 1],
+    ['completed', 'completed', 2],
+  ]);
+  expect(received.map(({ path, headers }) => [path, headers['last-event-id']])).toEqual([
+    ['/batches/batch_1/events', undefined],
+    ['/batches/batch_1/events', 'b'],
+  ]);
+});
+
+it('Without a free stream the batch is polled, and its jobs are returned at the end only.', async () => {
+  const full = refuse(503, { code: 'resource_exhausted', retryable: true });
+  const batch = (status: string, success: number) => ({ id: 'batch_1', status, summary: { success }, results: [{}] });
+  const { client } = await startServer(
+    full,
+    answer(200, batch('processing', 0)),
+    full,
+    answer(200, batch('canceled', 1)),
+  );
+  const totals: unknown[] = [];
+  const ended = await client.batches.waitFor('batch_1', { onProgress: (state) => totals.push(state) });
+  expect(totals).toEqual([
+    { id: 'batch_1', status: 'processing', summary: { success: 0 } },
+    { id: 'batch_1', status: 'canceled', summary: { success: 1 } },
+  ]);
+  expect(ended).toMatchObject({ status: 'canceled', results: [{}] });
+});
+
+it('A subscription to a batch that is deleted fails with not_found.', async () => {
+  const { client } = await startServer(
+    (_request, response) => response.writeHead(200, eventStream).end(batchEvent('a', 'processing', 0)),
+    refuse(404, { code: 'not_found', retryable: false }),
+  );
+  await expect(client.batches.waitFor('batch_1')).rejects.toMatchObject({ code: 'not_found' });
+});
