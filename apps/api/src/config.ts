@@ -2,6 +2,7 @@ import { BlockList, isIP } from 'node:net';
 import { z } from 'zod';
 import { LipsyncError } from '@lipsync/core/host';
 import {
+  byteCount,
   configFromEnvironment,
   listOf,
   parseSettings,
@@ -71,6 +72,7 @@ export const apiSettings = {
   LIPSYNC_MAX_REQUESTS_PER_MINUTE: wholeNumber(6_000, { minimum: 0, maximum: maxRequestsPerMinute }),
   LIPSYNC_MAX_JOB_REQUESTS_PER_MINUTE: wholeNumber(600, { minimum: 0, maximum: maxRequestsPerMinute }),
   LIPSYNC_MAX_FAILED_LOGINS_PER_MINUTE: wholeNumber(30, { minimum: 0, maximum: maxRequestsPerMinute }),
+  LIPSYNC_MAX_BATCH_UPLOAD_BYTES: byteCount(10 * 1024 ** 3),
   LIPSYNC_TRUSTED_PROXIES: listOf(proxy, []),
   REDIS_URL: redisUrl(),
 } satisfies Settings;
@@ -82,6 +84,8 @@ export interface ApiConfig {
   readonly keys: readonly ApiKey[];
   readonly corsOrigins: readonly string[];
   readonly requestsPerMinute: RequestRates;
+  /** Limit for the files of one batch together. */
+  readonly maxBatchUploadBytes: number;
   /** Addresses and subnets. */
   readonly trustedProxies: readonly string[];
   readonly redisUrl: string;
@@ -118,6 +122,7 @@ export function apiConfigFromEnvironment(environment: Environment = readEnvironm
       creating: values.LIPSYNC_MAX_JOB_REQUESTS_PER_MINUTE,
       failedLogins: values.LIPSYNC_MAX_FAILED_LOGINS_PER_MINUTE,
     },
+    maxBatchUploadBytes: values.LIPSYNC_MAX_BATCH_UPLOAD_BYTES,
     trustedProxies: values.LIPSYNC_TRUSTED_PROXIES,
     redisUrl: values.REDIS_URL,
     core: configFromEnvironment(environment),

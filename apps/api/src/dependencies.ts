@@ -76,6 +76,8 @@ export interface ApiDependencies {
   /** Origins of pages that may call the API from a browser. */
   readonly corsOrigins: readonly string[];
   readonly maxUploadBytes: number;
+  /** Limit for the files of one batch together. */
+  readonly maxBatchUploadBytes: number;
   readonly bodyTime: BodyTimeLimits;
   /** Longest clip and longest speech. */
   readonly maxDurationMs: number;

@@ -196,6 +196,7 @@ export function wireApi(config: ApiConfig, log: Logger): WiredApi {
       trustedProxies: config.trustedProxies,
       corsOrigins: config.corsOrigins,
       maxUploadBytes: config.core.maxUploadBytes,
+      maxBatchUploadBytes: config.maxBatchUploadBytes,
       bodyTime: bodyTimeLimits,
       maxDurationMs: config.core.maxDurationMs,
       publicBaseUrl: config.core.publicBaseUrl,

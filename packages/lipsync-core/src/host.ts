@@ -42,6 +42,7 @@ export {
   findNameProblem,
   maxBatchItems,
 } from './jobs/batch-names.ts';
+export { ManifestError, parseManifest, type ManifestRow } from './jobs/batch-manifest.ts';
 export { batchIdOf, batchItemId, newBatchItemRecord, newBatchRecord } from './jobs/batch-record.ts';
 export {
   checkPageSize,
@@ -117,7 +118,7 @@ export {
   type SweptSlots,
 } from './scheduling/concurrency-slots.ts';
 export { CircuitBreaker, type BreakerChange, type BreakerView } from './scheduling/circuit-breaker.ts';
-export { parseLipsyncOptions, type OptionsSchema } from './service/parse-input.ts';
+export { isUrl, parseLipsyncOptions, type OptionsSchema } from './service/parse-input.ts';
 export { toDisplayName, toOutputName } from './storage/display-name.ts';
 export {
   BaseStateStore,

@@ -3,7 +3,7 @@ import type { JobStatus } from '@lipsync/core/contract';
 import {
   inputFields,
   isTerminal,
-  type InputReference,
+  type JobInputs,
   type JobFilter,
   type JobKind,
   type JobRecord,
@@ -146,11 +146,14 @@ const inputKey = 'inputs/[0-9a-f]{64}';
 const wholeInputKey = new RegExp(`^${inputKey}$`);
 const quotedInputKey = new RegExp(`"(${inputKey})"`, 'g');
 
-/** Artifact keys of the inputs of a job that are stored. */
-export function storedInputs({ spec }: Pick<JobRecord, 'spec'>): readonly string[] {
-  return inputFields
-    .map((field): InputReference | undefined => spec[field])
-    .flatMap((input) => (input?.kind === 'artifact' && wholeInputKey.test(input.key) ? [input.key] : []));
+/** Artifact keys of the stored inputs of a job, and of a batch as long as its record names those of its items. */
+export function storedInputs(record: JobRecord): readonly string[] {
+  const sources: readonly JobInputs[] = record.kind === 'batch' ? record.spec.items : [record.spec];
+  const inputs = sources.flatMap((source) => inputFields.map((field) => source[field]));
+  const keys = inputs.flatMap((input) =>
+    input?.kind === 'artifact' && wholeInputKey.test(input.key) ? [input.key] : [],
+  );
+  return [...new Set(keys)];
 }
 
 /** As `storedInputs`, for a record that may be unreadable: every key that its JSON names, so also one in its metadata. */

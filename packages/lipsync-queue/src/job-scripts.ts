@@ -21,6 +21,11 @@ local function refer(names, id)
 end
 `;
 
+/** Lua that makes each argument of a script a local variable of its name. */
+function declareArguments(names: readonly string[]): string {
+  return names.map((name, index) => `local ${name} = ARGV[${index + 1}]`).join('\n');
+}
+
 /** Defines `setEnd(id, ms)`, which stores when a job ended, so that retention finds it; an empty time removes it. */
 const setEndFunction = `
 local function setEnd(id, ms)
@@ -70,57 +75,93 @@ if stored == 1 then redis.call('HSET', KEYS[1], 'idempotency', KEYS[5]) end
 return stored
 `;
 
+/** Arguments of `replaceScript`. Lists are separated by spaces; an empty text stands for none. */
+const replaceArguments = [
+  'writer',
+  'expectedRevision',
+  'revision',
+  'status',
+  'format',
+  'record',
+  'member',
+  'id',
+  /** Channel of the job. */
+  'channel',
+  /** `open`, `ended`, or `retried` when a job that had ended is queued again. */
+  'phase',
+  /** Channel to interrupt the current run. */
+  'interruptChannel',
+  'waitingPrefix',
+  /** JSON. */
+  'outboxEvent',
+  /** Artifact keys of changed inputs, of a retried job all. */
+  'inputs',
+  /** Artifact keys that the record named before. */
+  'releasedInputs',
+  /** Key under which equal jobs find the result. */
+  'resultKey',
+  /** JSON, of the job of a batch. */
+  'outcome',
+  'endMs',
+  /** Result of a delivery. */
+  'deliveryResult',
+  /** Channel of the batch of the job. */
+  'batchChannel',
+] as const;
+
+/** Returns the arguments of `replaceScript` in their order. Pure. */
+export function listReplaceArguments(
+  values: Readonly<Record<(typeof replaceArguments)[number], string>>,
+): readonly string[] {
+  return replaceArguments.map((name) => values[name]);
+}
+
 /**
  * Replaces a record unless another call changed it first. A job that ends leaves the index of unfinished jobs and the
  * waiting set of its provider, equal jobs no longer follow it, and its end is added to the outbox.
  * KEYS: 1 record, 2 index of its old status, 3 index of its new status, 4 index of unfinished jobs, 5 hash of jobs that
- * wait for a slot, 6 outbox, 7 outcomes of its batch, or the record again for a single job, 8 counts of webhook results.
- * ARGV: 1 writer, 2 expected revision, 3 new revision, 4 status, 5 format, 6 record JSON, 7 index member, 8 job id,
- * 9 channel of the job, 10 'open', 'ended', or 'retried' when a job that had ended is queued again, 11 channel to
- * interrupt the current run or empty, 12 prefix of the waiting sets, 13 outbox event JSON or empty, 14 artifact keys of
- * changed inputs, of a retried job all, 15 key under which equal jobs find the result, or empty, 16 outcome JSON of
- * the job of a batch, or empty, 17 time of the end, or empty, 18 result of a webhook, or empty, 19 channel
- * of the batch of the job, or empty.
+ * wait for a slot, 6 outbox, 7 outcomes of its batch, or the record again for a single job, 8 counts of results of deliveries.
  * The outbox is not trimmed: its consumers delete what they handled.
  * Returns 1 when the record is stored, 0 on a conflict or while a new input is being deleted, -2 for the retry of a job
  * that is being erased.
  */
-export const replaceScript = `${referFunction}${setEndFunction}
-if redis.call('HGET', KEYS[1], 'revision') ~= ARGV[2] then
-  return redis.call('HGET', KEYS[1], 'writer') == ARGV[1] and 1 or 0
+export const replaceScript = `${referFunction}${setEndFunction}${declareArguments(replaceArguments)}
+if redis.call('HGET', KEYS[1], 'revision') ~= expectedRevision then
+  return redis.call('HGET', KEYS[1], 'writer') == writer and 1 or 0
 end
-if ARGV[10] == 'retried' and redis.call('SISMEMBER', '${erasingJobsKey}', ARGV[8]) == 1 then return -2 end
-if not refer(ARGV[14], ARGV[8]) then return 0 end
-redis.call('HSET', KEYS[1], 'writer', ARGV[1], 'revision', ARGV[3], 'status', ARGV[4], 'format', ARGV[5], 'record', ARGV[6])
+if phase == 'retried' and redis.call('SISMEMBER', '${erasingJobsKey}', id) == 1 then return -2 end
+if not refer(inputs, id) then return 0 end
+for name in string.gmatch(releasedInputs, '%S+') do redis.call('SREM', '${inputJobsPrefix}' .. name, id) end
+redis.call('HSET', KEYS[1], 'writer', writer, 'revision', revision, 'status', status, 'format', format, 'record', record)
 if KEYS[2] ~= KEYS[3] then
-  redis.call('ZREM', KEYS[2], ARGV[7])
-  redis.call('ZADD', KEYS[3], 0, ARGV[7])
+  redis.call('ZREM', KEYS[2], member)
+  redis.call('ZADD', KEYS[3], 0, member)
 end
-if KEYS[2] ~= KEYS[3] and (ARGV[10] == 'ended' or ARGV[10] == 'retried') then setEnd(ARGV[8], ARGV[17]) end
-if ARGV[10] == 'retried' then redis.call('ZADD', KEYS[4], 0, ARGV[7]) end
-if ARGV[10] == 'ended' then
+if KEYS[2] ~= KEYS[3] and (phase == 'ended' or phase == 'retried') then setEnd(id, endMs) end
+if phase == 'retried' then redis.call('ZADD', KEYS[4], 0, member) end
+if phase == 'ended' then
   local led = redis.call('HGET', KEYS[1], 'leads')
-  if led and redis.call('GET', led) == ARGV[8] then redis.call('DEL', led) end
+  if led and redis.call('GET', led) == id then redis.call('DEL', led) end
   redis.call('HDEL', KEYS[1], 'leads', 'follows')
-  redis.call('ZREM', KEYS[4], ARGV[7])
-  local provider = redis.call('HGET', KEYS[5], ARGV[8])
+  redis.call('ZREM', KEYS[4], member)
+  local provider = redis.call('HGET', KEYS[5], id)
   if provider then
-    redis.call('ZREM', ARGV[12] .. provider, ARGV[8])
-    redis.call('HDEL', KEYS[5], ARGV[8])
+    redis.call('ZREM', waitingPrefix .. provider, id)
+    redis.call('HDEL', KEYS[5], id)
   end
 end
-if ARGV[15] ~= '' then
-  redis.call('SET', ARGV[15], ARGV[8])
-  redis.call('HSET', KEYS[1], 'result', ARGV[15])
+if resultKey ~= '' then
+  redis.call('SET', resultKey, id)
+  redis.call('HSET', KEYS[1], 'result', resultKey)
 end
-if ARGV[16] ~= '' and redis.call('HGET', KEYS[7], ARGV[8]) ~= ARGV[16] then
-  redis.call('HSET', KEYS[7], ARGV[8], ARGV[16])
-  redis.call('PUBLISH', ARGV[19], ARGV[8])
+if outcome ~= '' and redis.call('HGET', KEYS[7], id) ~= outcome then
+  redis.call('HSET', KEYS[7], id, outcome)
+  redis.call('PUBLISH', batchChannel, id)
 end
-if ARGV[18] ~= '' then redis.call('HINCRBY', KEYS[8], ARGV[18], 1) end
-if ARGV[13] ~= '' then redis.call('XADD', KEYS[6], '*', 'event', ARGV[13]) end
-redis.call('PUBLISH', ARGV[9], ARGV[3])
-if ARGV[11] ~= '' then redis.call('PUBLISH', ARGV[11], ARGV[8]) end
+if deliveryResult ~= '' then redis.call('HINCRBY', KEYS[8], deliveryResult, 1) end
+if outboxEvent ~= '' then redis.call('XADD', KEYS[6], '*', 'event', outboxEvent) end
+redis.call('PUBLISH', channel, revision)
+if interruptChannel ~= '' then redis.call('PUBLISH', interruptChannel, id) end
 return 1
 `;
 

@@ -39,7 +39,7 @@ import {
   unfinishedJobsKey,
   webhookResultsKey,
 } from './job-keys.ts';
-import { createOnceScript, createScript, replaceScript } from './job-scripts.ts';
+import { createOnceScript, createScript, listReplaceArguments, replaceScript } from './job-scripts.ts';
 import { RedisJobLists } from './redis-job-lists.ts';
 import { resultEntryOf } from './redis-result-cache.ts';
 import { waitingProvidersKey, waitingSetPrefix } from './redis-concurrency-slots.ts';
@@ -157,25 +157,28 @@ export class RedisJobStore implements JobStore {
         outboxKey,
         next.batch ? outcomesKey(next.batch.id) : jobKey(next.id),
         webhookResultsKey,
-        randomUUID(),
-        String(current.revision),
-        String(next.revision),
-        next.status,
-        format,
-        text,
-        indexMember(next),
-        next.id,
-        jobChannel(next.id),
-        isTerminal(next.status) ? 'ended' : isRetried ? 'retried' : 'open',
-        isInterrupt ? interruptChannel : '',
-        waitingSetPrefix,
-        outboxEvent ? JSON.stringify(outboxEvent) : '',
-        next.spec === current.spec && !isRetried ? '' : storedInputs(next).join(' '),
-        resultEntryOf(next, event) ?? '',
-        next.batch ? JSON.stringify(outcomeOf(next)) : '',
-        endTimeOf(next),
-        webhookResultOf(current, next) ?? '',
-        next.batch ? jobChannel(next.batch.id) : '',
+        ...listReplaceArguments({
+          writer: randomUUID(),
+          expectedRevision: String(current.revision),
+          revision: String(next.revision),
+          status: next.status,
+          format,
+          record: text,
+          member: indexMember(next),
+          id: next.id,
+          channel: jobChannel(next.id),
+          phase: isTerminal(next.status) ? 'ended' : isRetried ? 'retried' : 'open',
+          interruptChannel: isInterrupt ? interruptChannel : '',
+          waitingPrefix: waitingSetPrefix,
+          outboxEvent: outboxEvent ? JSON.stringify(outboxEvent) : '',
+          inputs: next.spec === current.spec && !isRetried ? '' : storedInputs(next).join(' '),
+          releasedInputs: releasedInputs(current, next).join(' '),
+          resultKey: resultEntryOf(next, event) ?? '',
+          outcome: next.batch ? JSON.stringify(outcomeOf(next)) : '',
+          endMs: endTimeOf(next),
+          deliveryResult: webhookResultOf(current, next) ?? '',
+          batchChannel: next.batch ? jobChannel(next.batch.id) : '',
+        }),
       ),
     );
     if (stored === -2) throw new LipsyncError('conflict', 'The job is being deleted and cannot be retried.');
@@ -187,6 +190,13 @@ interface Replacement {
   readonly current: JobRecord;
   readonly next: JobRecord;
   readonly event: JobEvent;
+}
+
+/** The files that a batch no longer uses, once the jobs of its items do. */
+function releasedInputs(current: JobRecord, next: JobRecord): readonly string[] {
+  if (current.kind !== 'batch' || next.spec === current.spec) return [];
+  const kept = storedInputs(next);
+  return storedInputs(current).filter((key) => !kept.includes(key));
 }
 
 /** Keys and arguments of the script that stores a new record. */

@@ -3,6 +3,7 @@ import { Readable } from 'node:stream';
 import {
   batchItemId,
   Ledger,
+  newBatchRecord,
   newWebhookRecord,
   payerOf,
   systemClock,
@@ -87,6 +88,36 @@ describe('JobErasure', () => {
     expect((await bench.store.list({ kind: 'webhook', subjectId: 'job_a', limit: 10 })).records).toHaveLength(1);
     expect(await erasure.erase('job_a')).toBe('erased');
     expect((await connection.keys('*')).filter((key) => /job_a|jobs-(?!indexed)|erasing/.test(key))).toEqual([]);
+  });
+
+  it('The files of a batch are kept until the jobs of its items exist, and deleted with the last of these jobs.', async () => {
+    const [video, audio] = [reference(await stored('clip')), reference(await stored('speech'))];
+    const item = { options: lipsyncOptionsSchema.parse({}), video, audio };
+    const batch = newBatchRecord({
+      id: 'batch_a',
+      owner: null,
+      nowMs: systemClock.nowMs() - 60_000,
+      traceparent: null,
+      requestId: null,
+      options: { metadata: {} },
+      items: [
+        { ...item, outputName: 'a.mp4' },
+        { ...item, outputName: 'b.mp4' },
+      ],
+    });
+    // The process that received the batch is killed here.
+    await bench.producer.submit(batch);
+    await bench.producer.submit(await jobOf('job_a', 'clip', 'speech'));
+    expect(await erasure.erase('job_a')).toBe('erased');
+    expect([await exists('clip'), await exists('speech')]).toEqual([true, true]);
+    await bench.batches.sweep();
+    expect(await connection.smembers(`${inputJobsPrefix}${keyOf('clip')}`)).toEqual(
+      expect.not.arrayContaining(['batch_a']),
+    );
+    await erasure.erase(batchItemId('batch_a', 0));
+    expect([await exists('clip'), await exists('speech')]).toEqual([true, true]);
+    await erasure.erase(batchItemId('batch_a', 1));
+    expect([await exists('clip'), await exists('speech')]).toEqual([false, false]);
   });
 
   it('Erasing a batch erases its jobs, also those that are running once they have stopped.', async () => {

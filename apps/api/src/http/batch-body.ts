@@ -6,6 +6,9 @@ import {
   maxBatchItems,
   type BatchItem,
   type BatchOptions,
+  type InputField,
+  type InputReference,
+  type JobInputs,
 } from '@lipsync/core/host';
 import { isPlainObject, parseOptions, type LipsyncOptions } from '@lipsync/core/contract';
 import {
@@ -18,11 +21,38 @@ import {
 } from './job-body.ts';
 import { InvalidLine } from './batch-lines.ts';
 import { maxFields } from './json-body.ts';
+import { urlField } from './multipart.ts';
 import { HttpError, invalidFields, type FieldProblem } from './problem.ts';
 
 export interface BatchBody {
   readonly items: readonly BatchItem[];
   readonly options: BatchOptions;
+}
+
+/** A batch as it was sent: fields for all items, and items. */
+export interface GivenBatch {
+  readonly fields: ReadonlyMap<string, unknown>;
+  /** Undefined if they could not be read; then `problems` has the reason. */
+  readonly items: readonly unknown[] | undefined;
+  readonly problems: readonly FieldProblem[];
+}
+
+interface ManifestItemContent {
+  /** Line of the manifest on which the row ends. */
+  readonly line: number;
+  readonly fields: ReadonlyMap<string, unknown>;
+  /** Inputs that are files; the others are URLs among the fields. */
+  readonly inputs: JobInputs;
+  readonly problems: readonly FieldProblem[];
+}
+
+/** An item that is a row of a manifest. */
+export class ManifestItem {
+  readonly content: ManifestItemContent;
+
+  constructor(content: ManifestItemContent) {
+    this.content = content;
+  }
 }
 
 /** What is needed to parse an item. */
@@ -33,19 +63,27 @@ interface ItemRules {
   readonly common: ReadonlyMap<string, unknown>;
 }
 
+/** Returns the batch that the fields of a JSON body describe. Pure. */
+export function toGivenBatch(body: ReadonlyMap<string, unknown>): GivenBatch {
+  const fields = new Map([...body].filter(([name, value]) => name !== 'items' && !(value instanceof InvalidLine)));
+  const lineProblems = [...body].flatMap(([field, value]) =>
+    value instanceof InvalidLine ? [{ field, message: value.problem }] : [],
+  );
+  const items = body.get('items');
+  const problem = findListProblem(items);
+  if (problem === undefined) return { fields, items: Array.isArray(items) ? items : [], problems: lineProblems };
+  return { fields, items: undefined, problems: [...lineProblems, { field: 'items', message: problem }] };
+}
+
 /**
- * Parses the fields of a batch: `items`, each as a JSON request for a job with an optional `output_name`, and options
- * for all items. Throws one error that lists the problems of all items, by index.
+ * Parses a batch: its items, each as a request for a job with an optional `output_name`, and options for all items.
+ * Throws one error that lists the problems of all items, by index.
  */
 export function parseBatchBody(
-  fields: ReadonlyMap<string, unknown>,
+  { fields: given, items, problems: found }: GivenBatch,
   rules: BodyRules<LipsyncOptions>,
   checks: UrlChecks,
 ): BatchBody {
-  const given = new Map([...fields].filter(([name, value]) => name !== 'items' && !(value instanceof InvalidLine)));
-  const lineProblems = [...fields].flatMap(([field, value]) =>
-    value instanceof InvalidLine ? [{ field, message: value.problem }] : [],
-  );
   const shared = parseOptions(new Map([...given].filter(([name]) => name !== 'max_cost_usd')), rules.schema);
   const costProblem = given.has('max_cost_usd')
     ? [{ field: 'max_cost_usd', message: 'is not supported for a whole batch: set it in each item' }]
@@ -54,18 +92,17 @@ export function parseBatchBody(
   // The receiver of a batch gets one message about the whole.
   const ofItems = [...given].filter(([name]) => name !== webhookField);
   const common = new Map<string, unknown>([['optimize', 'cost'], ...(shared.options === undefined ? [] : ofItems)]);
-  const items = listItems(fields.get('items'));
-  const ownProblems = [...lineProblems, ...shared.problems, ...costProblem, ...receivers.map(({ problem }) => problem)];
-  if (items.type === 'invalid') throw invalidFields('request', [...ownProblems, ...items.problems]);
-  const parsed = items.values.map((item, index) => parseItem(item, index, { rules, checks, common }));
+  const others = [...shared.problems, ...costProblem];
+  const refused = receivers.map(({ problem }) => problem);
+  if (!items) throw invalidFields('request', [...others, ...refused, ...found]);
+  const parsed = items.map((item, index) => parseItem(item, index, { rules, checks, common }));
   const invalid = parsed.filter((item) => item.type === 'invalid');
   const equalNames = findEqualNames(
     parsed.map((item) => (item.type === 'valid' ? item.value.outputName : undefined)),
   ).map(({ item, message }) => ({ field: `items.${item}.output_name`, message }));
-  const problems = [...ownProblems, ...invalid.flatMap((item) => item.problems), ...equalNames];
+  const problems = [...found, ...others, ...refused, ...invalid.flatMap((item) => item.problems), ...equalNames];
   if (problems.length > 0 || shared.options === undefined) {
-    const others = [...lineProblems, ...shared.problems, ...costProblem, ...equalNames];
-    const isForbidden = onlyForbidden([...invalid, ...receivers], others);
+    const isForbidden = onlyForbidden([...invalid, ...receivers], [...found, ...others, ...equalNames]);
     throw invalidFields('request', problems, isForbidden ? 'url_forbidden' : 'request_invalid');
   }
   return {
@@ -86,53 +123,80 @@ interface InvalidItem {
   readonly isForbidden: boolean;
 }
 
-type ItemList =
-  | { readonly type: 'valid'; readonly values: readonly unknown[] }
-  | { readonly type: 'invalid'; readonly problems: readonly FieldProblem[] };
-
-function listItems(value: unknown): ItemList {
-  const refuse = (message: string): ItemList => ({ type: 'invalid', problems: [{ field: 'items', message }] });
-  if (value === undefined) return refuse('is missing');
-  if (!Array.isArray(value)) return refuse('must be a list');
-  if (value.length === 0) return refuse('must not be empty');
-  if (value.length > maxBatchItems) return refuse(`must have at most ${maxBatchItems} entries`);
-  return { type: 'valid', values: value };
+function findListProblem(items: unknown): string | undefined {
+  if (items === undefined) return 'is missing';
+  if (!Array.isArray(items)) return 'must be a list';
+  if (items.length === 0) return 'must not be empty';
+  return items.length > maxBatchItems ? `must have at most ${maxBatchItems} entries` : undefined;
 }
 
 type ParsedItem = { readonly type: 'valid'; readonly value: BatchItem } | InvalidItem;
 
 function parseItem(item: unknown, index: number, { rules, checks, common }: ItemRules): ParsedItem {
+  const given = readItem(item, rules.files.required);
   const invalid = (problems: readonly FieldProblem[], isForbidden = false): InvalidItem => ({
     type: 'invalid',
     problems: problems.map(({ field, message }) => ({
-      field: ['items', String(index), ...(field === '' ? [] : [field])].join('.'),
-      message,
+      field: ['items', String(index), ...(field === '' ? [] : [nameInItem(field, item)])].join('.'),
+      message: item instanceof ManifestItem ? `${message.replace(/\.$/, '')} (line ${item.content.line})` : message,
     })),
     isForbidden,
   });
-  if (item instanceof InvalidLine) return invalid([{ field: '', message: item.problem }]);
-  if (!isPlainObject(item)) return invalid([{ field: '', message: 'must be an object' }]);
-  if (Object.keys(item).length > maxFields)
-    return invalid([{ field: '', message: `must not have more than ${maxFields} fields` }]);
-  const { output_name: outputName, ...own } = item;
+  if (typeof given === 'string') return invalid([{ field: '', message: given }]);
+  const outputName = given.fields.get('output_name');
+  const own = [...given.fields].filter(([name]) => name !== 'output_name');
   const nameProblem = findNameProblem(outputName);
-  const nameProblems = nameProblem === undefined ? [] : [{ field: 'output_name', message: nameProblem }];
-  const job = parseJob(new Map([...common, ...Object.entries(own)]), rules, checks);
-  if (job.type === 'invalid')
-    return invalid([...job.problems, ...nameProblems], job.isForbidden && nameProblems.length === 0);
-  if (nameProblems.length > 0) return invalid(nameProblems);
-  const { options, inputs } = job;
-  const { video, audio } = inputs;
+  const others = [
+    ...given.problems,
+    ...(nameProblem === undefined ? [] : [{ field: 'output_name', message: nameProblem }]),
+  ];
+  const job = parseJob(new Map([...common, ...own]), rules, { ...checks, requiredUrls: given.requiredUrls });
+  if (job.type === 'invalid') return invalid([...job.problems, ...others], job.isForbidden && others.length === 0);
+  if (others.length > 0) return invalid(others);
+  const { video, audio } = { ...given.inputs, ...job.inputs };
   if (!video || !audio) throw new LipsyncError('internal', 'The item was accepted without an input.');
-  const given = typeof outputName === 'string' ? outputName : undefined;
-  const clipPath = video.kind === 'url' ? new URL(video.url).pathname : '';
-  return { type: 'valid', value: { options, video, audio, outputName: given ?? defaultOutputName(index, clipPath) } };
+  const name = typeof outputName === 'string' ? outputName : defaultOutputName(index, clipNameOf(video));
+  return { type: 'valid', value: { options: job.options, video, audio, outputName: name } };
+}
+
+interface ReadItem extends Omit<ManifestItemContent, 'line'> {
+  /** Inputs that must be URLs. */
+  readonly requiredUrls: readonly InputField[];
+}
+
+/** Returns what an item has, or what is wrong with the whole of it. */
+function readItem(item: unknown, required: readonly InputField[]): ReadItem | string {
+  if (item instanceof InvalidLine) return item.problem;
+  if (item instanceof ManifestItem) {
+    const { fields } = item.content;
+    return { ...item.content, requiredUrls: required.filter((field) => fields.has(urlField(field))) };
+  }
+  if (!isPlainObject(item)) return 'must be an object';
+  if (Object.keys(item).length > maxFields) return `must not have more than ${maxFields} fields`;
+  return { fields: new Map(Object.entries(item)), inputs: {}, problems: [], requiredUrls: required };
+}
+
+/** A column of a manifest has files and URLs. */
+function nameInItem(field: string, item: unknown): string {
+  const [, column] = /^(video|audio)_url$/.exec(field) ?? [];
+  return item instanceof ManifestItem && item.content.fields.has(field) ? (column ?? field) : field;
+}
+
+function clipNameOf(video: InputReference): string {
+  switch (video.kind) {
+    case 'url':
+      return new URL(video.url).pathname;
+    case 'artifact':
+      return video.name;
+    case 'file':
+      return video.path;
+  }
 }
 
 function parseJob(
   fields: ReadonlyMap<string, unknown>,
   rules: BodyRules<LipsyncOptions>,
-  checks: UrlChecks,
+  checks: UrlChecks & Pick<ReadItem, 'requiredUrls'>,
 ): JobBody<LipsyncOptions> | InvalidItem {
   try {
     return parseJsonBody(fields, rules, checks);
@@ -148,9 +212,30 @@ function parseJob(
   }
 }
 
-/** The receivers that the fields of a batch and of its items name, before they are parsed. */
-export function listReceivers(fields: ReadonlyMap<string, unknown>): readonly unknown[] {
-  const items = fields.get('items');
-  const ofItems = Array.isArray(items) ? items.slice(0, maxBatchItems).filter(isPlainObject) : [];
-  return [fields.get(webhookField), ...ofItems.map((item) => item[webhookField])];
+/** The receivers that a batch and its items name, before they are parsed. */
+export function listReceivers({ fields, items = [] }: GivenBatch): readonly unknown[] {
+  const ofItems = items.map((item) => {
+    if (item instanceof ManifestItem) return item.content.fields.get(webhookField);
+    return isPlainObject(item) ? item[webhookField] : undefined;
+  });
+  return [fields.get(webhookField), ...ofItems];
+}
+
+/**
+ * Returns what an idempotency key compares: names of files do not count, and neither does a name that the output has
+ * from its clip. Pure.
+ */
+export function toComparableBatch({ items, options }: BatchBody): object {
+  return {
+    items: items.map(({ video, audio, outputName, ...item }, index) => {
+      const isDefault = video.kind === 'artifact' && outputName === defaultOutputName(index, video.name);
+      const [clip, speech] = [video, audio].map(withoutName);
+      return { ...item, video: clip, audio: speech, outputName: isDefault ? '' : outputName };
+    }),
+    options,
+  };
+}
+
+function withoutName(input: InputReference): object {
+  return input.kind === 'artifact' ? { key: input.key } : input;
 }

@@ -126,13 +126,12 @@ export async function parseUrlFields<Options>(
   return parseJsonBody(fields, rules, { checkUrl, refuseReceiver });
 }
 
-/** Parses a request with all inputs by URL. Throws an error that lists every problem. */
+/** Parses a request with all inputs by URL, or only those named. Throws an error that lists every problem. */
 export function parseJsonBody<Options>(
   fields: ReadonlyMap<string, unknown>,
   rules: BodyRules<Options>,
-  checks: UrlChecks,
+  { requiredUrls = rules.files.required, ...checks }: UrlChecks & Partial<Pick<FieldRules, 'requiredUrls'>>,
 ): JobBody<Options> {
-  const requiredUrls = rules.files.required;
   const { options, urls } = parseFields(fields, rules, { ...checks, problems: [], requiredUrls });
   rules.checkOptions?.(options);
   return { type: 'received', inputs: urls, options };

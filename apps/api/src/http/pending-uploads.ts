@@ -1,28 +1,33 @@
 import { isUtf8 } from 'node:buffer';
 import { createHash, type Hash } from 'node:crypto';
 import { Readable } from 'node:stream';
-import { LipsyncError, toDisplayName, type ArtifactStore, type InputField, type JobInputs } from '@lipsync/core/host';
+import { LipsyncError, toDisplayName, type ArtifactStore, type InputReference } from '@lipsync/core/host';
 import type { FieldProblem } from './problem.ts';
 
 /** Uploads that stream into the artifact store and are not committed yet. Call `commit` or `discard` exactly once. */
-export interface PendingUploads {
-  has(field: InputField): boolean;
+export interface PendingUploads<Field extends string> {
+  has(field: Field): boolean;
   /** Starts storing a file. The store receives the end of the stream after `commit`. */
-  add(field: InputField, content: Readable, fileName: string | undefined): void;
+  add(field: Field, content: Readable, fileName: string | undefined): void;
   /** Waits for the last byte of all files. Resolves with what is wrong with them; rejects when storing fails. */
   waitForContent(): Promise<readonly FieldProblem[]>;
   /**
    * The references of the files as `commit` will return them. Call it after `waitForContent`, and only for uploads whose
    * content is hashed on arrival.
    */
-  references(): Promise<JobInputs>;
+  references(): Promise<UploadReferences<Field>>;
   /** Rejects when storing a file fails; never resolves. */
   readonly failure: Promise<never>;
   /** Commits the files. */
-  commit(): Promise<JobInputs>;
+  commit(): Promise<UploadReferences<Field>>;
   /** Aborts all uploads; resolves when their partial files are deleted. */
   discard(): Promise<void>;
 }
+
+/** The files of a form, by field. */
+export type UploadReferences<Field extends string> = Partial<Record<Field, StoredInput>>;
+
+type StoredInput = Extract<InputReference, { kind: 'artifact' }>;
 
 interface Upload {
   readonly name: string;
@@ -34,6 +39,8 @@ interface Upload {
 
 export interface UploadRules {
   readonly maxFileBytes: number;
+  /** Limit for all files together; without it only that of each file holds. */
+  readonly maxTotalBytes?: number;
   /** Whether the content is hashed on arrival, so that it is known before it is stored. */
   readonly isHashed: boolean;
 }
@@ -42,11 +49,20 @@ export interface UploadRules {
 const maxTextBytes = 4_096;
 
 /** Defers the commit of uploads, so that a request that is refused, aborted or too large leaves no file. */
-export function createPendingUploads(
+export function createPendingUploads<Field extends string>(
   artifacts: ArtifactStore,
-  { maxFileBytes, isHashed }: UploadRules,
-): PendingUploads {
-  const uploads = new Map<InputField, Upload>();
+  { maxFileBytes, maxTotalBytes = Infinity, isHashed }: UploadRules,
+): PendingUploads<Field> {
+  const uploads = new Map<Field, Upload>();
+  let totalBytes = 0;
+  const countBytes = (sizeBytes: number): void => {
+    totalBytes += sizeBytes;
+    if (totalBytes > maxTotalBytes)
+      throw new LipsyncError(
+        'payload_too_large',
+        `The files are larger than the ${maxTotalBytes} bytes allowed for one request. Send several requests, or URLs.`,
+      );
+  };
   const decision = Promise.withResolvers<void>();
   const failure = Promise.withResolvers<never>();
   // Either may reject before anything awaits it.
@@ -60,7 +76,7 @@ export function createPendingUploads(
       // The reader of the content receives its errors; this handles an error before the first read.
       content.on('error', () => undefined);
       const read = Promise.withResolvers<ReadContent>();
-      const ending = { onRead: read.resolve, hash: isHashed ? createHash('sha256') : undefined };
+      const ending = { onChunk: countBytes, onRead: read.resolve, hash: isHashed ? createHash('sha256') : undefined };
       const deferred = Readable.from(deferEnd(content, maxFileBytes, ending, decision.promise), { objectMode: false });
       const key = artifacts.putInput(deferred, { maxBytes: maxFileBytes }).then((stored) => stored.key);
       key.catch(failure.reject);
@@ -103,7 +119,7 @@ export function createPendingUploads(
 async function* deferEnd(
   content: AsyncIterable<Buffer>,
   maxBytes: number,
-  { onRead, hash }: { readonly onRead: (read: ReadContent) => void; readonly hash: Hash | undefined },
+  { onChunk, onRead, hash }: ContentListeners,
   decision: Promise<void>,
 ): AsyncGenerator<Buffer> {
   let sizeBytes = 0;
@@ -116,12 +132,20 @@ async function* deferEnd(
         'payload_too_large',
         `A file is larger than the ${maxBytes} bytes allowed. Send a smaller one.`,
       );
+    onChunk(chunk.length);
     if (sizeBytes <= maxTextBytes) head.push(chunk);
     hash?.update(chunk);
     yield chunk;
   }
   onRead({ sizeBytes, head: Buffer.concat(head), sha256: hash?.digest('hex') });
   await decision;
+}
+
+interface ContentListeners {
+  /** Throws to refuse the file. */
+  readonly onChunk: (sizeBytes: number) => void;
+  readonly onRead: (read: ReadContent) => void;
+  readonly hash: Hash | undefined;
 }
 
 interface ReadContent {
@@ -134,7 +158,7 @@ interface ReadContent {
 
 /** A part without a file name may be a form field: then the caller sent a URL or a path instead of the content. */
 function findContentProblem(
-  field: InputField,
+  field: string,
   { sizeBytes, head }: ReadContent,
   fileName: string | undefined,
 ): string | undefined {
@@ -146,12 +170,13 @@ function findContentProblem(
   return isText ? `must be sent as a file (with curl: -F ${field}=@PATH)` : undefined;
 }
 
-async function toReferences(
-  uploads: ReadonlyMap<InputField, Upload>,
+async function toReferences<Field extends string>(
+  uploads: ReadonlyMap<Field, Upload>,
   keyOf: (upload: Upload) => Promise<string>,
-): Promise<JobInputs> {
+): Promise<UploadReferences<Field>> {
   const references = [...uploads].map(
     async ([field, upload]) => [field, { kind: 'artifact', key: await keyOf(upload), name: upload.name }] as const,
   );
-  return Object.fromEntries(await Promise.all(references));
+  // `as`: the type of `fromEntries` has no names of fields.
+  return Object.fromEntries(await Promise.all(references)) as UploadReferences<Field>;
 }

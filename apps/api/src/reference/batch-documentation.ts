@@ -5,6 +5,7 @@ import {
   batchViewSchema,
   type batchSummaryViewSchema,
 } from '@lipsync/core/contract';
+import { manifestField } from '../http/batch-form.ts';
 import { lineTypes } from '../http/batch-lines.ts';
 import { documentedJobQuery } from '../http/job-query.ts';
 import {
@@ -130,6 +131,7 @@ function documentCreate(options: z.ZodObject): RouteDocumentation {
           },
         },
       },
+      'multipart/form-data': documentForm(options),
       ...Object.fromEntries(lineTypes.map((type) => [type, documentLines(urls)])),
     },
     responses: {
@@ -145,6 +147,40 @@ function documentCreate(options: z.ZodObject): RouteDocumentation {
       413: ['payload_too_large'],
       415: ['request_invalid'],
       422: ['request_invalid', 'url_forbidden', 'not_supported', 'idempotency_mismatch'],
+      503: ['storage_unwritable'],
+    },
+  };
+}
+
+/** The parts with files have any names, which OpenAPI can only state as further properties. */
+function documentForm(options: z.ZodObject): Content {
+  const file = z.custom<Blob>(() => true).meta({ type: 'string', format: 'binary' });
+  const description = [
+    'A row of names, then a row for each of up to 500 items, as CSV. `video` and `audio` are file names or URLs;',
+    '`output_name` and the fields of an item may be further columns.',
+  ].join(' ');
+  return {
+    schema: z
+      .strictObject({
+        [manifestField]: file.meta({ type: 'string', format: 'binary', description }),
+        ...options.omit({ max_cost_usd: true }).shape,
+      })
+      .catchall(file)
+      .meta({
+        id: 'BatchForm',
+        description: 'A CSV file, the files that its rows name, and fields that apply to every item without its own.',
+      }),
+    examples: {
+      two: {
+        summary: 'Two items with files, of which one has its speech at an address',
+        value: {
+          [manifestField]:
+            'video,audio,output_name\nclip.mp4,speech.wav,intro.mp4\nclip.mp4,https://example.org/a.wav,\n',
+          clip: 'clip.mp4',
+          speech: 'speech.wav',
+          method: 'preview',
+        },
+      },
     },
   };
 }

@@ -1,11 +1,20 @@
 import type { Request, Response } from 'express';
 import { isTerminal, requireKind, toBatchView, type JobRecord } from '@lipsync/core/host';
 import type { BatchView } from '@lipsync/core/contract';
+import type { Accepted } from '@lipsync/queue';
 import { z } from 'zod';
 import type { ApiDependencies } from '../dependencies.ts';
-import { listReceivers, parseBatchBody } from '../http/batch-body.ts';
+import {
+  listReceivers,
+  parseBatchBody,
+  toComparableBatch,
+  toGivenBatch,
+  type BatchBody,
+  type GivenBatch,
+} from '../http/batch-body.ts';
+import { manifestField, receiveBatchForm } from '../http/batch-form.ts';
 import { lineTypes } from '../http/batch-lines.ts';
-import { withIdempotencyKey } from '../http/idempotency.ts';
+import { withIdempotencyKey, type IdempotentRequest, type RequestContent } from '../http/idempotency.ts';
 import { readBatchFields } from '../http/json-body.ts';
 import { checkReceivers, checkWebhook } from '../http/job-body.ts';
 import { HttpError } from '../http/problem.ts';
@@ -13,7 +22,7 @@ import { parseJobQuery } from '../http/job-query.ts';
 import { parseQuery } from '../http/parse-query.ts';
 import { batchStatusFilter, documentBatchRoutes } from '../reference/batch-documentation.ts';
 import type { EventStreams } from './event-streams.ts';
-import { requireJob, senderOf, type JobResource } from './job-resource.ts';
+import { requireInputs, requireJob, senderOf, type JobResource } from './job-resource.ts';
 import { lipsyncResource } from './lipsync-resource.ts';
 import type { Route } from './route.ts';
 
@@ -116,30 +125,76 @@ async function listBatches({ batches, store }: ApiDependencies, { query }: Reque
   response.json({ batches: shown, next_cursor: page.nextCursor });
 }
 
-async function createBatch(
-  dependencies: ApiDependencies & Pick<JobResource<'lipsync'>, 'rules'>,
-  request: Request,
-  response: Response,
-): Promise<void> {
-  const { batches, bodyTime, checkReceiver, checkUrl, publicBaseUrl, requireWebhooks, rules } = dependencies;
-  if (!request.is(['application/json', ...lineTypes])) {
-    const message = `Send application/json with "items", or ${lineTypes.join(' or ')} with one item per line.`;
+type CreateDependencies = ApiDependencies & Pick<JobResource<'lipsync'>, 'rules'>;
+
+async function createBatch(dependencies: CreateDependencies, request: Request, response: Response): Promise<void> {
+  const { publicBaseUrl } = dependencies;
+  if (!request.is(['application/json', 'multipart/form-data', ...lineTypes])) {
+    const message = `Send application/json with "items", ${lineTypes.join(' or ')} with one item per line, or multipart/form-data with a CSV file "${manifestField}".`;
     throw new HttpError('request_invalid', message, { httpStatus: 415 });
   }
-  const { record, isRepeated } = await withIdempotencyKey(dependencies, { request, response }, async (idempotent) => {
-    const fields = await readBatchFields(request, response, bodyTime);
-    const refuseReceiver = await checkReceivers(listReceivers(fields), checkReceiver);
-    const body = parseBatchBody(fields, rules, { checkUrl, refuseReceiver });
-    checkWebhook(body.options, requireWebhooks);
-    const claim = idempotent?.claim({ kind: 'batch', options: body, inputs: {} });
-    return batches.submit({ ...body, ...senderOf(request, response) }, claim);
-  });
+  const { record, isRepeated } = await withIdempotencyKey(dependencies, { request, response }, (idempotent) =>
+    request.is('multipart/form-data')
+      ? acceptForm({ ...dependencies, idempotent }, request, response)
+      : acceptJson({ ...dependencies, idempotent }, request, response),
+  );
   if (isRepeated) response.set('Idempotent-Replayed', 'true');
   const batch = requireKind(record, 'batch');
   response
     .status(202)
     .location(`${publicBaseUrl}/batches/${batch.id}`)
     .json(await viewBatch(dependencies, batch));
+}
+
+type AcceptDependencies = CreateDependencies & { readonly idempotent: IdempotentRequest | undefined };
+
+async function acceptJson(dependencies: AcceptDependencies, request: Request, response: Response): Promise<Accepted> {
+  const { batches, bodyTime, idempotent } = dependencies;
+  const fields = await readBatchFields(request, response, bodyTime);
+  const body = await parseBatch(dependencies, toGivenBatch(fields));
+  return batches.submit({ ...body, ...senderOf(request, response) }, idempotent?.claim(contentOf(body)));
+}
+
+async function acceptForm(dependencies: AcceptDependencies, request: Request, response: Response): Promise<Accepted> {
+  const { artifacts, batches, bodyTime, erasure, idempotent, maxBatchUploadBytes, maxUploadBytes } = dependencies;
+  const rules = { bodyTime, maxFileBytes: maxUploadBytes, maxTotalBytes: maxBatchUploadBytes };
+  const { batch, uploads } = await receiveBatchForm(request, artifacts, rules);
+  try {
+    const body = await parseBatch(dependencies, batch);
+    const repeated = await idempotent?.findRepeated(contentOf(body));
+    if (repeated) {
+      await uploads.discard();
+      return { record: repeated, isRepeated: true };
+    }
+    await uploads.commit();
+    const claim = idempotent?.claim(contentOf(body));
+    const accepted = await batches.submit({ ...body, ...senderOf(request, response) }, claim);
+    if (!accepted.isRepeated) await requireInputs({ artifacts, erasure }, accepted.record, inputsOf(body));
+    return accepted;
+  } catch (error) {
+    // Uploads that are neither committed nor discarded would never end.
+    await uploads.discard();
+    throw error;
+  }
+}
+
+async function parseBatch(
+  { checkReceiver, checkUrl, requireWebhooks, rules }: AcceptDependencies,
+  batch: GivenBatch,
+): Promise<BatchBody> {
+  const refuseReceiver = await checkReceivers(listReceivers(batch), checkReceiver);
+  const body = parseBatchBody(batch, rules, { checkUrl, refuseReceiver });
+  checkWebhook(body.options, requireWebhooks);
+  return body;
+}
+
+function contentOf(body: BatchBody): RequestContent {
+  return { kind: 'batch', options: toComparableBatch(body), inputs: {} };
+}
+
+function inputsOf({ items }: BatchBody): readonly string[] {
+  const inputs = items.flatMap(({ video, audio }) => [video, audio]);
+  return [...new Set(inputs.flatMap((input) => (input.kind === 'artifact' ? [input.key] : [])))];
 }
 
 async function viewBatch({ batches, publicBaseUrl }: ApiDependencies, batch: JobRecord<'batch'>): Promise<BatchView> {

@@ -1,6 +1,13 @@
 import type { Request, Response } from 'express';
-import { isOfKind, type JobKind, type JobRecord, type RequestKind, type TraceContext } from '@lipsync/core/host';
-import type { Accepted, RequestClaim } from '@lipsync/queue';
+import {
+  isOfKind,
+  type ArtifactStore,
+  type JobKind,
+  type JobRecord,
+  type RequestKind,
+  type TraceContext,
+} from '@lipsync/core/host';
+import { inputErased, type Accepted, type RequestClaim } from '@lipsync/queue';
 import type { ApiDependencies } from '../dependencies.ts';
 import { callerOf, mayAccess, type Caller } from '../http/access.ts';
 import type { BodyRules, JobBody } from '../http/job-body.ts';
@@ -60,6 +67,26 @@ export async function findJob(
 ): Promise<JobRecord | undefined> {
   const record = typeof id === 'string' && plausibleId.test(id) ? await store.get(id) : undefined;
   return record && mayAccess(caller, record.owner) ? record : undefined;
+}
+
+/** Withdraws a new job with a file that was deleted with another job before the new job named it. */
+export async function requireInputs(
+  { artifacts, erasure }: Pick<ApiDependencies, 'artifacts' | 'erasure'>,
+  { id }: JobRecord,
+  keys: readonly string[],
+): Promise<void> {
+  if ((await listMissingInputs(artifacts, keys)).length === 0) return;
+  await erasure.erase(id);
+  throw inputErased();
+}
+
+/** The artifact keys under which nothing is stored. */
+export async function listMissingInputs(
+  artifacts: Pick<ArtifactStore, 'stat'>,
+  keys: readonly string[],
+): Promise<readonly string[]> {
+  const found = await Promise.all(keys.map((key) => artifacts.stat(key)));
+  return keys.filter((_, index) => found[index] === undefined);
 }
 
 export function unknownJob(kind: JobKind = 'lipsync'): HttpError {

@@ -1,13 +1,6 @@
 import type { Request, Response } from 'express';
-import {
-  isTerminal,
-  requireKind,
-  type ArtifactStore,
-  type JobKind,
-  type JobRecord,
-  type RequestKind,
-} from '@lipsync/core/host';
-import { inputErased, storedInputs, type Accepted, type RequestClaim } from '@lipsync/queue';
+import { isTerminal, requireKind, type JobKind, type RequestKind } from '@lipsync/core/host';
+import { storedInputs, type Accepted, type RequestClaim } from '@lipsync/queue';
 import type { ApiDependencies } from '../dependencies.ts';
 import { withIdempotencyKey } from '../http/idempotency.ts';
 import { readJobBody } from '../http/job-body.ts';
@@ -15,7 +8,14 @@ import { documentedJobQuery, parseJobQuery } from '../http/job-query.ts';
 import { HttpError } from '../http/problem.ts';
 import { documentJobRoutes } from '../reference/job-documentation.ts';
 import type { EventStreams } from './event-streams.ts';
-import { requireJob, senderOf, type JobResource, type Sender } from './job-resource.ts';
+import {
+  listMissingInputs,
+  requireInputs,
+  requireJob,
+  senderOf,
+  type JobResource,
+  type Sender,
+} from './job-resource.ts';
 import type { Route } from './route.ts';
 
 /** Routes that create, show, list, follow and cancel jobs of one kind. */
@@ -97,15 +97,9 @@ export async function acceptJob<Kind extends RequestKind>(
   { body, sender, claim }: JobRequest<Kind>,
 ): Promise<Accepted> {
   const accepted = await resource.submit(body, sender, claim);
-  if (!accepted.isRepeated) await requireInputs(dependencies, accepted.record);
+  const { record, isRepeated } = accepted;
+  if (!isRepeated) await requireInputs(dependencies, record, storedInputs(record));
   return accepted;
-}
-
-/** Withdraws a new job whose file was deleted with another job before the new job named it. */
-async function requireInputs({ artifacts, erasure }: ApiDependencies, record: JobRecord): Promise<void> {
-  if ((await listMissingInputs(artifacts, record)).length === 0) return;
-  await erasure.erase(record.id);
-  throw inputErased();
 }
 
 async function listJobs<Kind extends RequestKind>(
@@ -143,18 +137,9 @@ async function retryJob<Kind extends RequestKind>(
   response: Response,
 ): Promise<void> {
   const record = await requireJob<JobKind>(store, resource.kind, { request, response });
-  if (record.status === 'failed' && (await listMissingInputs(artifacts, record)).length > 0)
+  if (record.status === 'failed' && (await listMissingInputs(artifacts, storedInputs(record))).length > 0)
     throw new HttpError('inputs_gone', 'An input of the job is no longer stored. Send a new request.');
   response.status(202).json(resource.view(requireKind(await jobs.retry(record.id), resource.kind)));
-}
-
-async function listMissingInputs(
-  artifacts: Pick<ArtifactStore, 'stat'>,
-  record: JobRecord,
-): Promise<readonly string[]> {
-  const keys = storedInputs(record);
-  const found = await Promise.all(keys.map((key) => artifacts.stat(key)));
-  return keys.filter((_, index) => found[index] === undefined);
 }
 
 async function deleteJob<Kind extends RequestKind>(

@@ -19,6 +19,13 @@ describe('CSV manifest of a batch', () => {
     expect(fieldsOf('video;audio\na,b.mp4;c.wav')).toEqual([{ video: 'a,b.mp4', audio: 'c.wav' }]);
   });
 
+  it('Rows and columns without any content do not count.', () => {
+    expect(fieldsOf('video,audio,,\na,b,,\n,,,\nc,d,,\n')).toEqual([
+      { video: 'a', audio: 'b' },
+      { video: 'c', audio: 'd' },
+    ]);
+  });
+
   it.each([
     ['a header with LF before rows with CRLF', 'video,audio\na,b\r\n"c","d"\r\n'],
     ['a header with CRLF before rows with LF', 'video,audio\r\na,b\n"c","d"\n'],
@@ -39,6 +46,12 @@ describe('CSV manifest of a batch', () => {
     ['a column twice', 'video,audio,video\na,b,c', 'has the column "video" twice'],
     ['a quote that never closes', 'video,audio\na,"b\nc,d', 'has a quote that is never closed, on line 2 or later'],
     ['a short row', 'video,audio\na', 'has a row on line 2 whose number of columns differs from that of the first row'],
+    ['a value in a column without a name', 'video,audio,\na,b,c', 'has a value in a column without a name, on line 2'],
+    [
+      'several problems',
+      'video,sound,sound\n',
+      'has the column "sound" twice; it lacks the column "audio"; it has no items',
+    ],
     ['501 rows', `video,audio\n${'a,b\n'.repeat(501)}`, 'has more than 500 items'],
   ])('A manifest with %s is refused.', (_name, text, reason) => {
     expect(() => parse(text)).toThrow(`The manifest ${reason}.`);

@@ -13,26 +13,48 @@ export interface ManifestRow {
   readonly fields: ReadonlyMap<string, unknown>;
 }
 
+/** A manifest that was refused; each problem continues "The manifest". */
+export class ManifestError extends LipsyncError {
+  readonly problems: readonly string[];
+
+  constructor(problems: readonly string[], cause?: unknown) {
+    super('request_invalid', `The manifest ${problems.join('; it ')}.`, cause === undefined ? {} : { cause });
+    this.name = 'ManifestError';
+    this.problems = problems;
+  }
+}
+
 /**
  * Parses a CSV manifest of a batch: a row of names, then a row for each item. Numbers, booleans and JSON are written as in
- * a form. Separators are commas, or semicolons as some spreadsheets write them. Throws `request_invalid` for text that is
- * no CSV, a name that occurs twice, a missing column of `required`, no row or more rows than a batch may have. Pure.
+ * a form. Separators are commas, or semicolons as some spreadsheets write them. Rows and columns without any content do not
+ * count. Throws a `ManifestError` for text that is no CSV, a name that occurs twice, a missing column of `required`, no row
+ * or more rows than a batch may have. Pure.
  */
 export function parseManifest(bytes: Uint8Array, required: readonly string[]): readonly ManifestRow[] {
   if (bytes.length > maxManifestBytes) throw refusal(`is larger than ${maxManifestBytes} bytes`);
   const [header, ...rows] = readRows(decode(bytes));
   if (!header) throw refusal('is empty');
   const names = header.cells.map((name) => name.trim());
-  const twice = names.find((name, index) => names.indexOf(name) !== index);
-  if (twice !== undefined) throw refusal(`has the column "${twice}" twice`);
-  const missing = required.filter((name) => !names.includes(name));
-  if (missing.length > 0) throw refusal(`lacks the column ${missing.map((name) => `"${name}"`).join(' and ')}`);
-  if (rows.length === 0) throw refusal('has no items');
-  if (rows.length > maxBatchItems) throw refusal(`has more than ${maxBatchItems} items`);
+  const problems = findProblems(names, rows, required);
+  if (problems.length > 0) throw new ManifestError(problems);
   return rows.map(({ line, cells }) => {
     const given = names.map((name, index) => [name, cells[index] ?? ''] as const).filter(([, text]) => text !== '');
     return { line, fields: readFormValues(new Map(given)) };
   });
+}
+
+function findProblems(names: readonly string[], rows: readonly Row[], required: readonly string[]): string[] {
+  const quote = (found: readonly string[]): string => found.map((name) => `"${name}"`).join(' and ');
+  const repeated = new Set(names.filter((name, index) => name !== '' && names.indexOf(name) !== index));
+  const missing = required.filter((name) => !names.includes(name));
+  const unnamed = rows.find(({ cells }) => names.some((name, index) => name === '' && cells[index] !== ''));
+  return [
+    ...[...repeated].map((name) => `has the column "${name}" twice`),
+    ...(missing.length > 0 ? [`lacks the column ${quote(missing)}`] : []),
+    ...(unnamed ? [`has a value in a column without a name, on line ${unnamed.line}`] : []),
+    ...(rows.length === 0 ? ['has no items'] : []),
+    ...(rows.length > maxBatchItems ? [`has more than ${maxBatchItems} items`] : []),
+  ];
 }
 
 interface Row {
@@ -48,6 +70,8 @@ function readRows(text: string): readonly Row[] {
       bom: true,
       info: true,
       skip_empty_lines: true,
+      // Spreadsheets write separators for rows that were cleared.
+      skip_records_with_empty_values: true,
       delimiter: separatorOf(text),
       // By default every line must end as the first one does; otherwise its last value keeps a carriage return.
       record_delimiter: ['\r\n', '\n', '\r'],
@@ -89,6 +113,6 @@ function decode(bytes: Uint8Array): string {
   }
 }
 
-function refusal(problem: string, cause?: unknown): LipsyncError {
-  return new LipsyncError('request_invalid', `The manifest ${problem}.`, cause === undefined ? {} : { cause });
+function refusal(problem: string, cause?: unknown): ManifestError {
+  return new ManifestError([problem], cause);
 }
