@@ -24,6 +24,7 @@ import { lipsyncResource } from './routes/lipsync-resource.ts';
 import { mcpRoutes } from './routes/mcp.ts';
 import { metricRoutes } from './routes/metrics.ts';
 import { qualityResource } from './routes/quality-resource.ts';
+import { receiverRoutes } from './routes/receivers.ts';
 import { providerRoutes } from './routes/providers.ts';
 import { openApiPath, referenceRoutes } from './routes/reference.ts';
 import type { Route } from './routes/route.ts';
@@ -47,6 +48,7 @@ export function apiRoutes(dependencies: ApiDependencies): readonly Route[] {
     ...jobRoutes(dependencies, qualityResource(dependencies), streams),
     ...batchRoutes(dependencies, streams),
     ...deliveryRoutes(dependencies),
+    ...receiverRoutes(dependencies),
     ...providerRoutes(dependencies),
     ...costRoutes(dependencies),
     ...estimateRoutes(dependencies),

@@ -10,6 +10,7 @@ import type {
   Logger,
   OptionsSchema,
   ProviderStatus,
+  ReceiverSwitches,
 } from '@lipsync/core/host';
 import type { LipsyncOptions, Method } from '@lipsync/core/contract';
 import type {
@@ -59,6 +60,8 @@ export interface ApiDependencies {
   readonly requireWebhooks: () => void;
   /** As `checkUrl`, for the receiver of webhooks, whose host must also resolve to public addresses. */
   readonly checkReceiver: (url: string) => Promise<void>;
+  /** Receivers of webhooks that are switched off. */
+  readonly receivers: Pick<ReceiverSwitches, 'list' | 'find' | 'switchOnById'>;
   /** Numbers of jobs whose data were deleted because of their age. */
   readonly readRetentionCounts: () => Promise<RetentionCounts>;
   /** Numbers of deliveries of webhooks by result. */

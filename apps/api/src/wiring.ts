@@ -11,6 +11,7 @@ import {
   createCostEstimator,
   Ledger,
   LedgerPseudonyms,
+  ReceiverSwitches,
   VendorCopies,
   createArtifactStore,
   listProviders,
@@ -178,6 +179,7 @@ export function wireApi(config: ApiConfig, log: Logger): WiredApi {
       expectedMs: createCompletionOutlook(config.core, { state, slots, load: () => producer.load() }),
       clock: systemClock,
       ...urlChecks(config),
+      receivers: new ReceiverSwitches({ state }),
       readRetentionCounts: () => readRetentionCounts(connection),
       readWebhookCounts: () => readWebhookCounts(connection),
       readiness: new Readiness({

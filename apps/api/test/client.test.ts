@@ -153,6 +153,8 @@ describe('client of the API', () => {
     expect((await client.deliveries.list({ status: 'failed' })).deliveries).toEqual([]);
     expect(await client.deliveries.replay('msg_1')).toMatchObject({ id: 'msg_1', status: 'queued' });
     await expect(client.deliveries.replay('msg_2')).rejects.toMatchObject({ code: 'not_found' });
+    expect(await client.deliveries.listSwitchedOff()).toEqual({ receivers: [], next_cursor: null });
+    await expect(client.deliveries.switchOn('x')).rejects.toMatchObject({ code: 'not_found' });
   });
 
   it('The client erases all jobs of a user.', async () => {

@@ -1,5 +1,6 @@
-import { newWebhookRecord } from '@lipsync/core/host';
-import { deliveryPageViewSchema, deliveryViewSchema } from '@lipsync/core/contract';
+import { newWebhookRecord, ReceiverSwitches } from '@lipsync/core/host';
+import { deliveryPageViewSchema, deliveryViewSchema, receiverPageViewSchema } from '@lipsync/core/contract';
+import { createClientConnection, RedisStateStore } from '@lipsync/queue';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { json, startApi, type RunningApi } from './running-api.ts';
 
@@ -27,9 +28,13 @@ async function record(id: string, owner: string): Promise<void> {
   await api.store.create(newWebhookRecord({ ...message, id, owner, nowMs: 1_000 }));
 }
 
-function call(path: string, name: string, method = 'GET'): Promise<Response> {
+function authorization(name: string): { readonly Authorization: string } {
   const secret = [...keys, admin].find((key) => key.name === name)?.secret ?? '';
-  return api.fetch(`/webhooks/deliveries${path}`, { method, headers: { Authorization: `Bearer ${secret}` } });
+  return { Authorization: `Bearer ${secret}` };
+}
+
+function call(path: string, name: string, method = 'GET'): Promise<Response> {
+  return api.fetch(`/webhooks/deliveries${path}`, { method, headers: authorization(name) });
 }
 
 async function list(query: string, name: string): Promise<string[]> {
@@ -75,4 +80,35 @@ it('A replay queues an ended delivery again; another key and another kind of job
   const delivery = deliveryViewSchema.parse(await json(response));
   expect(delivery).toMatchObject({ status: 'queued', completed_at: null, tries: [{ http_status: 410 }] });
   expect(delivery.next_try_at).not.toBeNull();
+});
+
+it('A key lists its receivers that are switched off and switches them on; those of another key it cannot see.', async () => {
+  const connection = createClientConnection({ url: api.redis.url, onError: () => undefined });
+  const switches = new ReceiverSwitches({ state: new RedisStateStore({ connection }) });
+  await switches.switchOff({ owner: 'alice', url: 'https://example.org/hook?token=secret' }, 'msg_job_1_0', 3_000);
+  await switches.switchOff({ owner: 'bob', url: 'https://example.org/bob' }, 'msg_erased_0', 4_000);
+  connection.disconnect();
+  const callAs = (name: string, path = '', method = 'GET') =>
+    api.fetch(`/webhooks/receivers${path}`, { method, headers: authorization(name) });
+  const listAs = async (name: string) => receiverPageViewSchema.parse(await json(await callAs(name))).receivers;
+  expect(await listAs('alice')).toEqual([
+    {
+      id: expect.stringMatching(/^[\w-]{43}$/),
+      key: 'alice',
+      origin: 'https://example.org',
+      url: 'https://example.org/hook',
+      delivery_id: 'msg_job_1_0',
+      off_since: '1970-01-01T00:00:03.000Z',
+    },
+  ]);
+  const [bobs] = await listAs('bob');
+  expect(bobs).toMatchObject({ key: 'bob', url: null, delivery_id: 'msg_erased_0' });
+  expect(await listAs('root')).toHaveLength(2);
+
+  expect((await callAs('alice', '?cursor=x')).status).toBe(422);
+  expect((await callAs('alice', `/${bobs?.id}/switch-on`, 'POST')).status).toBe(404);
+  expect((await callAs('alice', '/%00/switch-on', 'POST')).status).toBe(404);
+  expect((await callAs('bob', `/${bobs?.id}/switch-on`, 'POST')).status).toBe(204);
+  expect((await callAs('bob', `/${bobs?.id}/switch-on`, 'POST')).status).toBe(404);
+  expect(await listAs('bob')).toEqual([]);
 });

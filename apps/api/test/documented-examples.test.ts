@@ -180,6 +180,8 @@ describe('documented examples', () => {
       'replayDelivery 202',
       'report_heygen_operation 204',
       'retryQualityJob 202',
+      // No receiver is off.
+      'switchOnReceiver 204',
     ]);
   });
 });

@@ -22,6 +22,7 @@ export type {
   ProvidersView,
   QualityJobView,
   QualityView,
+  ReceiverPageView as ReceiverPage,
   WebhookMessageData,
   WebhookMessageType,
 } from '@lipsync/core/contract';

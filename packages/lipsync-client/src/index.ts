@@ -24,6 +24,7 @@ export type {
   QualityJobView,
   QualityRequest,
   QualityView,
+  ReceiverPage,
   WebhookMessageData,
   WebhookMessageType,
 } from './contract.ts';

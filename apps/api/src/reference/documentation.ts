@@ -73,6 +73,8 @@ export const jobIdPath = idPath('job', 'job_0mij3f4kz0c8f3a6e1d2b4a59687f');
 export const batchIdPath = idPath('batch', 'batch_0mij3f4kz0c8f3a6e1d2b4a59687f');
 export const deliveryIdPath = idPath('delivery', 'msg_job_0mij3f4kz0c8f3a6e1d2b4a59687f_0');
 
+export const receiverIdPath = idPath('receiver', 'Zl0yKqv9Zt1rTq7mZp1b8nY3oW2cVf5xJ6hGdEaLsUk');
+
 /** The parameter `:id` of routes. */
 function idPath(what: string, example: string) {
   return z.object({ id: z.string().meta({ description: `Id of the ${what}.`, examples: [example] }) });

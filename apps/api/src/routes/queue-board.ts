@@ -19,7 +19,8 @@ const texts: Readonly<Record<Lane, { readonly displayName: string; readonly desc
   },
   webhook: {
     displayName: 'Webhooks',
-    description: 'Messages to receivers. "Delayed" holds those that are tried again.',
+    description:
+      'Messages to receivers. "Delayed" holds those that are tried again. GET /webhooks/receivers lists the receivers that are switched off.',
   },
 };
 

@@ -59,6 +59,27 @@ export const deliveryPageViewSchema = z
   })
   .meta({ id: 'DeliveryPage', description: 'A page of deliveries.' });
 
+const receiverViewSchema = z
+  .strictObject({
+    id: z.string().describe('Id of the receiver within this list.'),
+    key: z.string().nullable().describe('Name of the API key whose messages it does not get; null without keys.'),
+    origin: z
+      .string()
+      .nullable()
+      .describe('Scheme, host and port of its address; null if an earlier version stored it.'),
+    url: z.string().nullable().describe('Its address without the query, as long as the delivery exists.'),
+    delivery_id: z.string().nullable().describe('The delivery that it answered with 410.'),
+    off_since: timestamp.nullable().describe('Time of that answer.'),
+  })
+  .meta({ id: 'Receiver', description: 'A receiver of webhooks that is switched off.' });
+
+export const receiverPageViewSchema = z
+  .strictObject({
+    receivers: z.array(receiverViewSchema).describe('The receivers; their number may be smaller than `limit`.'),
+    next_cursor: nextCursor,
+  })
+  .meta({ id: 'ReceiverPage', description: 'A page of receivers that are switched off.' });
+
 export const problemViewSchema = z
   .strictObject({
     type: z.string().describe('URN of the error code.'),
@@ -226,4 +247,6 @@ export type EstimateView = z.infer<typeof estimateViewSchema>;
 export type CostsView = z.infer<typeof costsViewSchema>;
 export type BatchPageView = z.infer<typeof batchPageViewSchema>;
 export type DeliveryView = z.infer<typeof deliveryViewSchema>;
+export type ReceiverPageView = z.infer<typeof receiverPageViewSchema>;
+export type ReceiverView = z.infer<typeof receiverViewSchema>;
 export type DeliveryPageView = z.infer<typeof deliveryPageViewSchema>;

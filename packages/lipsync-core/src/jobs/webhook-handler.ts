@@ -8,7 +8,7 @@ import { nextWebhookTryAtMs, type WebhookAnswer, type WebhookSender, type Webhoo
 
 export interface WebhookHandlerOptions {
   readonly sender: Pick<WebhookSender, 'send'>;
-  readonly receivers: Pick<ReceiverSwitches, 'isOff' | 'set'>;
+  readonly receivers: Pick<ReceiverSwitches, 'isOff' | 'switchOff' | 'switchOn'>;
   readonly clock: Clock;
   /** Maximum number of messages of one API key that are sent at once. */
   readonly maxPerKey?: number;
@@ -63,7 +63,7 @@ export class WebhookHandler implements JobHandler<'webhook'> {
     else this.#sending.delete(owner);
   }
 
-  /** A receiver that answers 410 is switched off until it accepts a message that its owner replays. */
+  /** A receiver that answers 410 is switched off until its owner switches it on, or replays a message that it accepts. */
   async #try(
     { id, owner, spec: { url, body }, isReplay }: JobRecord<'webhook'>,
     signal: AbortSignal,
@@ -73,8 +73,8 @@ export class WebhookHandler implements JobHandler<'webhook'> {
     const isOff = await receivers.isOff(receiver).catch(failStore);
     if (isOff && !isReplay) return { type: 'refused', status: null, reason: switchedOff };
     const answer = await sender.send({ id, url, body }, clock.nowMs(), signal);
-    if (answer.type === 'refused' && !isOff) await receivers.set(receiver, 'off').catch(failStore);
-    if (answer.type === 'delivered' && isOff) await receivers.set(receiver, 'on').catch(failStore);
+    if (answer.type === 'refused' && !isOff) await receivers.switchOff(receiver, id, clock.nowMs()).catch(failStore);
+    if (answer.type === 'delivered' && isOff) await receivers.switchOn(receiver).catch(failStore);
     return answer;
   }
 
@@ -105,7 +105,8 @@ function busyPauseOf({ createdAtMs }: JobRecord<'webhook'>, atMs: number): numbe
 }
 
 const switchedOff =
-  'The receiver is switched off because it answered 410 (gone). A replay of a delivery that it accepts switches it on.';
+  'The receiver is switched off because it answered 410 (gone). POST /webhooks/receivers/:id/switch-on switches it on, and so ' +
+  'does a replay of a delivery that it accepts.';
 
 function toTry(answer: WebhookAnswer, atMs: number): WebhookTry {
   return { atMs, status: answer.status, reason: answer.type === 'delivered' ? null : answer.reason };

@@ -206,6 +206,29 @@ it('A receiver that answers 410 is switched off for its API key until it accepts
   expect(received).toHaveLength(4);
 });
 
+it('Receivers that are off are listed page by page with their origin only, for one key or all, and can be switched on.', async () => {
+  const { url, received } = await startReceiver({ status: 410 }, { status: 410 }, { status: 410 }, { status: 200 });
+  for (const [index, owner] of ['alice', 'bob', 'alice'].entries()) {
+    await createDelivery(`${url}/user-${index}?token=secret`, `msg_job_${index}_0`, owner);
+    await deliver(`msg_job_${index}_0`);
+  }
+  expect((await receivers.list({ limit: 10 })).receivers).toHaveLength(3);
+  const first = await receivers.list({ owner: 'alice', limit: 1 });
+  const rest = await receivers.list({ owner: 'alice', limit: 1, after: first.nextCursor ?? '' });
+  const listed = [...first.receivers, ...rest.receivers];
+  expect(new Set(listed.map(({ deliveryId }) => deliveryId))).toEqual(new Set(['msg_job_0_0', 'msg_job_2_0']));
+  expect(listed[0]).toMatchObject({ owner: 'alice', origin: new URL(url).origin, offSinceMs: nowMs });
+  expect(JSON.stringify(listed)).not.toMatch(/user-|secret/);
+  await expect(receivers.list({ limit: 1, after: 'x y' })).rejects.toMatchObject({ name: 'InvalidCursorError' });
+
+  const id = listed.find(({ deliveryId }) => deliveryId === 'msg_job_0_0')?.id ?? '';
+  await receivers.switchOnById(id);
+  expect(await receivers.find(id)).toBeUndefined();
+  await createDelivery(`${url}/user-0?token=secret`, 'msg_job_9_0');
+  expect((await deliver('msg_job_9_0')).record.status).toBe('completed');
+  expect(received).toHaveLength(4);
+});
+
 it('A replay of a delivered message sends it once more with the same id, and starts the schedule again.', async () => {
   const { url, received } = await startReceiver({ status: 200 }, { status: 500 }, { status: 200 });
   await createDelivery(url);
@@ -276,7 +299,7 @@ it('A delivery neither fails nor is sent while the state of its receiver cannot 
   await createDelivery(url);
   const isOff = () => Promise.reject(new LipsyncError('resource_exhausted', 'Redis is down.'));
   const sender = new WebhookSender({ client: new GuardedClient(), secrets: [secret] });
-  const broken = new WebhookHandler({ sender, receivers: { isOff, set: isOff }, clock });
+  const broken = new WebhookHandler({ sender, receivers: { isOff, switchOff: isOff, switchOn: isOff }, clock });
   const runner = createRunner(await temporaryFolder(), broken);
   await expect(runner.run('msg_job_1_0', context())).rejects.toThrow('Redis is down.');
   expect(await store.get('msg_job_1_0')).toMatchObject({ status: 'queued', tries: [] });
