@@ -15,7 +15,7 @@ beforeAll(async () => {
   await record('msg_job_3_0', 'bob');
   const { runs: run } = await api.store.append('msg_job_1_0', { type: 'run_started', atMs: 2_000 });
   const attempt = { atMs: 3_000, status: 410, reason: 'The receiver answered 410 (gone).' };
-  await api.store.append('msg_job_1_0', { type: 'webhook_tried', run, attempt, nextTryAtMs: null });
+  await api.store.append('msg_job_1_0', { type: 'webhook_tried', run, attempt, replays: 0, nextTryAtMs: null });
   const failure = { code: 'webhook_failed', message: attempt.reason, warnings: [] } as const;
   await api.store.append('msg_job_1_0', { type: 'failed', run, atMs: 3_000, ...failure });
 });

@@ -51,8 +51,8 @@ export interface WebhookState {
   readonly triesInRound: number;
   /** Time of the next try; null after the last one. */
   readonly nextTryAtMs: number | null;
-  /** A caller requested the message again. */
-  readonly isReplay?: true;
+  /** How often a caller requested the message again. */
+  readonly replays?: number;
 }
 
 export interface WebhookSenderOptions {

@@ -33,7 +33,7 @@ export class WebhookHandler implements JobHandler<'webhook'> {
     const { clock, random } = this.#options;
     const known = this.#outcome(record);
     if (known) return known;
-    const { id, owner, runs: run, triesInRound } = record;
+    const { id, owner, runs: run, triesInRound, replays = 0 } = record;
     const atMs = clock.nowMs();
     const sending = this.#sending.get(owner) ?? 0;
     if (sending >= this.#options.maxPerKey) {
@@ -51,10 +51,13 @@ export class WebhookHandler implements JobHandler<'webhook'> {
       type: 'webhook_tried',
       run,
       attempt,
+      replays,
       nextTryAtMs: nextTryAtMs === null ? null : Math.max(nextTryAtMs, notBeforeMs),
     });
-    // Without an outcome the record belongs to another run, which makes the store ignore this event.
-    return this.#outcome(requireKind(tried, 'webhook')) ?? { type: 'released', run };
+    // Without an outcome the message was replayed meanwhile, or the record belongs to another run, which makes the store
+    // ignore this event.
+    const replayed: JobEvent = { type: 'parked', run, untilMs: clock.nowMs(), message: 'The message is sent again.' };
+    return this.#outcome(requireKind(tried, 'webhook')) ?? replayed;
   }
 
   #endSending(owner: string | null): void {
@@ -65,13 +68,13 @@ export class WebhookHandler implements JobHandler<'webhook'> {
 
   /** A receiver that answers 410 is switched off until its owner switches it on, or replays a message that it accepts. */
   async #try(
-    { id, owner, spec: { url, body }, isReplay }: JobRecord<'webhook'>,
+    { id, owner, spec: { url, body }, replays = 0 }: JobRecord<'webhook'>,
     signal: AbortSignal,
   ): Promise<WebhookAnswer> {
     const { sender, receivers, clock } = this.#options;
     const receiver = { owner, url };
     const isOff = await receivers.isOff(receiver).catch(failStore);
-    if (isOff && !isReplay) return { type: 'refused', status: null, reason: switchedOff };
+    if (isOff && replays === 0) return { type: 'refused', status: null, reason: switchedOff };
     const answer = await sender.send({ id, url, body }, clock.nowMs(), signal);
     if (answer.type === 'refused' && !isOff) await receivers.switchOff(receiver, id, clock.nowMs()).catch(failStore);
     if (answer.type === 'delivered' && isOff) await receivers.switchOn(receiver).catch(failStore);

@@ -21,6 +21,8 @@ export function newWebhookRecord({ url, event, subjectId, body, ...rest }: NewWe
 export interface WebhookTriedEvent {
   readonly type: 'webhook_tried';
   readonly attempt: WebhookTry;
+  /** Replays of the delivery when the try began. */
+  readonly replays: number;
   /** Null when there is no other try. */
   readonly nextTryAtMs: number | null;
 }
@@ -36,9 +38,11 @@ const maxStoredTries = 20;
 /** Returns a delivery after a try. Pure. Workers that are killed during the days of a delivery must not end it. */
 export function addTry(
   record: JobRecord<'webhook'>,
-  { attempt, nextTryAtMs }: WebhookTriedEvent,
+  { attempt, replays, nextTryAtMs }: WebhookTriedEvent,
 ): JobRecord<'webhook'> {
   const tries = [...record.tries, attempt].slice(-maxStoredTries);
+  // A replay during a try that failed is still due.
+  if (attempt.reason !== null && replays !== (record.replays ?? 0)) return { ...record, tries, crashes: 0 };
   return { ...record, tries, triesInRound: record.triesInRound + 1, nextTryAtMs, crashes: 0 };
 }
 
@@ -49,7 +53,7 @@ export function postponeTry(record: JobRecord, untilMs: number): JobRecord {
 
 /** Returns a delivery that is due at once and whose schedule starts again. Pure. */
 export function replay(record: JobRecord<'webhook'>, { atMs }: ReplayedEvent): JobRecord<'webhook'> {
-  const due = { ...record, isReplay: true, triesInRound: 0, nextTryAtMs: atMs, crashes: 0 } as const;
+  const due = { ...record, replays: (record.replays ?? 0) + 1, triesInRound: 0, nextTryAtMs: atMs, crashes: 0 };
   if (!isTerminal(record.status)) return due;
   return {
     ...due,

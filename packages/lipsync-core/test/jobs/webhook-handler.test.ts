@@ -241,12 +241,22 @@ it('A replay of a delivered message sends it once more with the same id, and sta
   expect(new Set(received.map(({ headers }) => headers['webhook-id'])).size).toBe(1);
 });
 
+it('A message that is replayed during a try that then fails is sent again at once.', async () => {
+  const { url, received } = await startReceiver({ status: 500, afterMs: 200 }, { status: 200 });
+  const { id } = await createDelivery(url);
+  const delivery = deliver(id);
+  await vi.waitFor(() => expect(received).toHaveLength(1), { timeout: 10_000 });
+  await store.append(id, { type: 'replayed', atMs: nowMs });
+  expect(await delivery).toMatchObject({ record: { status: 'completed' }, waitsS: [0] });
+  expect(received).toHaveLength(2);
+});
+
 it('A try that is stored although its worker was killed then is not made again.', async () => {
   const { url, received } = await startReceiver({ status: 200 });
   await createDelivery(url);
   await store.append('msg_job_1_0', { type: 'run_started', atMs: nowMs });
   const attempt = { atMs: nowMs, status: 200, reason: null };
-  await store.append('msg_job_1_0', { type: 'webhook_tried', run: 1, attempt, nextTryAtMs: null });
+  await store.append('msg_job_1_0', { type: 'webhook_tried', run: 1, attempt, replays: 0, nextTryAtMs: null });
   expect((await deliver('msg_job_1_0')).record).toMatchObject({ status: 'completed', tries: [attempt] });
   expect(received).toEqual([]);
 });
@@ -257,7 +267,7 @@ it('A delivery survives the death of its worker in every one of its tries.', asy
   for (let tries = 1; tries <= 8; tries += 1) {
     const { runs: run } = await store.append('msg_job_1_0', { type: 'run_started', atMs: nowMs });
     const attempt = { atMs: nowMs, status: 500, reason: 'The receiver answered 500.' };
-    await store.append('msg_job_1_0', { type: 'webhook_tried', run, attempt, nextTryAtMs: nowMs });
+    await store.append('msg_job_1_0', { type: 'webhook_tried', run, attempt, replays: 0, nextTryAtMs: nowMs });
   }
   expect((await deliver('msg_job_1_0')).record.status).toBe('completed');
 });
