@@ -60,7 +60,13 @@ it('GET /metrics counts the results of webhook deliveries, those of a replay aga
       const { runs: run } = await api.store.append(id, { type: 'run_started', atMs: 2_000 });
       const isLast = index === reasons.length - 1;
       const attempt = { atMs: 2_000, status: reason === null ? 204 : 500, reason };
-      await api.store.append(id, { type: 'webhook_tried', run, attempt, replays: 0, nextTryAtMs: isLast ? null : 3_000 });
+      await api.store.append(id, {
+        type: 'webhook_tried',
+        run,
+        attempt,
+        replays: 0,
+        nextTryAtMs: isLast ? null : 3_000,
+      });
       const end = { run, atMs: 2_000, warnings: [] } as const;
       if (!isLast) await api.store.append(id, { type: 'parked', run, untilMs: 3_000, message: 'Waiting.' });
       else if (reason === null) await api.store.append(id, { ...end, type: 'completed', result: { status: 204 } });

@@ -51,6 +51,7 @@ export async function runMaintenance(options: MaintenanceOptions, signal: AbortS
   };
   while (!signal.aborted) {
     for (const [task, run] of Object.entries(tasks)) {
+      if (signal.aborted) return;
       await run(options, signal).catch((error: unknown) =>
         logger.warn({ task, error }, 'maintenance task failed; it runs again later'),
       );

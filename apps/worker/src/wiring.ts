@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import {
   ArtifactInputFetcher,
   GuardedClient,
@@ -57,6 +58,8 @@ const cancelPollMs = 5_000;
 const progressIntervalMs = 250;
 /** A released slot wakes the next waiting job; the poll covers workers that die between the two. */
 const slotPollIntervalMs = 60_000;
+/** Time that background tasks have to end after Redis was lost. */
+const stopWithoutRedisLimitMs = 1_000;
 
 export interface RunningWorker {
   /** Resolves with the reason when the worker must not continue. */
@@ -132,10 +135,11 @@ export async function startWorker(config: WorkerConfig, log: Logger, signal: Abo
     async stop() {
       stopped.abort();
       await lanes.stop();
-      // Without Redis the maintenance tasks would wait for it until their time limits.
       if (!redis.serves) redis.disconnect();
       await core.close();
-      await Promise.all([maintenance, outbox, versioned]);
+      const background = Promise.all([maintenance, outbox, versioned]);
+      // Without Redis a task waits for it until its time limit. Every task may be killed and runs again elsewhere.
+      await (redis.serves ? background : Promise.race([background, delay(stopWithoutRedisLimitMs)]));
       if (redis.serves) await producer.close();
       redis.disconnect();
     },

@@ -18,10 +18,9 @@ const records = new Map<string, JobRecord>([
   ['job_done', { ...waiting, status: 'completed' }],
 ]);
 
-/** Runs maintenance twice and returns the fields of the warnings. */
-async function runTwice(change: Partial<MaintenanceOptions>): Promise<unknown[]> {
+/** Runs maintenance until `stop` aborts, without one after about two rounds, and returns the fields of the warnings. */
+async function runTwice(change: Partial<MaintenanceOptions>, stop = new AbortController()): Promise<unknown[]> {
   const warnings: unknown[] = [];
-  const stop = new AbortController();
   const running = runMaintenance(
     {
       batches: { sweep: async () => 0 },
@@ -70,6 +69,19 @@ describe('runMaintenance', () => {
       ['job_done', true],
       ['job_unknown', true],
     ]);
+  });
+
+  it('No maintenance task starts after the worker began to stop.', async () => {
+    const stop = new AbortController();
+    const started: string[] = [];
+    const sweep = (name: string) => async () => {
+      started.push(name);
+      stop.abort();
+      throw new LipsyncError('resource_exhausted', 'Redis cannot be reached.');
+    };
+    const producer = { sweep: sweep('jobs') };
+    await runTwice({ producer, batches: { sweep: sweep('batches') }, artifacts: { sweep: sweep('artifacts') } }, stop);
+    expect(started).toEqual(['jobs']);
   });
 
   it('An unreadable job record is logged and keeps its slot, and the other slots and the artifacts are still swept.', async () => {
