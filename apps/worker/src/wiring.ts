@@ -137,10 +137,10 @@ export async function startWorker(config: WorkerConfig, log: Logger, signal: Abo
       await lanes.stop();
       if (!redis.serves) redis.disconnect();
       await core.close();
-      const background = Promise.all([maintenance, outbox, versioned]);
+      const tasksEnded = Promise.all([maintenance, outbox, versioned]);
       // Without Redis a task waits for it until its time limit. Every task may be killed and runs again elsewhere.
-      await (redis.serves ? background : Promise.race([background, delay(stopWithoutRedisLimitMs)]));
-      if (redis.serves) await producer.close();
+      if (redis.serves) await tasksEnded.then(() => producer.close());
+      else await Promise.race([tasksEnded, delay(stopWithoutRedisLimitMs)]);
       redis.disconnect();
     },
   };

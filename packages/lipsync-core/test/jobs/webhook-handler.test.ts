@@ -291,7 +291,7 @@ it('Receivers of one key that never answer do not keep messages of another key f
   for (const id of ids) await createDelivery('http://receiver.example/', id, 'alice');
   await createDelivery('http://receiver.example/', 'msg_job_b_0', 'bob');
   const running = ids.slice(0, 2).map((id) => runner.run(id, context()));
-  await vi.waitFor(() => expect(sent).toHaveLength(2));
+  await vi.waitFor(() => expect(sent).toHaveLength(2), { timeout: 10_000 });
   const waiting = requireKind(await runner.run('msg_job_a3_0', context()), 'webhook');
   expect(waiting).toMatchObject({ tries: [], parkedUntilMs: nowMs + 3_000, nextTryAtMs: nowMs + 3_000 });
   expect((await runner.run('msg_job_b_0', context())).status).toBe('completed');

@@ -195,7 +195,7 @@ describe('Engine connection', () => {
     const abortedMs = performance.now();
     controller.abort();
     for (const answer of answers) await expect(answer).rejects.toMatchObject({ code: 'canceled' });
-    expect(performance.now() - abortedMs).toBeLessThan(1_000);
+    expect(performance.now() - abortedMs).toBeLessThan(10_000);
     process.kill(pid, 'SIGCONT');
     await expect((await connected(engine)).generate(batchOf(3))).resolves.toHaveLength(3 * crop);
   });

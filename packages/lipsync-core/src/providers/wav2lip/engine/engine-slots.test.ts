@@ -43,7 +43,7 @@ it('An engine slot does not replace a dead engine when the lease is canceled dur
   });
   await slot.lease(never);
   await expect(slot.lease(controller.signal)).rejects.toMatchObject({ code: 'canceled' });
-  await vi.waitFor(() => expect(slot.isWarm).toBe(false));
+  await vi.waitFor(() => expect(slot.isWarm).toBe(false), { timeout: 10_000 });
   expect(start).toHaveBeenCalledTimes(1);
   expect(slot.leases).toBe(1);
 });
