@@ -112,11 +112,7 @@ export async function startWorker(config: WorkerConfig, log: Logger, signal: Abo
   const handlers = {
     lipsync: new LipsyncHandler(runnerOptions),
     quality: new QualityHandler(runnerOptions),
-    webhook: new WebhookHandler({
-      sender: createSender(config),
-      receivers: new ReceiverSwitches({ state: new RedisStateStore({ connection }) }),
-      clock,
-    }),
+    webhook: createWebhookHandler(config, connection),
   };
   const runner = new JobRunner({ ...runnerOptions, handlers });
   const lanes = new LaneWorkers({ config, runner, producer, redis, logger });
@@ -146,9 +142,14 @@ export async function startWorker(config: WorkerConfig, log: Logger, signal: Abo
   };
 }
 
-function createSender({ core }: WorkerConfig): WebhookSender {
-  const allowedPrivateHosts = parseAllowedHosts(core.allowedPrivateHosts);
-  return new WebhookSender({ client: new GuardedClient({ allowedPrivateHosts }), secrets: core.webhookSecrets });
+function createWebhookHandler({ core }: WorkerConfig, connection: Redis): WebhookHandler {
+  const client = new GuardedClient({ allowedPrivateHosts: parseAllowedHosts(core.allowedPrivateHosts) });
+  const receivers = new ReceiverSwitches({ state: new RedisStateStore({ connection }) });
+  return new WebhookHandler({
+    sender: new WebhookSender({ client, secrets: core.webhookSecrets }),
+    receivers,
+    clock: systemClock,
+  });
 }
 
 interface ConsumerParts {
