@@ -92,6 +92,18 @@ describe('POST /batches', () => {
     expect(JSON.stringify(await api.store.get(batch.id))).not.toContain('secret');
   });
 
+  it('A cost limit of a batch holds for all of its jobs together, and one of an item for this item.', async () => {
+    const { batch } = await create({ items: [item(0), item(1, { max_cost_usd: 0.5 })], max_cost_usd: 2 });
+    expect(batch.max_cost_usd).toBe(2);
+    expect(batch.results.map(({ request }: { request: { max_cost_usd?: number } }) => request.max_cost_usd)).toEqual([
+      undefined,
+      0.5,
+    ]);
+    const job = await api.store.get(batchItemId(batch.id, 1));
+    expect(job?.batch).toMatchObject({ id: batch.id, capMicros: 2_000_000 });
+    expect((await create({ items: items(1) })).batch.max_cost_usd).toBeNull();
+  });
+
   it('All problems of all items are listed in one problem document, and nothing is stored.', async () => {
     const body = {
       sync_mode: 'sideways',
@@ -117,7 +129,7 @@ describe('POST /batches', () => {
       { items: [item(0, { output_name: 'A.mp4' }), item(1, { output_name: 'a.mp4' })] },
       ['items.1.output_name'],
     ],
-    ['a cost limit of the batch', { items: items(1), max_cost_usd: 1 }, ['max_cost_usd']],
+    ['an invalid cost limit', { items: items(1), max_cost_usd: -1 }, ['max_cost_usd']],
   ])('A batch with %s is refused.', async (_, body, fields) => {
     expect(await problemsOf(body)).toEqual({ code: 'request_invalid', fields });
   });

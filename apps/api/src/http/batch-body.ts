@@ -55,6 +55,9 @@ export class ManifestItem {
   }
 }
 
+/** Fields that hold for the batch as a whole: its receiver gets one message, and its limit is that of all jobs together. */
+const fieldsOfBatch: readonly string[] = [webhookField, 'max_cost_usd'];
+
 /** What is needed to parse an item. */
 interface ItemRules {
   readonly rules: BodyRules<LipsyncOptions>;
@@ -84,25 +87,26 @@ export function parseBatchBody(
   rules: BodyRules<LipsyncOptions>,
   checks: UrlChecks,
 ): BatchBody {
-  const shared = parseOptions(new Map([...given].filter(([name]) => name !== 'max_cost_usd')), rules.schema);
-  const costProblem = given.has('max_cost_usd')
-    ? [{ field: 'max_cost_usd', message: 'is not supported for a whole batch: set it in each item' }]
-    : [];
+  const shared = parseOptions(given, rules.schema);
   const receivers = checks.refuseReceiver(given.get(webhookField));
-  // The receiver of a batch gets one message about the whole.
-  const ofItems = [...given].filter(([name]) => name !== webhookField);
+  const ofItems = [...given].filter(([name]) => !fieldsOfBatch.includes(name));
   const common = new Map<string, unknown>([['optimize', 'cost'], ...(shared.options === undefined ? [] : ofItems)]);
-  const others = [...shared.problems, ...costProblem];
   const refused = receivers.map(({ problem }) => problem);
-  if (!items) throw invalidFields('request', [...others, ...refused, ...found]);
+  if (!items) throw invalidFields('request', [...shared.problems, ...refused, ...found]);
   const parsed = items.map((item, index) => parseItem(item, index, { rules, checks, common }));
   const invalid = parsed.filter((item) => item.type === 'invalid');
   const equalNames = findEqualNames(
     parsed.map((item) => (item.type === 'valid' ? item.value.outputName : undefined)),
   ).map(({ item, message }) => ({ field: `items.${item}.output_name`, message }));
-  const problems = [...found, ...others, ...refused, ...invalid.flatMap((item) => item.problems), ...equalNames];
+  const problems = [
+    ...found,
+    ...shared.problems,
+    ...refused,
+    ...invalid.flatMap((item) => item.problems),
+    ...equalNames,
+  ];
   if (problems.length > 0 || shared.options === undefined) {
-    const isForbidden = onlyForbidden([...invalid, ...receivers], [...found, ...others, ...equalNames]);
+    const isForbidden = onlyForbidden([...invalid, ...receivers], [...found, ...shared.problems, ...equalNames]);
     throw invalidFields('request', problems, isForbidden ? 'url_forbidden' : 'request_invalid');
   }
   return {
@@ -111,6 +115,7 @@ export function parseBatchBody(
       metadata: shared.options.metadata,
       userId: shared.options.userId,
       webhookUrl: shared.options.webhookUrl,
+      maxCostUsd: shared.options.maxCostUsd,
     },
   };
 }

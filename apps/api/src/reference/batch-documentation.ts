@@ -83,6 +83,13 @@ export function documentBatchRoutes(options: z.ZodObject): Readonly<Record<Batch
   };
 }
 
+const batchCost = z
+  .number()
+  .min(0)
+  .max(10_000)
+  .optional()
+  .describe('Limit on the cost of all jobs together, in dollars. An item may have a lower one of its own.');
+
 function documentCreate(options: z.ZodObject): RouteDocumentation {
   const item = z
     .strictObject({
@@ -100,7 +107,8 @@ function documentCreate(options: z.ZodObject): RouteDocumentation {
   const schema = z
     .strictObject({
       items: z.array(item).min(1).max(500).describe('The jobs.'),
-      ...options.omit({ max_cost_usd: true }).shape,
+      ...options.shape,
+      max_cost_usd: batchCost,
     })
     .meta({
       id: 'BatchRequest',
@@ -123,6 +131,7 @@ function documentCreate(options: z.ZodObject): RouteDocumentation {
             value: {
               sync_mode: 'bounce',
               method: 'preview',
+              max_cost_usd: 2,
               items: [
                 { ...urls, output_name: 'intro.mp4' },
                 { ...urls, max_cost_usd: 0.5 },
@@ -163,7 +172,8 @@ function documentForm(options: z.ZodObject): Content {
     schema: z
       .strictObject({
         [manifestField]: file.meta({ type: 'string', format: 'binary', description }),
-        ...options.omit({ max_cost_usd: true }).shape,
+        ...options.shape,
+        max_cost_usd: batchCost,
       })
       .catchall(file)
       .meta({
@@ -253,6 +263,7 @@ const batchExample = {
       summary: { total: 1, success: 0, failed: 0, canceled: 0, total_duration: 0, total_cost_usd: 0 },
       user_id: null,
       metadata: {},
+      max_cost_usd: 2,
       created_at: queuedJob.created_at,
       completed_at: null,
     } satisfies z.input<typeof batchViewSchema>,

@@ -1,7 +1,7 @@
 import { BudgetExceededError, type BudgetCap } from '../errors/index.ts';
 import type { Documents, StateStore } from '../storage/state-store.ts';
 import { totalKeys, type LedgerEntry, type Payer, type Total, type TotalKeys } from './ledger-entry.ts';
-import { formatUsd, type Micros } from './micros.ts';
+import { formatUsd, toMicros, type Micros } from './micros.ts';
 
 /** Limits on the sum of spent and reserved money; null for none. Days and months are UTC. */
 export interface BudgetCaps {
@@ -10,14 +10,15 @@ export interface BudgetCaps {
   readonly userDailyMicros: Micros | null;
 }
 
-/** The caps that hold for the whole installation; `job` is the cap of a single request. */
-export type InstallationCap = Exclude<BudgetCap, 'job'>;
+/** The caps that hold for the whole installation; `job` and `batch` are those of a request. */
+export type InstallationCap = Exclude<BudgetCap, 'job' | 'batch'>;
 
-/** Spent and reserved so far; `userDay` is null without a user. */
+/** Spent and reserved so far; `userDay` is null without a user, `batch` without a capped batch. */
 export interface Totals {
   readonly day: Total;
   readonly month: Total;
   readonly userDay: Total | null;
+  readonly batch: Total | null;
 }
 
 const budgetNames: Readonly<Record<InstallationCap, string>> = {
@@ -41,8 +42,21 @@ function findExceededCap(caps: BudgetCaps, totals: Totals, micros: Micros): Inst
   return null;
 }
 
-/** Throws `budget_exceeded` when `micros` more would exceed a cap. Pure. */
-export function checkCaps(caps: BudgetCaps, totals: Totals, micros: Micros): void {
+/** An amount to reserve, and the batch whose cap it must not exceed. */
+interface Amount extends Pick<Payer, 'batch'> {
+  readonly micros: Micros;
+}
+
+/** Throws `budget_exceeded` when the amount would exceed a cap. Pure. */
+export function checkCaps(caps: BudgetCaps, totals: Totals, { micros, batch }: Amount): void {
+  const { spentMicros, reservedMicros } = totals.batch ?? { spentMicros: 0, reservedMicros: 0 };
+  if (batch && micros > 0 && spentMicros + reservedMicros + micros > batch.capMicros) {
+    const left = formatUsd(toMicros(Math.max(0, batch.capMicros - spentMicros - reservedMicros)));
+    throw new BudgetExceededError(
+      'batch',
+      `This may cost ${formatUsd(micros)}, but max_cost_usd of the batch leaves ${left}. Send the item in another batch.`,
+    );
+  }
   const cap = findExceededCap(caps, totals, micros);
   if (cap === null) return;
   const period = cap === 'monthly' ? 'month' : 'day';
@@ -52,17 +66,18 @@ export function checkCaps(caps: BudgetCaps, totals: Totals, micros: Micros): voi
   );
 }
 
-/** The total keys of an entry, without the user's when there is none. */
-export function listTotalKeys({ day, month, userDay }: TotalKeys): string[] {
-  return userDay === null ? [day, month] : [day, month, userDay];
+/** The total keys of an entry, without those of a user and a batch when there is none. */
+export function listTotalKeys({ day, month, userDay, batch }: TotalKeys): string[] {
+  return [day, month, userDay, batch].filter((key) => key !== null);
 }
 
 /** The stored totals; a missing document is zero. */
-export function readTotals(documents: Documents, { day, month, userDay }: TotalKeys): Totals {
+export function readTotals(documents: Documents, { day, month, userDay, batch }: TotalKeys): Totals {
   return {
     day: readTotal(documents, day),
     month: readTotal(documents, month),
     userDay: userDay === null ? null : readTotal(documents, userDay),
+    batch: batch === null ? null : readTotal(documents, batch),
   };
 }
 

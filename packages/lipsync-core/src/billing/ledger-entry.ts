@@ -10,12 +10,21 @@ export type Payer = {
   readonly user: string | null;
   /** The `user_id` of a request with an API key; absent in entries of earlier versions. */
   readonly userId?: string;
+  /** The batch of the attempt if all of its attempts together have a cap. */
+  readonly batch?: CappedBatch;
+};
+
+/** A batch whose attempts together have a cap. */
+export type CappedBatch = {
+  readonly id: string;
+  readonly capMicros: Micros;
 };
 
 /** Returns who pays for a request: a `user_id` counts within the API key that sends it. Pure. */
-export function payerOf(owner: string | null, userId: string | undefined): Payer {
-  if (owner === null) return { user: userId ?? null };
-  return { user: owner, ...(userId !== undefined && { userId }) };
+export function payerOf(owner: string | null, userId: string | undefined, batch?: CappedBatch): Payer {
+  const ofBatch = batch && { batch };
+  if (owner === null) return { user: userId ?? null, ...ofBatch };
+  return { user: owner, ...(userId !== undefined && { userId }), ...ofBatch };
 }
 
 /** The money of one attempt. A type alias, because an interface is not assignable to `Json`. */
@@ -49,7 +58,7 @@ export function attemptEntry(jobId: string, index: number, startedAtMs: number):
   return { id: `${jobId}-${index}`, atMs: startedAtMs };
 }
 
-/** Money of a day, a month, or a user's day. */
+/** Money of a day, a month, a user's day, or a batch. */
 export type Total = {
   /** Reserved by attempts that have not ended. */
   readonly reservedMicros: number;
@@ -89,6 +98,8 @@ export interface TotalKeys {
   readonly month: string;
   /** Null for an entry without a user. */
   readonly userDay: string | null;
+  /** Null for an entry without a capped batch. */
+  readonly batch: string | null;
 }
 
 export function totalKeys({ atMs, ...payer }: Payer & Pick<LedgerEntry, 'atMs' | 'userDigest'>): TotalKeys {
@@ -98,6 +109,7 @@ export function totalKeys({ atMs, ...payer }: Payer & Pick<LedgerEntry, 'atMs' |
     day: `ledger/day/${day}`,
     month: `ledger/month/${day.slice(0, 7)}`,
     userDay: digest === null ? null : `ledger/user/${day}/${digest}`,
+    batch: payer.batch ? `ledger/batch/${payer.batch.id}` : null,
   };
 }
 

@@ -149,6 +149,24 @@ describe('caps', () => {
     },
   );
 
+  it('The cap of a batch holds for its attempts together, whatever their days, users and jobs.', async () => {
+    const batch = { id: 'batch_1', capMicros: toMicros(1_000) };
+    const first = reservation({ batch, user: 'ann', micros: toMicros(400) });
+    await ledger.reserve(first);
+    const next = (values: Partial<Reservation>): Promise<LedgerEntry> =>
+      ledger.reserve(reservation({ id: 'job_2.1', jobId: 'job_2', atMs: noonMs + 2 * dayMs, batch, ...values }));
+    await expect(next({ micros: toMicros(601) })).rejects.toMatchObject({ code: 'budget_exceeded', cap: 'batch' });
+    await ledger.settle(first, { micros: toMicros(300), atMs: noonMs });
+    await expect(next({ micros: toMicros(701) })).rejects.toMatchObject({ code: 'budget_exceeded', cap: 'batch' });
+    await next({ micros: toMicros(700) });
+    expect(await next({ id: 'job_3.1', micros: toMicros(0) })).toMatchObject({ state: 'reserved' });
+    await next({ id: 'job_4.1', micros: toMicros(1_000), batch: { ...batch, id: 'batch_2' } });
+    const other = reservation({ id: 'job_2.1', atMs: noonMs + 2 * dayMs });
+    await ledger.release(other);
+    await next({ id: 'job_5.1', micros: toMicros(1) });
+    await expect(ledger.reserveAgain(other)).rejects.toMatchObject({ code: 'budget_exceeded', cap: 'batch' });
+  });
+
   it('A user id counts within its API key, and a key without a user id for itself.', async () => {
     ledger = open({ userDailyMicros: 1_000 });
     const spenders = [

@@ -58,7 +58,7 @@ export class Ledger {
     return this.#state.transact([key, ...listTotalKeys(totals)], (documents) => {
       const existing = readEntry(documents, key);
       if (existing) return { result: existing };
-      checkCaps(this.#caps, readTotals(documents, totals), reservation.micros);
+      checkCaps(this.#caps, readTotals(documents, totals), reservation);
       return replaceEntry(documents, key, totals, newEntry(reservation));
     });
   }
@@ -70,7 +70,7 @@ export class Ledger {
   reserveAgain(reference: EntryReference): Promise<LedgerEntry | undefined> {
     return this.#changeEntry(reference, (entry, totals) => {
       if (entry.state !== 'released') return entry;
-      checkCaps(this.#caps, totals, entry.reservedMicros);
+      checkCaps(this.#caps, totals, { ...entry, micros: entry.reservedMicros });
       return { ...entry, state: 'reserved', endedAtMs: null, note: null };
     });
   }
@@ -132,13 +132,14 @@ function replaceEntry(documents: Documents, key: string, totals: TotalKeys, entr
   return { result: entry, writes };
 }
 
-function newEntry({ id, jobId, provider, user, userId, atMs, micros }: Reservation): LedgerEntry {
+function newEntry({ id, jobId, provider, user, userId, batch, atMs, micros }: Reservation): LedgerEntry {
   return {
     id,
     jobId,
     provider,
     user,
     ...(userId !== undefined && { userId }),
+    ...(batch && { batch }),
     atMs,
     state: 'reserved',
     reservedMicros: micros,

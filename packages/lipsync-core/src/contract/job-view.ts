@@ -157,6 +157,7 @@ const batchFields = {
     .describe('Totals, deleted jobs included.'),
   user_id: z.string().nullable().describe('The `user_id` of the batch; null without one.'),
   metadata: z.record(z.string(), z.unknown()).describe('The `metadata` of the batch.'),
+  max_cost_usd: z.number().nullable().describe('Limit on the cost of all jobs together, in dollars; null for none.'),
   created_at: timestamp.describe('Time of acceptance.'),
   completed_at: timestamp.nullable().describe('Time of the end; null while the batch runs.'),
 };

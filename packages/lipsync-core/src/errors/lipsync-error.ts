@@ -91,8 +91,8 @@ export class ProviderError extends LipsyncError {
   }
 }
 
-/** `job` is the cap of the request; the others hold for the installation. */
-export type BudgetCap = 'daily' | 'monthly' | 'user_daily' | 'job';
+/** `job` and `batch` are caps of a request; the others hold for the installation. */
+export type BudgetCap = 'daily' | 'monthly' | 'user_daily' | 'job' | 'batch';
 
 /** An attempt would exceed a cap. */
 export class BudgetExceededError extends LipsyncError {

@@ -1,3 +1,5 @@
+import type { CappedBatch } from '../billing/ledger-entry.ts';
+import { usdToMicros } from '../billing/micros.ts';
 import { LipsyncError } from '../errors/index.ts';
 import {
   newEnvelope,
@@ -35,5 +37,12 @@ export function newBatchItemRecord(batch: JobRecord<'batch'>, index: number): Jo
   const { owner, createdAtMs: nowMs, traceparent, requestId, cancelRequested } = batch;
   const id = batchItemId(batch.id, index);
   const job = newJobRecord({ id, options, video, audio, owner, nowMs, traceparent, requestId, start: undecidedStart });
-  return { ...job, batch: { id: batch.id, item: index, outputName }, cancelRequested };
+  const { maxCostUsd } = batch.spec.options;
+  const cap = maxCostUsd === undefined ? undefined : { capMicros: usdToMicros(maxCostUsd) };
+  return { ...job, batch: { id: batch.id, item: index, outputName, ...cap }, cancelRequested };
+}
+
+/** Returns the batch of a job if all jobs of the batch together have a cap. Pure. */
+export function cappedBatchOf({ batch }: JobRecord): CappedBatch | undefined {
+  return batch?.capMicros === undefined ? undefined : { id: batch.id, capMicros: batch.capMicros };
 }

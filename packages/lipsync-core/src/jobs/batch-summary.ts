@@ -1,3 +1,4 @@
+import type { Micros } from '../billing/micros.ts';
 import type { JobStatus } from '../contract/index.ts';
 
 /** Totals of a batch. */
@@ -27,4 +28,6 @@ export interface BatchReference {
   readonly item: number;
   /** File name of the output in an archive of the batch. */
   readonly outputName: string;
+  /** Cap on the cost of all jobs of the batch together; absent for none. */
+  readonly capMicros?: Micros;
 }

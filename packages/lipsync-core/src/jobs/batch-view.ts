@@ -65,6 +65,7 @@ export function toBatchSummaryView(batch: JobRecord<'batch'>, outcomes: readonly
     summary: toSummaryView(summary),
     user_id: batch.spec.options.userId ?? null,
     metadata: { ...batch.spec.options.metadata },
+    max_cost_usd: batch.spec.options.maxCostUsd ?? null,
     created_at: toTimestamp(batch.createdAtMs),
     completed_at: batch.completedAtMs === null ? null : toTimestamp(batch.completedAtMs),
   };

@@ -86,6 +86,8 @@ export interface BatchOptions {
   readonly metadata: Readonly<Record<string, unknown>>;
   readonly userId?: string | undefined;
   readonly webhookUrl?: string | undefined;
+  /** Limit on the cost of all jobs together, in dollars. */
+  readonly maxCostUsd?: number | undefined;
 }
 
 /** What a batch has to do. */

@@ -2,6 +2,7 @@ import type { LipsyncError } from '../errors/index.ts';
 import type { Attempt } from '../providers/attempt.ts';
 import { AttemptRecorder, appendForRun } from './attempt-recorder.ts';
 import { requireInput } from './input-fetcher.ts';
+import { cappedBatchOf } from './batch-record.ts';
 import type { JobEvent } from './job-events.ts';
 import type { JobHandler, JobRun, RunContext, RunStore } from './job-handler.ts';
 import { firstAttemptOf, type JobRecord } from './job-record.ts';
@@ -78,7 +79,14 @@ export class LipsyncHandler implements JobHandler<'lipsync'> {
     if (!isAccepted(record)) await storage.check();
     const attempts = new AttemptRecorder(record, { store, logger: this.#options.logger });
     const outcome = await this.#options.pipeline.run(
-      { jobId, owner, options: spec.options, workspace: run.workspace, fetchInputs: () => fetchInputs(run) },
+      {
+        jobId,
+        owner,
+        batch: cappedBatchOf(record),
+        options: spec.options,
+        workspace: run.workspace,
+        fetchInputs: () => fetchInputs(run),
+      },
       {
         signal: run.signal,
         trace: { requestId: record.requestId, traceparent: record.traceparent },
@@ -115,7 +123,7 @@ export class LipsyncHandler implements JobHandler<'lipsync'> {
     const { abandonTimeoutMs, logger, pipeline } = this.#options;
     const attempts = new AttemptRecorder(record, { store, logger });
     const limit = abandonTimeoutMs === undefined ? [] : [AbortSignal.timeout(abandonTimeoutMs)];
-    return pipeline.abandon({ jobId, owner, options: spec.options }, reason, {
+    return pipeline.abandon({ jobId, owner, batch: cappedBatchOf(record), options: spec.options }, reason, {
       signal: AbortSignal.any([signal, ...limit]),
       earlierAttempts,
       saveAttempts: async (changed) => void (await attempts.save(changed)),

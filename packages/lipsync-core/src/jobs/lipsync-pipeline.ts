@@ -127,7 +127,7 @@ export class LipsyncPipeline {
 
   /** Closes the open attempt and releases the slots of a job that ends with `reason`; only a cancel stops its operation. */
   abandon(
-    input: Pick<PipelineInput, 'jobId' | 'owner' | 'options'>,
+    input: Pick<PipelineInput, 'jobId' | 'owner' | 'batch' | 'options'>,
     reason: LipsyncError,
     context: Pick<PipelineContext, 'signal' | 'earlierAttempts' | 'saveAttempts'>,
   ): Promise<void> {
@@ -167,7 +167,7 @@ export class LipsyncPipeline {
   }
 
   #chainContext(
-    { jobId, owner, options }: Pick<PipelineInput, 'jobId' | 'owner' | 'options'>,
+    { jobId, owner, batch, options }: Pick<PipelineInput, 'jobId' | 'owner' | 'batch' | 'options'>,
     context: Pick<
       PipelineContext,
       'signal' | 'trace' | 'earlierAttempts' | 'saveAttempts' | 'checkStorage' | 'canRun' | 'onProgress'
@@ -177,7 +177,7 @@ export class LipsyncPipeline {
     const { admission, clock } = this.#options;
     const { priority, userId, maxCostUsd } = options;
     const maxCostMicros = maxCostUsd === undefined ? null : usdToMicros(maxCostUsd);
-    return { ...context, jobId, priority, payer: payerOf(owner, userId), maxCostMicros, admission, clock };
+    return { ...context, jobId, priority, payer: payerOf(owner, userId, batch), maxCostMicros, admission, clock };
   }
 
   #localPrice({ options }: PipelineInput, inputs: PreparedInputs): { readonly localPrice?: LocalPrice } {

@@ -2,6 +2,7 @@ import type { LipsyncOptions } from '../contract/index.ts';
 import type { TraceContext } from '../contract/ports.ts';
 import type { ProgressReport } from '../contract/provider-types.ts';
 import type { Workspace } from '../processes/workspace.ts';
+import type { CappedBatch } from '../billing/ledger-entry.ts';
 import type { Attempt } from '../providers/attempt.ts';
 import type { Provider } from '../providers/provider.ts';
 import type { StorageGuard } from '../providers/remote-attempt.ts';
@@ -32,6 +33,8 @@ export interface PipelineInput {
   readonly jobId: string;
   /** Name of the API key that created the job, which pays for it; null without one. */
   readonly owner: string | null;
+  /** The batch whose cap the attempts must not exceed together with its other jobs. */
+  readonly batch?: CappedBatch | undefined;
   readonly options: LipsyncOptions;
   readonly workspace: Workspace;
   /** Fetches the inputs. At most once; never when the run only checks whether to keep waiting. */

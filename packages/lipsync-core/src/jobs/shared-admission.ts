@@ -204,12 +204,13 @@ export class SharedAdmission implements Admission {
 }
 
 function reservationOf({ id }: Pick<Provider['facts'], 'id'>, attempt: AttemptReference, micros: number): Reservation {
-  const { jobId, user, userId } = attempt;
+  const { jobId, user, userId, batch } = attempt;
   return {
     ...entryOf(attempt),
     jobId,
     user,
     ...(userId !== undefined && { userId }),
+    ...(batch && { batch }),
     provider: id,
     micros: toMicros(micros),
   };

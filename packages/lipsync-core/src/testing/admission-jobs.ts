@@ -1,4 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Payer } from '../billing/ledger-entry.ts';
+import { toMicros } from '../billing/micros.ts';
+import { LipsyncError } from '../errors/index.ts';
 import { StoreFailure } from '../storage/store-failure.ts';
 import { systemClock as clock } from '../contract/system-ports.ts';
 import type { Admission } from '../providers/admission.ts';
@@ -11,6 +14,9 @@ import { createTestAdmission } from './test-admission.ts';
 export const vendorLimit = 3;
 export const vendorPriceMicros = 70;
 const jobsPerChild = 8;
+
+/** A batch whose cap covers some of the jobs. */
+export const cappedBatch = { id: 'batch_1', capMicros: toMicros(500) };
 
 export function jobsOfChild(child: number): readonly string[] {
   return Array.from({ length: jobsPerChild }, (_, index) => `job_${child}_${index}`);
@@ -73,13 +79,24 @@ function vendorOver(state: StateStore): RemoteProvider {
   };
 }
 
-/** Runs the jobs of a child process to their end, resuming what an earlier process left. */
-export async function serveAdmissionJobs(state: StateStore, child: number): Promise<void> {
+/**
+ * Runs the jobs of a child process to their end, resuming what an earlier process left. With `capped` after the number of
+ * the child, they are the jobs of a batch with a cap.
+ */
+export async function serveAdmissionJobs(
+  state: StateStore,
+  [child, mode]: readonly (string | undefined)[],
+): Promise<void> {
   const admission = createTestAdmission({ state, clock, slotPollIntervalMs: 30 });
-  await Promise.all(jobsOfChild(child).map((jobId) => takeToItsEnd(state, admission, jobId)));
+  const payer = { user: null, ...(mode === 'capped' && { batch: cappedBatch }) };
+  await Promise.all(jobsOfChild(Number(child)).map((jobId) => takeToItsEnd(state, admission, { jobId, payer })));
 }
 
-async function takeToItsEnd(state: StateStore, admission: Admission, jobId: string): Promise<void> {
+async function takeToItsEnd(
+  state: StateStore,
+  admission: Admission,
+  { jobId, payer }: { readonly jobId: string; readonly payer: Payer },
+): Promise<void> {
   const key = `job/${jobId}`;
   for (;;) {
     // `as` in both: only this function writes these documents.
@@ -90,7 +107,7 @@ async function takeToItsEnd(state: StateStore, admission: Admission, jobId: stri
     try {
       const outcome = await runChain([vendorOver(state)], async () => ({ jobId }) as TakeRequest, {
         jobId,
-        payer: { user: null },
+        payer,
         maxCostMicros: null,
         clock,
         admission,
@@ -103,6 +120,7 @@ async function takeToItsEnd(state: StateStore, admission: Admission, jobId: stri
       });
       if (outcome.type === 'waiting') await delay(Math.max(0, outcome.untilMs - Date.now()));
     } catch (error) {
+      if (LipsyncError.isInstance(error) && error.code === 'budget_exceeded') return;
       // Like a queue, the loop runs the job again.
       if (!(error instanceof StoreFailure)) throw error;
     }

@@ -2,11 +2,12 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Total } from '../billing/ledger-entry.ts';
 import { Ledger } from '../billing/ledger.ts';
 import { systemClock } from '../contract/system-ports.ts';
 import { createConcurrencySlots } from '../scheduling/concurrency-slots.ts';
 import type { StateStore } from '../storage/state-store.ts';
-import { jobsOfChild, readVendor, vendorLimit, vendorPriceMicros } from './admission-jobs.ts';
+import { cappedBatch, jobsOfChild, readVendor, vendorLimit, vendorPriceMicros } from './admission-jobs.ts';
 
 export interface AdmissionUnderTest {
   readonly store: StateStore;
@@ -32,8 +33,8 @@ export function admissionSuite(name: string, open: () => Promise<AdmissionUnderT
       await subject.dispose();
     });
 
-    const start = (child: number): Promise<readonly unknown[]> => {
-      const process = fork(subject.program, [...subject.programArguments, String(child)], {
+    const start = (child: number, ...mode: readonly 'capped'[]): Promise<readonly unknown[]> => {
+      const process = fork(subject.program, [...subject.programArguments, String(child), ...mode], {
         stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
       });
       children.push(process);
@@ -67,6 +68,42 @@ export function admissionSuite(name: string, open: () => Promise<AdmissionUnderT
         { key: 'heygen', jobs: jobs.length, spentMicros: jobs.length * vendorPriceMicros, reservedMicros: 0 },
       ]);
       expect(await createConcurrencySlots({ state: subject.store, clock: systemClock }).holders('heygen')).toEqual([]);
+    });
+
+    it('Two processes, one of which is killed repeatedly, never reserve and spend more than the cap of their batch.', async () => {
+      const key = `ledger/batch/${cappedBatch.id}`;
+      const readTotal = () =>
+        // `as`: the ledger writes the document.
+        subject.store.transact([key], (documents) => ({ result: documents.get(key) as Total | undefined }));
+      let highest = 0;
+      let isWatching = true;
+      const watch = async () => {
+        while (isWatching) {
+          const { reservedMicros, spentMicros } = (await readTotal()) ?? { reservedMicros: 0, spentMicros: 0 };
+          highest = Math.max(highest, reservedMicros + spentMicros);
+          await delay(2);
+        }
+      };
+      const watching = watch();
+      const steady = start(0, 'capped');
+      for (let kill = 0; kill < 2; kill += 1) {
+        const killed = start(1, 'capped');
+        await expect
+          .poll(async () => (await readVendor(subject.store)).started.length, { timeout: 30_000, interval: 10 })
+          .toBeGreaterThan(kill);
+        await delay(Math.random() * 100);
+        children.at(-1)?.kill('SIGKILL');
+        await killed;
+      }
+      expect(await start(1, 'capped')).toEqual([0, null]);
+      expect(await steady).toEqual([0, null]);
+      isWatching = false;
+      await watching;
+      const { started } = await readVendor(subject.store);
+      expect(await readTotal()).toEqual({ reservedMicros: 0, spentMicros: started.length * vendorPriceMicros });
+      expect(highest).toBeLessThanOrEqual(cappedBatch.capMicros);
+      // Another attempt would have been covered.
+      expect(started.length * vendorPriceMicros).toBeGreaterThan(cappedBatch.capMicros - 2 * 2 * vendorPriceMicros);
     });
   });
 }
