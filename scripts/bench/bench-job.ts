@@ -71,11 +71,7 @@ export async function prepareBenchJob({ folder, clipSeconds, signal }: BenchOpti
       pool.warm();
       await probeClip(clipPath, { limits, signal });
       await probeSpeech(speechPath, { limits, signal });
-      await pool.run(
-        analyzeSpeechRenderTask,
-        { speechPath, speechDurationMs: speech.durationMs, timeline, mouthCurvePath },
-        { signal },
-      );
+      await pool.run(analyzeSpeechRenderTask, { speechPath, speech, timeline, mouthCurvePath }, { signal });
       const report = await make();
       return { seconds: (performance.now() - startedMs) / 1000, report };
     },

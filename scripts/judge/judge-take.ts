@@ -14,6 +14,7 @@ import {
   probeSpeech,
   probeTake,
   readSpeech,
+  type SoundSource,
   framesPerSecond,
   type ClipFacts,
   type Timeline,
@@ -63,7 +64,7 @@ export async function judgeTake(options: JudgeOptions): Promise<Judgement> {
   const track = await trackOutput(options);
   try {
     const opening = measureFrames(track, (points) => measureLips(points).opening);
-    const samples = await readAll(options.audioPath, signal);
+    const samples = await readAll(options.audioPath, speech, signal);
     const energy = energyPerFrame(samples, sampleRateHz, framesPerSecond(timeline.frameRate), track.frameCount);
     return {
       frames: take.frameCount,
@@ -110,9 +111,9 @@ function measureFrames(track: FaceTrack, measure: (points: Float32Array) => numb
   });
 }
 
-async function readAll(path: string, signal: AbortSignal): Promise<Float32Array> {
+async function readAll(path: string, sound: SoundSource, signal: AbortSignal): Promise<Float32Array> {
   const chunks: Float32Array[] = [];
-  for await (const chunk of readSpeech(path, { signal })) chunks.push(chunk);
+  for await (const chunk of readSpeech(path, { ...sound, signal })) chunks.push(chunk);
   const samples = new Float32Array(chunks.reduce((sum, chunk) => sum + chunk.length, 0));
   let offset = 0;
   for (const chunk of chunks) {

@@ -124,13 +124,13 @@ async function prepare(folder: string): Promise<Base> {
   const timeline = planTimeline(clip, speech.durationMs, { syncMode: 'loop' });
   const mouthCurvePath = join(folder, 'curve');
   const context = createContext();
-  await analyzeSpeechTask({ speechPath, speechDurationMs: speech.durationMs, timeline, mouthCurvePath }, context);
+  await analyzeSpeechTask({ speechPath, speech, timeline, mouthCurvePath }, context);
   const source = { clipPath, clipDigest: 'faults', clip, timeline };
   const assess = async (path: string): Promise<Quality> => {
     const input: AssessmentInput = {
       videoPath: path,
       source,
-      speech: { path: speechPath, mouthCurvePath },
+      speech: { path: speechPath, sound: speech, mouthCurvePath },
       trackCacheFolder: join(folder, 'tracks'),
       workFolder: folder,
     };

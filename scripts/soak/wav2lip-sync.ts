@@ -132,6 +132,6 @@ async function inputsAt(
 
 async function readSamples(path: string): Promise<Float32Array> {
   const samples: number[] = [];
-  for await (const chunk of readSpeech(path)) for (const sample of chunk) samples.push(sample);
+  for await (const chunk of readSpeech(path, { streamIndex: 0 })) for (const sample of chunk) samples.push(sample);
   return Float32Array.from(samples);
 }

@@ -1,5 +1,5 @@
 import { loadSession, type OnnxSession } from '../inference/onnx-session.ts';
-import { readSpeech, type Timeline } from '../media/index.ts';
+import { readSpeech, type SpeechFacts, type Timeline } from '../media/index.ts';
 import type { RenderTaskContext } from '../processes/render-task.ts';
 import { analyzeSpeech, type SpeechReport } from './analyze-speech.ts';
 import { writeMouthCurve } from './mouth-curve-file.ts';
@@ -9,8 +9,7 @@ import { voiceModelPath } from './voice-activity-detector.ts';
 
 export interface AnalyzeSpeechInput {
   readonly speechPath: string;
-  /** Length of the speech, from which progress is computed. */
-  readonly speechDurationMs: number;
+  readonly speech: SpeechFacts;
   readonly timeline: Timeline;
   /** Output file for the mouth curve of the timeline. */
   readonly mouthCurvePath: string;
@@ -28,8 +27,9 @@ export async function analyzeSpeechTask(
     resources.get(loadVoiceSession),
     resources.get(loadMouthModel),
   ]);
-  const sampleCount = (input.speechDurationMs * analysisSampleRateHz) / 1000;
-  const chunks = withProgress(readSpeech(input.speechPath, { signal }), sampleCount, (fraction) =>
+  const { speechPath, speech } = input;
+  const sampleCount = (speech.durationMs * analysisSampleRateHz) / 1000;
+  const chunks = withProgress(readSpeech(speechPath, { ...speech, signal }), sampleCount, (fraction) =>
     onProgress({ stage: 'listening', fraction }),
   );
   const { curve, report } = await analyzeSpeech({ chunks, timeline: input.timeline, voiceSession, mouthModel, signal });

@@ -65,6 +65,12 @@ function requestFlags(
       isHidden: true,
       description: 'options of single providers, by provider',
     },
+    audioTrack: {
+      value: 'number',
+      kind: 'number',
+      description:
+        'sound track of the speech file, counted from 1 (default: its default track, or the first that works)',
+    },
     syncMode: {
       value: 'mode',
       description:

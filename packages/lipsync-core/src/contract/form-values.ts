@@ -12,6 +12,7 @@ const kinds: Readonly<Record<keyof LipsyncOptions, Kind>> = {
   method: 'text',
   optimize: 'text',
   providerOptions: 'json',
+  audioTrack: 'number',
   syncMode: 'text',
   silenceMode: 'text',
   startMs: 'number',

@@ -17,6 +17,11 @@ export const hiddenCharacters = /[\p{Cc}\u061c\u200b\u200e\u200f\u2028-\u202e\u2
 /** A position in a clip. An hour is the longest default and ten hours the most that a setting allows. */
 const clipTimeMs = z.int().min(0).max(36_000_000);
 
+const audioTrackText = [
+  'Sound track of the speech file to use, counted from 1 among its sound tracks.',
+  'By default the default track of the file, or the first one that can be decoded.',
+].join(' ');
+
 const syncModeText = [
   'How the clip is fitted to the speech when their lengths differ.',
   'When the speech is longer: `loop` starts the clip again, `bounce` runs it back and forth, `cut_off` ends the speech',
@@ -86,6 +91,7 @@ export const lipsyncFields = {
     .default('auto'),
   optimize: z.enum(optimizations).default('quality').describe(optimizeText),
   providerOptions: z.record(z.string(), z.record(z.string(), z.unknown())).default({}).describe(providerOptionsText),
+  audioTrack: z.int().min(1).max(1_000).optional().describe(audioTrackText),
   syncMode: z.enum(syncModes).default('loop').describe(syncModeText),
   silenceMode: z.enum(silenceModes).default('close').describe(silenceModeText),
   startMs: clipTimeMs.optional().describe('Start of the part of the clip to use, in milliseconds.'),

@@ -112,7 +112,7 @@ export class PreparedInputs {
       methodUsed: null,
       degraded: false,
       durationMs: timeline.durationMs,
-      warnings: [silentWarning, ...listTruncations({ clip, speech }), ...report.warnings],
+      warnings: [silentWarning, ...listInputWarnings({ clip, speech }), ...report.warnings],
     };
   }
 
@@ -120,7 +120,7 @@ export class PreparedInputs {
     const { clip, speech } = await this.#probed();
     const { voiceFound } = await this.#analyzed();
     return [
-      ...listTruncations({ clip, speech }),
+      ...listInputWarnings({ clip, speech }),
       ...(clip.variableFrameRate ? [frameRateWarning] : []),
       ...(voiceFound ? [] : [noVoiceWarning]),
     ];
@@ -142,7 +142,8 @@ export class PreparedInputs {
     const inputs = await this.#fetched();
     this.#onProgress({ stage: 'probing', fraction: 0 });
     const clip = await retryMediaStep(signal, () => probeClip(inputs.clipPath, { limits, signal }));
-    const speech = await retryMediaStep(signal, () => probeSpeech(inputs.speechPath, { limits, signal }));
+    const { audioTrack } = options;
+    const speech = await retryMediaStep(signal, () => probeSpeech(inputs.speechPath, { limits, signal, audioTrack }));
     const timeline = planTimeline(clip, speech.durationMs, { syncMode: options.syncMode, window: options });
     return { inputs, clip, speech, timeline };
   }
@@ -156,9 +157,8 @@ export class PreparedInputs {
     const { inputs, speech, timeline } = await this.#probed();
     this.#onProgress({ stage: 'listening', fraction: 0 });
     const { speechPath } = inputs;
-    const { durationMs: speechDurationMs } = speech;
     const context = { ...this.#context, onProgress: this.#onProgress };
-    const task = { speechPath, speechDurationMs, timeline, mouthCurvePath: this.#mouthCurvePath };
+    const task = { speechPath, speech, timeline, mouthCurvePath: this.#mouthCurvePath };
     return retryMediaStep(signal, () => renderPool.run(analyzeSpeechRenderTask, task, context));
   }
 }
@@ -179,10 +179,11 @@ export function isSilent({ voiceFound, peakLevelDb }: SpeechReport): boolean {
   return !voiceFound && peakLevelDb < silenceLevelDb;
 }
 
-function listTruncations({ clip, speech }: Pick<ProbedInputs, 'clip' | 'speech'>): readonly Warning[] {
+/** Warnings on the files, which apply whatever was made of them. */
+function listInputWarnings({ clip, speech }: Pick<ProbedInputs, 'clip' | 'speech'>): readonly Warning[] {
   const advice = 'Use another copy of the file if that matters.';
   const { missing: ofClip } = clip;
-  const { missing: ofSpeech } = speech;
+  const { missing: ofSpeech, trackChoice } = speech;
   return [
     ...(ofClip === undefined
       ? []
@@ -190,6 +191,9 @@ function listTruncations({ clip, speech }: Pick<ProbedInputs, 'clip' | 'speech'>
     ...(ofSpeech === undefined
       ? []
       : [{ code: 'speech_truncated', message: `The speech audio is truncated: it lacks ${ofSpeech}. ${advice}` }]),
+    ...(trackChoice === undefined
+      ? []
+      : [{ code: 'audio_track_chosen', message: `${trackChoice} Set audio_track to use another one.` }]),
   ];
 }
 

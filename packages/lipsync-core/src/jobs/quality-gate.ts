@@ -87,12 +87,12 @@ export class QualityGate {
     videoPath: string,
     { input, inputs, context }: GateRun,
   ): Promise<{ readonly quality: Quality; readonly warnings: readonly Warning[] }> {
-    const { clipPath, clipDigest, clip, timeline, speechPath, mouthCurvePath } = await inputs.takeRequest(0);
+    const { clipPath, clipDigest, clip, timeline, speechPath, speech, mouthCurvePath } = await inputs.takeRequest(0);
     const assessment = await assessor.run(
       {
         videoPath,
         source: { clipPath, clipDigest, clip, timeline },
-        speech: { path: speechPath, mouthCurvePath },
+        speech: { path: speechPath, sound: speech, mouthCurvePath },
         trackCacheFolder: this.#options.trackCacheFolder,
         workFolder: input.workspace.path,
         allWindows: input.options.qualityWindows === 'all',

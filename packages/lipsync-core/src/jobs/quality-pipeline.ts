@@ -97,13 +97,13 @@ export class QualityPipeline {
   ): Promise<AssessmentSpeech> {
     const { limits, renderPool } = this.#options;
     const { signal } = context;
-    const { durationMs: speechDurationMs } = await retryMediaStep(signal, () => probeSpeech(path, { limits, signal }));
+    const speech = await retryMediaStep(signal, () => probeSpeech(path, { limits, signal }));
     const timeline = source?.timeline ?? planTimeline(video, video.durationMs, { syncMode: 'loop' });
     const mouthCurvePath = workspace.file('mouth-curve');
     context.onProgress({ stage: 'listening', fraction: 0 });
-    const task = { speechPath: path, speechDurationMs, timeline, mouthCurvePath };
+    const task = { speechPath: path, speech, timeline, mouthCurvePath };
     await retryMediaStep(signal, () => renderPool.run(analyzeSpeechRenderTask, task, context));
-    return { path, mouthCurvePath };
+    return { path, sound: speech, mouthCurvePath };
   }
 }
 

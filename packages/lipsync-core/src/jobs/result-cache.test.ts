@@ -21,6 +21,7 @@ const changes: readonly LipsyncOptionsInput[] = [
   { allowPreview: true },
   { minSyncScore: 0.5 },
   { qualityWindows: 'all' },
+  { audioTrack: 2 },
 ];
 const withoutEffect: readonly LipsyncOptionsInput[] = [
   { deadlineMs: 5_000 },

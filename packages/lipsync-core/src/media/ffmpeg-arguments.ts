@@ -56,12 +56,9 @@ export function inputArguments(path: string, demuxer?: string): readonly string[
   return [...untrustedInputOptions(demuxer), '-i', fileUrl(path)];
 }
 
-/** Selects the first audio stream of the input for an output. */
-export const firstSound = ['-map', '0:a:0', '-vn', '-sn', '-dn'] as const;
-
-/** Arguments that open a file and select its first audio stream only. */
-export function firstSoundArguments(path: string): readonly string[] {
-  return [...inputArguments(path), ...firstSound];
+/** Selects one audio stream of the first input for an output, by its number among all streams. */
+export function selectSound(streamIndex: number): readonly string[] {
+  return ['-map', `0:${streamIndex}`, '-vn', '-sn', '-dn'];
 }
 
 /** Allows only local files and pipes, and only self-contained containers. `demuxer` forces the container format. */

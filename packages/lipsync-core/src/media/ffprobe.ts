@@ -31,7 +31,9 @@ const streamSchema = z.object({
   color_transfer: z.string().optional(),
   color_space: z.string().optional(),
   color_range: z.string().optional(),
-  disposition: z.object({ attached_pic: z.int().default(0) }).default({ attached_pic: 0 }),
+  disposition: z
+    .object({ attached_pic: z.int().default(0), default: z.int().default(0) })
+    .default({ attached_pic: 0, default: 0 }),
   tags: z.record(z.string(), z.string()).default({}),
   side_data_list: z.array(z.object({ rotation: z.number().optional() })).default([]),
 });

@@ -15,9 +15,12 @@ export {
   type FrameRate,
   type MediaLimits,
   type Picture,
+  type SoundSource,
   type SpeechFacts,
 } from './media-types.ts';
-export { probeClip, probeSpeech, type ProbeContext } from './probe.ts';
+export { type ProbeContext } from './input-checks.ts';
+export { probeClip } from './probe.ts';
+export { probeSpeech, type SpeechProbeContext } from './speech-probe.ts';
 export { findTakeFault, probeTake, type ReceivedTakeOptions, type TakeFacts } from './take-probe.ts';
 export {
   probeSound,

@@ -32,11 +32,19 @@ export interface ClipFacts {
   readonly missing?: string;
 }
 
-export interface SpeechFacts {
+/** The sound that is read from a file. Plain data: it crosses a process boundary. */
+export interface SoundSource {
+  /** The audio stream, counted from 0 among all streams of the file. */
+  readonly streamIndex: number;
+}
+
+export interface SpeechFacts extends SoundSource {
   readonly codec: string;
   readonly sampleRateHz: number;
   readonly channels: number;
   readonly durationMs: number;
+  /** Which of several audio streams is used; absent when there is only one, or when the request chose it. */
+  readonly trackChoice?: string;
   /** As in `ClipFacts`. */
   readonly missing?: string;
 }

@@ -1,32 +1,25 @@
-import { stat } from 'node:fs/promises';
-import { InputNotFoundError, LipsyncError, type ErrorCode } from '../errors/index.ts';
+import { LipsyncError } from '../errors/index.ts';
 import { measureMissingMs } from './declared-duration.ts';
 import { isTruncatedJpeg, readPngSize, sniffStillDemuxer } from './still-image.ts';
 import { convertedColor, hasAlpha, isRgb, toneMapFilters } from './decode-filter.ts';
-import { hasFilters, isInputRejection, runMediaTool } from './ffmpeg-process.ts';
-import {
-  isPicture,
-  readPacketTimes,
-  runProbe,
-  type PacketTimes,
-  type ProbedStream,
-  type ProbeOptions,
-  type ProbeReport,
-} from './ffprobe.ts';
+import { hasFilters, runMediaTool } from './ffmpeg-process.ts';
+import { isPicture, readPacketTimes, type PacketTimes, type ProbedStream, type ProbeReport } from './ffprobe.ts';
 import { chooseFrameRate, parseFrameRate, stillFrameRate } from './frame-rate.ts';
 import { inputArguments } from './ffmpeg-arguments.ts';
-import { framesPerSecond, type ClipFacts, type ColorTags, type MediaLimits, type SpeechFacts } from './media-types.ts';
-import { measureSpeechMs } from './speech-reader.ts';
+import {
+  asUnusable,
+  describeMissing,
+  probeInput,
+  requireDuration,
+  requireFile,
+  type ProbeContext,
+} from './input-checks.ts';
+import { framesPerSecond, type ClipFacts, type ColorTags, type MediaLimits } from './media-types.ts';
 
 /** Faces in smaller pictures cannot be tracked. */
 const minDimensionPx = 64;
 /** Smallest share of the declared frames; a file with fewer is truncated. */
 const minFrameShare = 0.98;
-
-export interface ProbeContext {
-  readonly limits: MediaLimits;
-  readonly signal?: AbortSignal | undefined;
-}
 
 /**
  * Probes a clip: reads all its packets and decodes its first frame. Throws `not_found`, `clip_unusable` with the reason
@@ -69,65 +62,6 @@ export async function probeClip(path: string, context: ProbeContext): Promise<Cl
   const timing = await readTiming(path, { stream, report }, context);
   const missingMs = await measureMissingMs(path, { stream, report, actualMs: timing.durationMs });
   return { ...common, kind: 'video', ...timing, ...describeMissing(missingMs) };
-}
-
-/**
- * Probes a speech recording by decoding it completely, because durations in headers are often wrong. Throws
- * `not_found`, `speech_unusable`, `media_failed`, or the abort error.
- */
-export async function probeSpeech(path: string, { limits, signal }: ProbeContext): Promise<SpeechFacts> {
-  await requireFile(path, 'speech audio', 'speech_unusable');
-  const report = await probeInput(path, 'speech audio', 'speech_unusable', { signal });
-  const stream = report.streams.find(({ codec_type }) => codec_type === 'audio');
-  if (!stream) throw new LipsyncError('speech_unusable', 'The audio file has no audio stream. Use a file with sound.');
-  const { sample_rate: sampleRateHz, channels, codec_name: codec = unknownCodec } = stream;
-  if (!sampleRateHz || !channels || codec === unknownCodec) throw undecodableSpeech(stream);
-  requireDuration(stream.duration ?? 0, limits, 'speech audio', 'speech_unusable');
-  const durationMs = await measureSpeechMs(path, { signal, maxDurationMs: limits.maxDurationMs }).catch(
-    (error: unknown) => {
-      throw isInputRejection(error) ? undecodableSpeech(stream, error) : error;
-    },
-  );
-  requireDuration(durationMs / 1000, limits, 'speech audio', 'speech_unusable');
-  if (durationMs === 0) throw undecodableSpeech(stream);
-  const missingMs = await measureMissingMs(path, { stream, report, actualMs: durationMs });
-  return { codec, sampleRateHz, channels, durationMs, ...describeMissing(missingMs) };
-}
-
-/** The name that ffprobe gives to a codec without a decoder. */
-const unknownCodec = 'unknown';
-
-function undecodableSpeech({ codec_name: codec, channels = 0 }: ProbedStream, cause?: unknown): LipsyncError {
-  const format = codec === undefined || codec === unknownCodec ? 'an unknown format' : `the format ${codec}`;
-  return new LipsyncError(
-    'speech_unusable',
-    `The speech audio cannot be decoded (${format}, ${channels} ${channels === 1 ? 'channel' : 'channels'}). Convert it to WAV, mono or stereo.`,
-    { cause },
-  );
-}
-
-function describeMissing(missingMs: number): { readonly missing?: string } {
-  return missingMs > 0 ? { missing: `${(missingMs / 1000).toFixed(1)} s that the file declares` } : {};
-}
-
-async function probeInput(
-  path: string,
-  what: 'clip' | 'speech audio',
-  code: ErrorCode,
-  options: ProbeOptions,
-): Promise<ProbeReport> {
-  return runProbe(path, options).catch((error: unknown) => {
-    throw asUnusable(
-      error,
-      code,
-      `The ${what} cannot be read: it is damaged, truncated, or of an unsupported format. Convert it to ${what === 'clip' ? 'MP4' : 'WAV'}, or use another copy of the file.`,
-    );
-  });
-}
-
-/** Replaces the rejection of a file by the tool with an error that the user can act on; keeps other errors. */
-function asUnusable(error: unknown, code: ErrorCode, message: string): unknown {
-  return isInputRejection(error) ? new LipsyncError(code, message, { cause: error }) : error;
 }
 
 function requirePicture({ streams }: ProbeReport): ProbedStream {
@@ -185,14 +119,6 @@ function requireSize({ width, height }: PictureShape, { maxDimensionPx }: MediaL
       `The picture is too large (${width} × ${height}). Scale it to at most ${maxDimensionPx} pixels in width and height.`,
     );
   }
-}
-
-function requireDuration(durationS: number, { maxDurationMs }: MediaLimits, what: string, code: ErrorCode): void {
-  if (durationS * 1000 <= maxDurationMs) return;
-  throw new LipsyncError(
-    code,
-    `The ${what} is longer than ${maxDurationMs / 1000} s. Use a shorter file, or split it.`,
-  );
 }
 
 async function readColor(stream: ProbedStream): Promise<{ color: ColorTags; hdr: boolean }> {
@@ -281,17 +207,4 @@ function requireComplete({ nb_frames: declared }: ProbedStream, { times, packetC
     'clip_unusable',
     `The clip is truncated: it contains only ${packetCount} of ${declared} frames. Use a complete copy of the file.`,
   );
-}
-
-/**
- * Throws `InputNotFoundError` unless `path` is a readable file, and `emptyCode` for an empty file. `what` names the
- * input in the message.
- */
-async function requireFile(path: string, what: string, emptyCode: ErrorCode): Promise<void> {
-  const stats = await stat(path).catch((cause: unknown) => {
-    throw new InputNotFoundError(`The ${what} does not exist or cannot be read. Check its path.`, { cause });
-  });
-  if (!stats.isFile()) throw new InputNotFoundError(`The ${what} is not a file. Specify the path of a media file.`);
-  if (stats.size === 0)
-    throw new LipsyncError(emptyCode, `The ${what} is an empty file. Use another copy of the file.`);
 }

@@ -1,10 +1,11 @@
-import { firstSoundArguments } from './ffmpeg-arguments.ts';
+import { inputArguments, selectSound } from './ffmpeg-arguments.ts';
+import type { SoundSource } from './media-types.ts';
 import { bytesPerSample, decodeBytes, decodeSamples, silenceNonFinite } from './sample-decoder.ts';
 
 /** Sample rate of speech analysis, equal to that of audio/speech-features.ts. */
 const sampleRateHz = 16_000;
 
-export interface SpeechReadOptions {
+export interface SpeechReadOptions extends SoundSource {
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -18,10 +19,10 @@ export interface SpeechStream extends AsyncIterable<Float32Array> {
  * Decodes a speech recording to mono at 16 kHz with samples from −1 to 1, in chunks of a few thousand samples that the
  * caller owns. Iteration throws `media_failed` or the abort error.
  */
-export function readSpeech(path: string, { signal }: SpeechReadOptions = {}): SpeechStream {
+export function readSpeech(path: string, { streamIndex, signal }: SpeechReadOptions): SpeechStream {
   let nanSamples = 0;
   async function* read(): AsyncGenerator<Float32Array> {
-    for await (const samples of decodeSamples(decodeArguments(path), signal)) {
+    for await (const samples of decodeSamples(decodeArguments(path, streamIndex), signal)) {
       nanSamples += silenceNonFinite(samples, 1);
       yield samples;
     }
@@ -40,17 +41,27 @@ export function readSpeech(path: string, { signal }: SpeechReadOptions = {}): Sp
  */
 export async function measureSpeechMs(
   path: string,
-  { signal, maxDurationMs }: SpeechReadOptions & { readonly maxDurationMs: number },
+  { streamIndex, signal, maxDurationMs }: SpeechReadOptions & { readonly maxDurationMs: number },
 ): Promise<number> {
   let bytes = 0;
   const maxBytes = ((maxDurationMs + 1_000) * sampleRateHz * bytesPerSample) / 1000;
-  for await (const chunk of decodeBytes(decodeArguments(path), signal)) {
+  for await (const chunk of decodeBytes(decodeArguments(path, streamIndex), signal)) {
     bytes += chunk.length;
     if (bytes > maxBytes) break;
   }
   return (Math.floor(bytes / bytesPerSample) * 1000) / sampleRateHz;
 }
 
-function decodeArguments(path: string): readonly string[] {
-  return [...firstSoundArguments(path), '-ac', '1', '-ar', String(sampleRateHz), '-f', 'f32le', 'pipe:1'];
+function decodeArguments(path: string, streamIndex: number): readonly string[] {
+  return [
+    ...inputArguments(path),
+    ...selectSound(streamIndex),
+    '-ac',
+    '1',
+    '-ar',
+    String(sampleRateHz),
+    '-f',
+    'f32le',
+    'pipe:1',
+  ];
 }

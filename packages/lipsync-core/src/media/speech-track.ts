@@ -32,7 +32,7 @@ export async function writeSpeechTrack({
 }: SpeechTrackOptions): Promise<void> {
   const command = addInput(fluentFfmpeg(), speechPath).outputOptions(
     '-map',
-    '0:a:0',
+    `0:${speech.streamIndex}`,
     '-map_metadata',
     '-1',
     ...wavArguments(speech, getDurationS(timeline)),
@@ -76,7 +76,7 @@ export async function swapSound(options: SoundSwapOptions): Promise<boolean> {
     '-map',
     '0:v:0',
     '-map',
-    '1:a:0',
+    `1:${speech.streamIndex}`,
     '-map_metadata',
     '-1',
     '-map_chapters',

@@ -158,7 +158,7 @@ function encodeArguments(options: TakeOptions, partPath: string): readonly strin
     ...(speech ? inputArguments(speech.path) : []),
     '-map',
     '0:v:0',
-    ...(speech ? ['-map', '1:a:0'] : []),
+    ...(speech ? ['-map', `1:${speech.facts.streamIndex}`] : []),
     '-map_metadata',
     '-1',
     '-map_chapters',

@@ -1,6 +1,6 @@
 import type { QualityLabel, QualityPart, SyncQuality } from '../contract/quality.ts';
 import type { FaceTrack } from '../face/index.ts';
-import type { ClipFacts, MediaLimits, Picture, Timeline } from '../media/index.ts';
+import type { ClipFacts, MediaLimits, Picture, SoundSource, Timeline } from '../media/index.ts';
 import type { RenderResources } from '../processes/render-task.ts';
 import type { SoundFeed } from './lips/sound-feed.ts';
 import type { VideoSpeech } from './lips/video-speech.ts';
@@ -17,6 +17,7 @@ export interface AssessmentSource {
 /** The speech that a take was made from, with its mouth curve for the timeline of the source. */
 export interface AssessmentSpeech {
   readonly path: string;
+  readonly sound: SoundSource;
   readonly mouthCurvePath: string;
 }
 

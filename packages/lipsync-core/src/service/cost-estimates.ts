@@ -54,8 +54,8 @@ export async function estimateCost(
   const options = parseInput(optionsSchema, rest);
   const probing = { limits, ...(signal ? { signal } : {}) };
   const clip = await probeClip(await requireReadable(paths.videoPath, 'clip'), probing);
-  const speech = await probeSpeech(await requireReadable(paths.audioPath, 'speech'), probing);
-  const { syncMode, startMs, endMs } = options;
+  const { syncMode, startMs, endMs, audioTrack } = options;
+  const speech = await probeSpeech(await requireReadable(paths.audioPath, 'speech'), { ...probing, audioTrack });
   const { durationMs } = planTimeline(clip, speech.durationMs, { syncMode, window: { startMs, endMs } });
   const estimate = await estimator.estimate({ options, durationMs, payer: payerOf(null, options.userId) });
   return {

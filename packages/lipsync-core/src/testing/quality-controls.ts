@@ -110,7 +110,7 @@ class ControlMaker {
     const speech = await probeSpeech(speechPath, { limits });
     const timeline = planTimeline(clip, speech.durationMs, { syncMode: 'loop' });
     const mouthCurvePath = join(folder, 'curve');
-    await analyzeSpeechTask({ speechPath, speechDurationMs: speech.durationMs, timeline, mouthCurvePath }, context);
+    await analyzeSpeechTask({ speechPath, speech, timeline, mouthCurvePath }, context);
     const trackCacheFolder = join(folder, 'tracks');
     const files = { clipPath, clipDigest: basename(clipPath), speechPath, mouthCurvePath, trackCacheFolder };
     return new ControlMaker(inputs, { ...files, clip, speech, timeline, silenceMode: 'generate', workFolder: folder });
@@ -154,9 +154,18 @@ class ControlMaker {
   /** Measures the lips of a take. */
   async lips(videoPath: string): Promise<MeasuredLips> {
     const { context, folder } = this.#inputs;
-    const { clipPath, clipDigest, clip, timeline, speechPath, mouthCurvePath, trackCacheFolder } = this.#task;
+    const {
+      clipPath,
+      clipDigest,
+      clip,
+      timeline,
+      speechPath,
+      mouthCurvePath,
+      trackCacheFolder,
+      speech: sound,
+    } = this.#task;
     const source = { clipPath, clipDigest, clip, timeline };
-    const speech = { path: speechPath, mouthCurvePath };
+    const speech = { path: speechPath, sound, mouthCurvePath };
     return readLips({ videoPath, source, speech, trackCacheFolder, workFolder: folder }, context);
   }
 

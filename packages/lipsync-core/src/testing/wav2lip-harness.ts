@@ -59,10 +59,7 @@ export class Wav2LipHarness {
     const prepared = await this.#prepare(take);
     const { clip, timeline, speechPath, speech, takePath } = prepared;
     const mouthCurvePath = join(this.#folder, `${take.name}.curve`);
-    await analyzeSpeechTask(
-      { speechPath, speechDurationMs: speech.durationMs, timeline, mouthCurvePath },
-      this.#context(),
-    );
+    await analyzeSpeechTask({ speechPath, speech, timeline, mouthCurvePath }, this.#context());
     const { signal } = this.#context();
     const source = { path: take.modelPath, cacheFolder: join(this.#folder, 'models') };
     const lease = await this.#pool.lease(source, { signal });

@@ -32,7 +32,7 @@ afterAll(() => voiceSession.release());
 
 async function readAll(path: string): Promise<Float32Array> {
   const chunks: Float32Array[] = [];
-  for await (const chunk of readSpeech(path)) chunks.push(chunk);
+  for await (const chunk of readSpeech(path, { streamIndex: 0 })) chunks.push(chunk);
   return joined(...chunks);
 }
 

@@ -7,7 +7,7 @@ import { writeFloatWav } from '../../src/testing/synthetic-inputs.ts';
 import { limits, makeMedia, makeSpeech, passThrough, temporaryFolder, x264 } from './make-media.ts';
 
 async function collect(path: string): Promise<{ samples: Float32Array; nanSamples: number; largestChunk: number }> {
-  const stream = readSpeech(path);
+  const stream = readSpeech(path, { streamIndex: 0 });
   const chunks: Float32Array[] = [];
   for await (const chunk of stream) chunks.push(chunk);
   const samples = new Float32Array(chunks.reduce((sum, { length }) => sum + length, 0));

@@ -34,7 +34,7 @@ async function previewOfLateFace(speechSeconds: number): Promise<TakeReport> {
     onProgress: () => undefined,
   };
   const mouthCurvePath = join(folder, 'mouth-curve');
-  await analyzeSpeechTask({ speechPath, speechDurationMs: speech.durationMs, timeline, mouthCurvePath }, context);
+  await analyzeSpeechTask({ speechPath, speech, timeline, mouthCurvePath }, context);
   const input = {
     clipPath,
     clipDigest: 'late face',

@@ -277,7 +277,7 @@ it('Speech analysis reports its progress from start to end.', async () => {
   const heard: ProgressReport[] = [];
   const analysis = {
     speechPath,
-    speechDurationMs: speech.durationMs,
+    speech,
     timeline,
     mouthCurvePath: join(folder, 'mouth-curve'),
   };

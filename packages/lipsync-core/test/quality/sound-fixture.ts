@@ -23,7 +23,10 @@ export async function measureFile(
 ): Promise<MeasuredSound> {
   const { signal } = new AbortController();
   const sound = await SoundFeed.open(path, signal);
-  const speech = options.speechPath === undefined ? undefined : { path: options.speechPath, mouthCurvePath: '' };
+  const speech =
+    options.speechPath === undefined
+      ? undefined
+      : { path: options.speechPath, sound: { streamIndex: 0 }, mouthCurvePath: '' };
   const analyzer = await soundAnalyzer.create({
     input: { videoPath: path, speech, trackCacheFolder: '', workFolder: '' },
     models: { dnsmosPath: options.dnsmosPath },

@@ -55,10 +55,7 @@ export class TakeMaker implements AsyncDisposable {
     const speech = await probeSpeech(speechPath, { limits });
     const timeline = planTimeline(clip, speech.durationMs, { syncMode: 'loop' });
     const mouthCurvePath = join(this.folder, `${name}.curve`);
-    await analyzeSpeechTask(
-      { speechPath, speechDurationMs: speech.durationMs, timeline, mouthCurvePath },
-      taskContext(),
-    );
+    await analyzeSpeechTask({ speechPath, speech, timeline, mouthCurvePath }, taskContext());
     const task = { clipPath, clip, speechPath, speech, timeline, workFolder: this.folder };
     const oldPath = join(this.folder, `${name}-old.mp4`);
     const movingPath = join(this.folder, `${name}-moving.mp4`);
@@ -71,7 +68,8 @@ export class TakeMaker implements AsyncDisposable {
       takePath: movingPath,
     } as const;
     await previewTask({ ...task, ...drawing }, taskContext());
-    return { input: { clipPath, clip, speechPath, timeline, mouthCurvePath, limits }, oldPath, movingPath };
+    const given = { path: speechPath, sound: speech, mouthCurvePath };
+    return { input: { clipPath, clip, speech: given, timeline, limits }, oldPath, movingPath };
   }
 }
 

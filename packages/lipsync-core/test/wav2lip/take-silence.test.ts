@@ -127,7 +127,7 @@ describe('Pauses in the speech', { timeout: longestMs }, () => {
     const source = await readMeter({ takePath: untouched, timeline: made.timeline }, track);
     track.close();
     const samplesOfSpeech: number[] = [];
-    for await (const chunk of readSpeech(speechPath)) samplesOfSpeech.push(...chunk);
+    for await (const chunk of readSpeech(speechPath, { streamIndex: 0 })) samplesOfSpeech.push(...chunk);
     const { frameRate, frameCount } = made.timeline;
     const painted = expectedMeter(melLevels(Float32Array.from(samplesOfSpeech)), frameCount, {
       frameRate,

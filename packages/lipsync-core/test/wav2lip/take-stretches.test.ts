@@ -40,7 +40,7 @@ beforeAll(async () => {
   modelPath = join(folder, 'meter.onnx');
   await writeMeterModel(modelPath, { cropSizePx: 96 });
   const sound: number[] = [];
-  for await (const chunk of readSpeech(speechPath)) sound.push(...chunk);
+  for await (const chunk of readSpeech(speechPath, { streamIndex: 0 })) sound.push(...chunk);
   levels = melLevels(Float32Array.from(sound));
 });
 

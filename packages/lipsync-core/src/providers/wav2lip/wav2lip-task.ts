@@ -109,7 +109,7 @@ async function redrawParts(
     cropper: new FaceCropper({ cropSizePx, color }),
     paster: new FacePaster({ colorMatch, sharpen, cropSizePx, color }),
     melChunks: openMelChunks({
-      samples: readSpeech(task.speechPath, { signal }),
+      samples: readSpeech(task.speechPath, { ...task.speech, signal }),
       frameRate,
       frameCount,
       windowStartMs,

@@ -30,7 +30,7 @@ export class SoundFeed {
   /** Decodes the sound; call once. Throws `media_failed` or the abort error. */
   async *read(): AsyncGenerator<Float32Array> {
     if (!this.track) return;
-    for await (const chunk of shiftSound(readMonoSound(this.#path, this.#signal), this.track.delayMs)) {
+    for await (const chunk of shiftSound(readMonoSound(this.#path, this.track, this.#signal), this.track.delayMs)) {
       for (const listener of this.#listeners) await listener(chunk);
       yield chunk;
     }

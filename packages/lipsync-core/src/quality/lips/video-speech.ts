@@ -60,5 +60,5 @@ export async function measureVideoSpeech(
 /** The sound of a video on the time axis of its picture, as networks take it: mono, 16 kHz, −1…1. */
 export async function* readVideoSound(path: string, signal: AbortSignal): AsyncGenerator<Float32Array> {
   const track = await probeSound(path, signal);
-  if (track) yield* shiftSound(readSpeech(path, { signal }), track.delayMs);
+  if (track) yield* shiftSound(readSpeech(path, { ...track, signal }), track.delayMs);
 }

@@ -35,8 +35,9 @@ class SoundAnalyzer implements Analyzer {
     this.#setup = setup;
     const { input, sound, signal } = setup;
     const { track } = sound;
-    const speechPath = input.speech?.path;
-    this.#meter = track ? new SoundMeter({ path: input.videoPath, track, sound, speechPath, signal }) : undefined;
+    this.#meter = track
+      ? new SoundMeter({ path: input.videoPath, track, sound, speech: input.speech, signal })
+      : undefined;
   }
 
   async finish(speech: VideoSpeech): Promise<Findings> {
@@ -58,13 +59,14 @@ class SoundAnalyzer implements Analyzer {
     { levelDb, stepsPerSecond }: VideoSpeech,
     obstacle: string | null,
   ): Promise<{ readonly scores: DnsmosScores | string; readonly models: Readonly<Record<string, string>> }> {
-    const { input, models, resources, signal } = this.#setup;
+    const { input, models, resources, signal, sound } = this.#setup;
     if (models.dnsmosPath === undefined) return { scores: 'DNSMOS_MODEL_PATH is not set.', models: {} };
+    if (!sound.track) return { scores: 'The video has no sound.', models: {} };
     if (obstacle !== null) return { scores: obstacle, models: {} };
     const seconds = levelDb.length / stepsPerSecond;
     try {
       const { session, sha256 } = await resources.get(dnsmosLoader(models.dnsmosPath));
-      const scores = await scoreDnsmos(readMonoSound(input.videoPath, signal), {
+      const scores = await scoreDnsmos(readMonoSound(input.videoPath, sound.track, signal), {
         session,
         sampleCount: Math.round(seconds * 16_000),
         maxWindows: input.allWindows ? Infinity : Math.min(maxWindows, Math.round(seconds / secondsPerWindow)),

@@ -1,4 +1,5 @@
 import { readMonoSound, readSound, type SoundFormat, type SoundStream, type SoundTrack } from '../../media/index.ts';
+import type { AssessmentSpeech } from '../analyzer.ts';
 import type { SoundFeed } from '../lips/sound-feed.ts';
 import { BandwidthMeter } from './bandwidth-meter.ts';
 import { ClippingMeter, type Clipping } from './clipping-meter.ts';
@@ -36,7 +37,7 @@ export interface SoundMeasureOptions {
   readonly track: SoundTrack;
   readonly sound: Pick<SoundFeed, 'listen'>;
   /** The recording that the video speaks from its start. */
-  readonly speechPath: string | undefined;
+  readonly speech: AssessmentSpeech | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -48,21 +49,21 @@ export class SoundMeter {
   readonly #comparison: SpeechComparison | undefined;
 
   constructor(options: SoundMeasureOptions) {
-    const { path, track, sound, speechPath, signal } = options;
+    const { path, track, sound, speech, signal } = options;
     this.#options = options;
     this.#native = measureNative(readSound(path, track, signal), track);
     // Awaited by `finish`; a failure before must not count as unhandled.
     this.#native.catch(() => undefined);
-    this.#comparison = speechPath === undefined ? undefined : new SpeechComparison(speechPath, signal);
+    this.#comparison = speech && new SpeechComparison(speech, signal);
     sound.listen(async (chunk) => this.#comparison?.add(chunk));
   }
 
   /** Call when the sound has been read. Throws `media_failed` or the abort error. */
   async finish(): Promise<SoundMeasures> {
-    const { track, speechPath } = this.#options;
+    const { track, speech } = this.#options;
     const native = await this.#native;
     const agreement = (await this.#comparison?.finish()) ?? null;
-    const agreementReason = findAgreementObstacle(native, speechPath);
+    const agreementReason = findAgreementObstacle(native, speech);
     return {
       ...native,
       delayMs: track.delayMs,
@@ -73,8 +74,8 @@ export class SoundMeter {
 }
 
 /** Speech and agreement are measured on a mono mix. */
-function findAgreementObstacle({ monoDb }: NativeSound, speechPath: string | undefined): string | null {
-  if (speechPath === undefined) return 'The video was assessed without the speech that it was made from.';
+function findAgreementObstacle({ monoDb }: NativeSound, speech: AssessmentSpeech | undefined): string | null {
+  if (!speech) return 'The video was assessed without the speech that it was made from.';
   return (monoDb ?? 0) < soundLabels.cancel.threshold ? 'The channels of the sound cancel each other.' : null;
 }
 
@@ -106,8 +107,8 @@ class SpeechComparison {
   readonly #agreement: SpeechAgreement;
   #failure: { readonly error: unknown } | undefined;
 
-  constructor(speechPath: string, signal: AbortSignal) {
-    this.#speech = readMonoSound(speechPath, signal);
+  constructor({ path, sound }: AssessmentSpeech, signal: AbortSignal) {
+    this.#speech = readMonoSound(path, sound, signal);
     this.#agreement = new SpeechAgreement(this.#speech);
   }
 

@@ -7,10 +7,12 @@ import {
   framesPerSecond,
   openFrames,
   probeClip,
+  probeSound,
   type ClipFacts,
   type MediaLimits,
   type Timeline,
 } from '../../media/index.ts';
+import type { AssessmentSpeech } from '../analyzer.ts';
 import type { RenderTaskContext } from '../../processes/render-task.ts';
 import { findFaceAreas, samplePatch } from './face-patches.ts';
 import { areLipsUnchanged, judgeSample, type ClipFace, type SampleVerdict } from './lip-verdict.ts';
@@ -30,9 +32,8 @@ export interface CompareLipsInput {
   readonly takePath: string;
   readonly clipPath: string;
   readonly clip: ClipFacts;
-  readonly speechPath: string;
+  readonly speech: AssessmentSpeech;
   readonly timeline: Timeline;
-  readonly mouthCurvePath: string;
   readonly limits: MediaLimits;
 }
 
@@ -56,8 +57,8 @@ export async function compareLips(
   input: CompareLipsInput,
   { signal, resources }: Pick<RenderTaskContext, 'signal' | 'resources'>,
 ): Promise<UnchangedLips> {
-  const { timeline, mouthCurvePath, clip, clipPath, speechPath } = input;
-  const curve = await readMouthCurve(mouthCurvePath, timeline.frameCount);
+  const { timeline, clip, clipPath, speech } = input;
+  const curve = await readMouthCurve(speech.mouthCurvePath, timeline.frameCount);
   const windows = planSpeechWindows(curve.voiced, timeline);
   if (windows.length === 0) return { ranges: [], share: 0 };
   const clipSamples = await readClip(input, windows, await resources.get(createFaceDetector), signal);
@@ -65,8 +66,8 @@ export async function compareLips(
   const suspects = windows.map((_, index) => areLipsUnchanged(verdicts[index] ?? []));
   if (clip.hasSound && suspects.includes(true)) {
     const levels = {
-      clip: await readSoundLevels(clipPath, signal),
-      speech: await readSoundLevels(speechPath, signal),
+      clip: await readSoundLevels(clipPath, await probeSound(clipPath, signal), signal),
+      speech: await readSoundLevels(speech.path, speech.sound, signal),
     };
     windows.forEach((window, index) => {
       if (suspects[index] && isOwnSound(window, timeline, levels)) suspects[index] = false;

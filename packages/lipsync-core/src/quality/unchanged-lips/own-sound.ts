@@ -1,4 +1,4 @@
-import { clipFrameAt, framesPerSecond, readSpeech, type Timeline } from '../../media/index.ts';
+import { clipFrameAt, framesPerSecond, readSpeech, type SoundSource, type Timeline } from '../../media/index.ts';
 import type { SpeechWindow } from './speech-windows.ts';
 
 const sampleRateHz = 16_000;
@@ -10,11 +10,18 @@ const largestLagSteps = 10;
 /** Correlation of the levels from which two recordings are the same speech. Different speech stays below 0.6. */
 const sameSpeech = 0.8;
 
-/** Decodes a file's sound and returns its level per 20 ms, in dBFS. Keeps about 700 KB per hour. */
-export async function readSoundLevels(path: string, signal: AbortSignal): Promise<readonly number[]> {
+/**
+ * Decodes an audio stream and returns its level per 20 ms, in dBFS; none without a stream. Keeps about 700 KB per hour.
+ */
+export async function readSoundLevels(
+  path: string,
+  track: SoundSource | null,
+  signal: AbortSignal,
+): Promise<readonly number[]> {
+  if (!track) return [];
   const levels: number[] = [];
   let [sum, count] = [0, 0];
-  for await (const chunk of readSpeech(path, { signal })) {
+  for await (const chunk of readSpeech(path, { ...track, signal })) {
     for (let index = 0; index < chunk.length; index += 1) {
       sum += (chunk[index] ?? 0) ** 2;
       count += 1;

@@ -79,8 +79,7 @@ class UnchangedLipsAnalyzer implements Analyzer {
     if (this.#areClearlyNew(speech)) return {};
     const { input, limits } = this.#setup;
     const { clipPath, clip, timeline } = this.#source;
-    const { path: speechPath, mouthCurvePath } = this.#speech;
-    const take = { takePath: input.videoPath, clipPath, clip, timeline, speechPath, mouthCurvePath, limits };
+    const take = { takePath: input.videoPath, clipPath, clip, timeline, speech: this.#speech, limits };
     return { labels: labelUnchangedLips(await compareLips(take, this.#setup)) };
   }
 

@@ -1,0 +1,98 @@
+import { LipsyncError } from '../errors/index.ts';
+import { measureMissingMs } from './declared-duration.ts';
+import { isInputRejection } from './ffmpeg-process.ts';
+import type { ProbeReport } from './ffprobe.ts';
+import { describeMissing, probeInput, requireDuration, requireFile, type ProbeContext } from './input-checks.ts';
+import type { SpeechFacts } from './media-types.ts';
+import {
+  countTracks,
+  describeTrack,
+  describeTracks,
+  isKnownSound,
+  listSoundTracks,
+  orderTracks,
+  requireTrack,
+  unknownCodec,
+  type ListedTrack,
+} from './sound-tracks.ts';
+import { measureSpeechMs } from './speech-reader.ts';
+
+export interface SpeechProbeContext extends ProbeContext {
+  /** Track to use, counted from 1; by default the default track, or the first one that can be decoded. */
+  readonly audioTrack?: number | undefined;
+}
+
+const what = 'speech audio';
+/** Tracks that are tried; a file with more of them that cannot be decoded is refused. */
+const maxTriedTracks = 10;
+
+/**
+ * Probes a speech recording by decoding it completely, because durations in headers are often wrong. Throws
+ * `not_found`, `speech_unusable`, `media_failed`, `request_invalid` for a track that does not exist, or the abort error.
+ */
+export async function probeSpeech(path: string, context: SpeechProbeContext): Promise<SpeechFacts> {
+  const { signal, audioTrack } = context;
+  await requireFile(path, what, 'speech_unusable');
+  const report = await probeInput(path, what, 'speech_unusable', { signal });
+  const tracks = listSoundTracks(report);
+  if (tracks.length === 0)
+    throw new LipsyncError('speech_unusable', 'The audio file has no audio stream. Use a file with sound.');
+  const candidates = audioTrack === undefined ? orderTracks(tracks) : [requireTrack(tracks, audioTrack)];
+  let failure: LipsyncError | undefined;
+  for (const track of candidates.slice(0, maxTriedTracks)) {
+    const probed = await probeTrack(path, { track, report }, context);
+    if (probed.type === 'decoded') {
+      const isChosen = audioTrack !== undefined || tracks.length === 1;
+      return isChosen ? probed.facts : { ...probed.facts, trackChoice: describeChoice(track, tracks) };
+    }
+    failure ??= undecodable(track, audioTrack === undefined ? [] : tracks, probed.cause);
+  }
+  throw failure ?? new LipsyncError('internal', 'No sound track was tried.');
+}
+
+type ProbedTrack =
+  | { readonly type: 'decoded'; readonly facts: SpeechFacts }
+  | { readonly type: 'undecodable'; readonly cause?: unknown };
+
+async function probeTrack(
+  path: string,
+  { track: { stream }, report }: { readonly track: ListedTrack; readonly report: ProbeReport },
+  { limits, signal }: ProbeContext,
+): Promise<ProbedTrack> {
+  const { index: streamIndex, sample_rate: sampleRateHz, channels, codec_name: codec } = stream;
+  if (!isKnownSound(stream) || !sampleRateHz || !channels || codec === undefined) return { type: 'undecodable' };
+  requireDuration(stream.duration ?? 0, limits, what, 'speech_unusable');
+  let durationMs;
+  try {
+    durationMs = await measureSpeechMs(path, { streamIndex, signal, maxDurationMs: limits.maxDurationMs });
+  } catch (error) {
+    if (isInputRejection(error)) return { type: 'undecodable', cause: error };
+    throw error;
+  }
+  requireDuration(durationMs / 1000, limits, what, 'speech_unusable');
+  if (durationMs === 0) return { type: 'undecodable' };
+  const missingMs = await measureMissingMs(path, { stream, report, actualMs: durationMs });
+  const facts = { streamIndex, codec, sampleRateHz, channels, durationMs, ...describeMissing(missingMs) };
+  return { type: 'decoded', facts };
+}
+
+function describeChoice(track: ListedTrack, tracks: readonly ListedTrack[]): string {
+  const others = tracks.filter(({ number }) => number !== track.number);
+  return `The speech audio has ${countTracks(tracks)}. Track ${describeTrack(track)} was used, not ${describeTracks(others)}.`;
+}
+
+/** The error of a track that was chosen lists the others. */
+function undecodable({ stream, number }: ListedTrack, tracks: readonly ListedTrack[], cause: unknown): LipsyncError {
+  const { codec_name: codec = unknownCodec, channels = 0 } = stream;
+  const format = codec === unknownCodec ? 'an unknown format' : `the format ${codec}`;
+  const others = tracks.filter((track) => track.number !== number);
+  const advice =
+    others.length === 0
+      ? 'Convert it to WAV, mono or stereo.'
+      : `Choose another track with audio_track, ${describeTracks(others)}, or convert it to WAV, mono or stereo.`;
+  return new LipsyncError(
+    'speech_unusable',
+    `The speech audio cannot be decoded (${format}, ${channels} ${channels === 1 ? 'channel' : 'channels'}). ${advice}`,
+    { cause },
+  );
+}
