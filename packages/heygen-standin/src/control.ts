@@ -31,6 +31,12 @@ export interface OperationsState {
   readonly mostAtOnce: number;
 }
 
+export interface UploadedFile {
+  readonly name: string;
+  readonly mimeType: string;
+  readonly path: string;
+}
+
 /** Controls and inspects a stand-in, for tests and for `/standin/` routes. */
 export class StandinControl {
   readonly #parts: StandinParts;
@@ -71,6 +77,11 @@ export class StandinControl {
   /** Sets the balance and forgets all charges. */
   setBalance(balanceMicros: number): void {
     this.#parts.wallet.reset(balanceMicros);
+  }
+
+  /** Uploaded files in the order of their arrival; they exist until the stand-in closes or is reset. */
+  uploads(): readonly UploadedFile[] {
+    return this.#parts.assets.all().map(({ name, mimeType, file }) => ({ name, mimeType, path: file.path }));
   }
 
   operations(): OperationsState {

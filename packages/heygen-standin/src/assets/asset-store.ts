@@ -83,6 +83,10 @@ export class AssetStore {
     if (!isKnown) throw new HeygenError(404, 'asset_not_found', `Asset ${id} not found`);
   }
 
+  all(): readonly StoredAsset[] {
+    return [...this.#stored.values()];
+  }
+
   clear(): void {
     this.#stored.clear();
     this.#pending.clear();

@@ -47,6 +47,12 @@ describe('The assessment of a video', { timeout: 300_000 }, () => {
     expect(trace.lipOpening).toHaveLength(125);
   });
 
+  it('A video whose length is no whole number of milliseconds is measured.', async () => {
+    const own = ['-i', join(samples, 'presenter.mp4'), '-frames:v', '11', '-vf', 'scale=320:-2,fps=24000/1001'];
+    const path = await maker.ffmpeg(...own, '-an', '-preset', 'ultrafast', 'film.mp4');
+    await expect(assess(path)).resolves.toMatchObject({ quality: { syncScore: null } });
+  });
+
   it('The face of a take is compared with that of its source in another size.', async () => {
     const make = (width: number): Promise<string> =>
       maker.ffmpeg('-i', join(samples, 'presenter.mp4'), '-t', '2', '-vf', `scale=${width}:-2`, `w${width}.mp4`);

@@ -35,7 +35,8 @@ const timeLimit = { startMs: 120_000, perVideoMs: 30 };
 export async function assessVideoTask(input: AssessVideoInput, context: RenderTaskContext): Promise<MeasuredQuality> {
   const { limits, models, videoPath } = input;
   const facts = await probeClip(videoPath, { limits, signal: context.signal });
-  const limitMs = timeLimit.startMs + timeLimit.perVideoMs * facts.durationMs;
+  // A timer takes whole milliseconds, and the length of a video at 30000/1001 frames per second is a fraction.
+  const limitMs = Math.ceil(timeLimit.startMs + timeLimit.perVideoMs * facts.durationMs);
   // Ends what still decodes when a measurement fails.
   const ended = new AbortController();
   const signal = AbortSignal.any([context.signal, AbortSignal.timeout(limitMs), ended.signal]);
