@@ -8,6 +8,7 @@ import { proveBatchKills } from './soak/batch-kills.ts';
 import { proveCrowd } from './soak/crowd.ts';
 import { proveErasure } from './soak/erasure.ts';
 import { proveEqualRequests } from './soak/equal-requests.ts';
+import { proveFiles } from './soak/files.ts';
 import { proveFullOutputs } from './soak/full-outputs.ts';
 import { proveHeygenBreaker } from './soak/heygen-breaker.ts';
 import { proveHeygenCancels } from './soak/heygen-cancels.ts';
@@ -36,6 +37,7 @@ const proofs: Readonly<Record<string, () => Promise<boolean>>> = {
   crowd: proveCrowd,
   erasure: proveErasure,
   'equal-requests': proveEqualRequests,
+  files: proveFiles,
   'full-outputs': proveFullOutputs,
   memory: proveMemory,
   'heygen-breaker': proveHeygenBreaker,

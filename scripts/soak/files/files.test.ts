@@ -1,0 +1,42 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { checkClip, checkSpeech, createFileSet, type FileSet } from '../files.ts';
+import type { ClipCell } from './clip-cells.ts';
+import { makePlainTake } from './measure.ts';
+import type { SpeechCell } from './speech-cells.ts';
+
+/** Some cells of `npm run soak -- files`: each fault, in containers and with codecs that differ. */
+const clips: readonly ClipCell[] = [
+  { container: 'mp4', codec: 'h264', fault: 'trimmed' },
+  { container: 'mp4', codec: 'vp9', fault: 'late start' },
+  { container: 'mp4', codec: 'vp9', fault: 'hole' },
+];
+const speeches: readonly SpeechCell[] = [
+  { format: 'mp3', fault: 'no length' },
+  { format: 'flac', fault: 'no length' },
+];
+
+let files: FileSet;
+const folder = await mkdtemp(join(tmpdir(), 'lipsync-files-test-'));
+beforeAll(async () => {
+  files = await createFileSet(folder);
+}, 60_000);
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+it.each(clips)(
+  'A take of a clip in $container with $codec and the fault "$fault" shows what a player shows.',
+  { timeout: 120_000 },
+  async (cell) => {
+    expect(await checkClip(cell, files, makePlainTake)).toMatchObject({ holds: true });
+  },
+);
+
+it.each(speeches)(
+  'A take of speech in $format with the fault "$fault" sounds as a player plays it.',
+  { timeout: 120_000 },
+  async (cell) => {
+    expect(await checkSpeech(cell, files, makePlainTake)).toMatchObject({ holds: true });
+  },
+);
