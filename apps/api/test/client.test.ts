@@ -118,6 +118,35 @@ describe('client of the API', () => {
     await expect(refused).rejects.toMatchObject({ errors: [{ field: 'items.1.audio_url' }] });
   });
 
+  it('The client creates a batch from files with equal names and from URLs, and sends a shared file once.', async () => {
+    const [one, two] = [new File(['clip'], 'clip.mp4'), new File(['another clip'], 'clip.mp4')];
+    const { id } = await client.batches.create({
+      metadata: { order: 'a,"b"' },
+      items: [
+        { video: one, audio: files.audio, user_id: 'a,"b"', metadata: { text: 'x,\n"y"' } },
+        { video: two, audio: files.audio, output_name: 'second.mp4', start_ms: 7 },
+        { ...urls, video: one, allow_preview: true },
+      ],
+    });
+    const batch = batchViewSchema.parse(await client.batches.get(id));
+    expect(batch.metadata).toEqual({ order: 'a,"b"' });
+    expect(batch.results.map(({ output_name: name }) => name)).toEqual([
+      '0001-clip.mp4',
+      'second.mp4',
+      '0003-clip.mp4',
+    ]);
+    expect(batch.results[0]?.metadata).toEqual({ text: 'x,\n"y"' });
+    expect(batch.results.map(({ request }) => request)).toMatchObject([
+      { video: 'clip.mp4', user_id: 'a,"b"' },
+      { video: 'clip.mp4', start_ms: 7 },
+      { video: 'clip.mp4', audio: urls.audio, allow_preview: true },
+    ]);
+    const keys = new Set<unknown>();
+    for (const { id: jobId } of batch.results) keys.add(Object((await api.store.get(jobId))?.spec).audio?.key);
+    expect(keys.size).toBe(2);
+    await client.batches.delete(id);
+  });
+
   it('The client follows the totals of a batch to its end.', async () => {
     const { id } = await client.batches.create({ items: [urls, urls] });
     const seen: unknown[] = [];

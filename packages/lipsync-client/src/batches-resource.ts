@@ -1,3 +1,4 @@
+import { toBatchBody } from './batch-body.ts';
 import type { BatchPage, BatchRequest, BatchSummary, BatchView, ListQuery } from './contract.ts';
 import { openDownload, type Download } from './download.ts';
 import { LipsyncApiError } from './errors.ts';
@@ -20,18 +21,13 @@ export class BatchesResource {
     this.#transport = transport;
   }
 
-  /** Creates a batch of up to 500 items with URLs. Its `LipsyncApiError` names every invalid item. */
+  /** Creates a batch of up to 500 items, whose inputs are URLs or files. Its `LipsyncApiError` names every invalid item. */
   async create(
-    { items, ...common }: BatchRequest,
+    request: BatchRequest,
     { idempotencyKey = crypto.randomUUID(), signal }: CreateOptions = {},
   ): Promise<BatchView> {
     const headers = { 'Idempotency-Key': idempotencyKey };
-    const toUrls = ({ video, audio, ...fields }: BatchRequest['items'][number]): object => ({
-      video_url: String(video),
-      audio_url: String(audio),
-      ...fields,
-    });
-    const body = JSON.stringify({ ...common, items: items.map(toUrls) });
+    const body = toBatchBody(request);
     return requireBatch(await this.#transport.requestJson({ method: 'POST', path: '/batches', headers, body, signal }));
   }
 

@@ -77,11 +77,9 @@ export interface Page<Job> {
   readonly next_cursor: string | null;
 }
 
-/** The body of `POST /batches`: items with URLs, and fields that apply to every item without its own value. */
+/** The body of `POST /batches`: items, and fields that apply to every item without its own value. */
 export type BatchRequest = SnakeCaseKeys<LipsyncOptionsInput> & {
-  readonly items: readonly (Omit<LipsyncRequest, 'video' | 'audio'> & {
-    readonly video: URL | string;
-    readonly audio: URL | string;
+  readonly items: readonly (LipsyncRequest & {
     /** File name of the output. */
     readonly output_name?: string;
   })[];
