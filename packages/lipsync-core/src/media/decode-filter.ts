@@ -1,4 +1,6 @@
+import { hasAlpha, isRgb, toneMapping } from './color-conversion.ts';
 import { framesPerSecond, type ClipFacts } from './media-types.ts';
+import { orientationFilters } from './picture-orientation.ts';
 
 export type PixelFormat = 'yuv420p' | 'rgb24';
 
@@ -33,22 +35,6 @@ export interface FrameRange {
   readonly end: number;
 }
 
-/** Filters that the conversion of HDR clips to standard range requires. */
-export const toneMapFilters = ['zscale', 'tonemap'] as const;
-
-/** Color tags of converted pictures: RGB sources and tone-mapped HDR. */
-export const convertedColor = { primaries: 'bt709', transfer: 'bt709', space: 'bt709', range: 'tv' } as const;
-
-/** Whether a pixel format stores red, green and blue (or a palette of them). */
-export function isRgb(pixelFormat: string): boolean {
-  return /^(rgb|bgr|gbr|argb|abgr|0rgb|0bgr|x2rgb|x2bgr|pal8|mono)/.test(pixelFormat);
-}
-
-/** Whether a pixel format has transparency. */
-export function hasAlpha(pixelFormat: string): boolean {
-  return /^(rgba|bgra|argb|abgr|gbrap|yuva|ya8|ya16|pal8)/.test(pixelFormat);
-}
-
 /**
  * Builds the filter chain that converts a decoded clip to frames of one size, rate and format. Tracking and rendering
  * both use it, so that a frame index identifies the same picture in each. Contains only numbers and constants, never
@@ -57,13 +43,14 @@ export function hasAlpha(pixelFormat: string): boolean {
 export function decodeFilter(facts: ClipFacts, shape: DecodeShape): string {
   return [
     ...timing(facts, shape),
-    ...(facts.kind === 'still' ? rotation(facts.rotationDegrees) : []),
+    // ffmpeg turns clips itself, but not stills with an EXIF orientation.
+    ...(facts.kind === 'still' ? orientationFilters(facts.orientation) : []),
     // Square pixels by enlarging the short side, then even sizes; both leave ordinary pictures unchanged.
     `scale=w='trunc(iw*max(1,sar))':h='trunc(ih*max(1,1/sar))'`,
     'setsar=1',
     `crop=w='trunc(iw/2)*2':h='trunc(ih/2)*2':x=0:y=0`,
     ...(hasAlpha(facts.pixelFormat) ? ['format=gbrap', 'premultiply=inplace=1', 'format=gbrp'] : []),
-    ...(facts.hdr ? toneMapping() : []),
+    ...(facts.hdr ? toneMapping(facts.hdr) : []),
     ...conversion(facts, shape.area ? { ...shape, width: facts.width, height: facts.height } : shape),
     ...(shape.area ? [`crop=w=${shape.area.width}:h=${shape.area.height}:x=${shape.area.x}:y=${shape.area.y}`] : []),
   ].join(',');
@@ -81,35 +68,6 @@ function timing(facts: ClipFacts, { start, end, every = 1, parts, seek = false }
     ...(parts
       ? [`select='${parts.map((part) => `between(n,${part.start - start},${part.end - 1 - start})`).join('+')}'`]
       : []),
-  ];
-}
-
-/** ffmpeg rotates videos automatically, but not photographs with an EXIF orientation. */
-function rotation(degrees: ClipFacts['rotationDegrees']): readonly string[] {
-  switch (degrees) {
-    case 0:
-      return [];
-    case 90:
-      return ['transpose=clock'];
-    case 180:
-      return ['hflip', 'vflip'];
-    case 270:
-      return ['transpose=cclock'];
-  }
-}
-
-/**
- * Converts PQ or HLG to BT.709 through linear light. The Hable curve keeps faces, far below the highlights, close to
- * linear.
- */
-function toneMapping(): readonly string[] {
-  return [
-    'zscale=transfer=linear:npl=100',
-    'format=gbrpf32le',
-    'zscale=primaries=bt709',
-    'tonemap=tonemap=hable:desat=0',
-    'zscale=transfer=bt709:matrix=bt709:range=tv',
-    'format=yuv420p',
   ];
 }
 

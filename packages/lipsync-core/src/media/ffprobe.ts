@@ -35,13 +35,12 @@ const streamSchema = z.object({
     .object({ attached_pic: z.int().default(0), default: z.int().default(0) })
     .default({ attached_pic: 0, default: 0 }),
   tags: z.record(z.string(), z.string()).default({}),
-  side_data_list: z.array(z.object({ rotation: z.number().optional() })).default([]),
+  side_data_list: z.array(z.object({ displaymatrix: z.string().optional() })).default([]),
 });
 
 const reportSchema = z.object({
   streams: z.array(streamSchema).default([]),
   format: z.object({ format_name: z.string(), duration: number }),
-  frames: z.array(z.object({ tags: z.record(z.string(), z.string()).default({}) })).default([]),
 });
 
 export type ProbedStream = z.output<typeof streamSchema>;

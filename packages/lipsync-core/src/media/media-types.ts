@@ -1,4 +1,6 @@
 import type { ColorTags } from '../image/planes.ts';
+import type { HdrColor } from './color-conversion.ts';
+import type { Orientation } from './picture-orientation.ts';
 
 export type { ColorTags, Picture } from '../image/planes.ts';
 
@@ -20,12 +22,14 @@ export interface ClipFacts {
   readonly frameCount: number;
   readonly durationMs: number;
   readonly hasSound: boolean;
-  readonly rotationDegrees: 0 | 90 | 180 | 270;
+  /** Of the stored picture. */
+  readonly orientation: Orientation;
   readonly variableFrameRate: boolean;
   readonly codec: string;
   readonly pixelFormat: string;
   readonly color: ColorTags;
-  readonly hdr: boolean;
+  /** Color of the stored picture of a PQ or HLG clip, which is decoded as BT.709; absent otherwise. */
+  readonly hdr?: HdrColor | undefined;
   /** Time of the first frame in the container, in seconds; present if frames can be found by seeking. */
   readonly seekOriginS?: number | undefined;
   /** What a truncated file lacks; absent when nothing is known to be missing. */

@@ -1,7 +1,7 @@
 import { LipsyncError } from '../errors/index.ts';
 import { measureMissingMs } from './declared-duration.ts';
 import { isTruncatedJpeg, readPngSize, sniffStillDemuxer } from './still-image.ts';
-import { convertedColor, hasAlpha, isRgb, toneMapFilters } from './decode-filter.ts';
+import { completeHdrColor, convertedColor, hasAlpha, isRgb, toneMapFilters } from './color-conversion.ts';
 import { hasFilters, runMediaTool } from './ffmpeg-process.ts';
 import { isPicture, readPacketTimes, type PacketTimes, type ProbedStream, type ProbeReport } from './ffprobe.ts';
 import { chooseFrameRate, parseFrameRate, stillFrameRate } from './frame-rate.ts';
@@ -15,6 +15,7 @@ import {
   type ProbeContext,
 } from './input-checks.ts';
 import { framesPerSecond, type ClipFacts, type ColorTags, type MediaLimits } from './media-types.ts';
+import { isTransposed, parseDisplayMatrix, readExifOrientation, type Orientation } from './picture-orientation.ts';
 
 /** Faces in smaller pictures cannot be tracked. */
 const minDimensionPx = 64;
@@ -31,11 +32,10 @@ export async function probeClip(path: string, context: ProbeContext): Promise<Cl
   const { signal } = context;
   const report = await probeInput(path, 'clip', 'clip_unusable', {
     demuxer,
-    arguments: demuxer === undefined ? [] : ['-show_frames'],
     signal,
   });
   const stream = requirePicture(report);
-  const shape = await getShape(path, stream, report);
+  const shape = await getShape(path, stream, await readOrientation(path, stream, demuxer));
   requireSize(shape, context.limits);
   requireDuration(report.format.duration ?? 0, context.limits, 'clip', 'clip_unusable');
   const color = await readColor(stream);
@@ -71,12 +71,12 @@ function requirePicture({ streams }: ProbeReport): ProbedStream {
   return stream;
 }
 
-type PictureShape = Pick<ClipFacts, 'width' | 'height' | 'rotationDegrees'>;
+type PictureShape = Pick<ClipFacts, 'width' | 'height' | 'orientation'>;
 
-async function getShape(path: string, stream: ProbedStream, report: ProbeReport): Promise<PictureShape> {
+async function getShape(path: string, stream: ProbedStream, orientation: Orientation): Promise<PictureShape> {
   if (!stream.width || !stream.height) {
     const size = await readPngSize(path);
-    if (size) return { ...size, rotationDegrees: 0 };
+    if (size) return { ...size, orientation };
     throw new LipsyncError(
       'clip_unusable',
       'The size of the picture cannot be read: the file is damaged, truncated or much too large. Use another copy of the file.',
@@ -86,24 +86,18 @@ async function getShape(path: string, stream: ProbedStream, report: ProbeReport)
   const aspect = wide > 0 && high > 0 ? wide / high : 1;
   const width = even(Math.trunc(stream.width * Math.max(1, aspect)));
   const height = even(Math.trunc(stream.height * Math.max(1, 1 / aspect)));
-  const rotationDegrees = getRotation(stream, report);
-  return rotationDegrees % 180 === 0
-    ? { width, height, rotationDegrees }
-    : { width: height, height: width, rotationDegrees };
+  return isTransposed(orientation) ? { width: height, height: width, orientation } : { width, height, orientation };
 }
 
 function even(value: number): number {
   return value - (value % 2);
 }
 
-/** Clockwise rotation from the stored to the upright picture, in degrees. */
-function getRotation(stream: ProbedStream, { frames }: ProbeReport): ClipFacts['rotationDegrees'] {
-  const sideData = stream.side_data_list.find(({ rotation }) => rotation !== undefined)?.rotation;
-  const orientation = frames[0]?.tags['Orientation']?.trim();
-  const exif = { 3: 180, 6: 90, 8: 270 }[Number(orientation)];
-  const degrees = sideData === undefined ? (exif ?? Number(stream.tags['rotate'] ?? 0)) : -sideData;
-  const quarter = (((Math.round(degrees / 90) % 4) + 4) % 4) * 90;
-  return quarter === 90 || quarter === 180 || quarter === 270 ? quarter : 0;
+/** The matrix of a clip or the EXIF orientation of a still. */
+async function readOrientation(path: string, stream: ProbedStream, demuxer: string | undefined): Promise<Orientation> {
+  if (demuxer !== undefined) return readExifOrientation(path, demuxer);
+  const matrix = stream.side_data_list.find(({ displaymatrix }) => displaymatrix !== undefined)?.displaymatrix;
+  return matrix === undefined ? 1 : parseDisplayMatrix(matrix);
 }
 
 function requireSize({ width, height }: PictureShape, { maxDimensionPx }: MediaLimits): void {
@@ -121,22 +115,22 @@ function requireSize({ width, height }: PictureShape, { maxDimensionPx }: MediaL
   }
 }
 
-async function readColor(stream: ProbedStream): Promise<{ color: ColorTags; hdr: boolean }> {
-  const hdr = stream.color_transfer === 'smpte2084' || stream.color_transfer === 'arib-std-b67';
+async function readColor(stream: ProbedStream): Promise<Pick<ClipFacts, 'color' | 'hdr'>> {
+  const pixelFormat = stream.pix_fmt ?? '';
+  const range = pixelFormat.startsWith('yuvj') ? 'pc' : stream.color_range;
+  const tags = { primaries: stream.color_primaries, transfer: stream.color_transfer, space: stream.color_space, range };
+  const known: ColorTags = Object.fromEntries(
+    Object.entries(tags).filter(([, value]) => value !== undefined && value !== 'unknown' && value !== 'reserved'),
+  );
+  const hdr = completeHdrColor(known, pixelFormat);
   if (hdr && !(await hasFilters(toneMapFilters))) {
     throw new LipsyncError(
       'clip_unusable',
       'The clip is HDR, which this ffmpeg cannot convert. Convert the clip to SDR (BT.709), or install an ffmpeg with the zscale filter.',
     );
   }
-  const pixelFormat = stream.pix_fmt ?? '';
-  if (hdr || isRgb(pixelFormat) || hasAlpha(pixelFormat)) return { color: convertedColor, hdr };
-  const range = pixelFormat.startsWith('yuvj') ? 'pc' : stream.color_range;
-  const tags = { primaries: stream.color_primaries, transfer: stream.color_transfer, space: stream.color_space, range };
-  const known = Object.entries(tags).filter(
-    ([, value]) => value !== undefined && value !== 'unknown' && value !== 'reserved',
-  );
-  return { color: Object.fromEntries(known), hdr };
+  const color = hdr || isRgb(pixelFormat) || hasAlpha(pixelFormat) ? convertedColor : known;
+  return { color, ...(hdr && { hdr }) };
 }
 
 async function requireDecodable(

@@ -56,7 +56,8 @@ export function canCopyVideo(clip: ClipFacts, timeline: Timeline): boolean {
     clip.kind === 'video' &&
     clip.codec === 'h264' &&
     clip.pixelFormat === 'yuv420p' &&
-    clip.rotationDegrees === 0 &&
+    clip.orientation === 1 &&
+    clip.hdr === undefined &&
     !clip.variableFrameRate;
   return (
     isEncoderFormat &&

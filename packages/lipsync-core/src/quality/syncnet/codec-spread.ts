@@ -105,7 +105,7 @@ function factsOf(facts: ClipFacts, { width, height }: PictureArea, frameCount: n
     height,
     frameCount,
     durationMs: (frameCount * 1000) / syncFramesPerSecond,
-    rotationDegrees: 0,
+    orientation: 1,
     pixelFormat: 'yuv420p',
     color,
     seekOriginS: undefined,
