@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { batchItemId } from '@lipsync/core/host';
-import { batchSummaryViewSchema, batchViewSchema } from '@lipsync/core/contract';
+import { batchSummaryViewSchema, batchViewSchema, type BatchView } from '@lipsync/core/contract';
 import { createClientConnection } from '@lipsync/queue';
 import { json, startApi, type RunningApi } from './running-api.ts';
 
@@ -262,6 +262,27 @@ describe('lists', () => {
     expect(jobs).toMatchObject([{ id: batchItemId(batch.id, 1), batch: { id: batch.id, item: 1 } }]);
     const all = await json(await api.fetch(`/lipsync?batch=${batch.id}`));
     expect(all.jobs.map((job: { batch: { item: number } }) => job.batch.item)).toEqual([2, 1, 0]);
+  });
+});
+
+describe('GET /batches/:id', () => {
+  it('The jobs of a batch are shown in pages of items, each with the totals of the whole batch.', async () => {
+    const { batch } = await create({ items: items(5) });
+    await fail(batchItemId(batch.id, 4));
+    await api.fetch(`/lipsync/${batchItemId(batch.id, 2)}`, { method: 'DELETE' });
+    const show = async (query: string) => json(await api.fetch(`/batches/${batch.id}${query}`));
+    const pages: unknown[] = [];
+    for (let cursor: string | null = '0'; cursor !== null;) {
+      const page: BatchView = batchViewSchema.parse(await show(`?limit=2&cursor=${cursor}`));
+      expect(page.summary).toMatchObject({ total: 5, failed: 1, canceled: 1 });
+      pages.push(page.results.map(({ item: index }) => index));
+      cursor = page.next_cursor;
+    }
+    expect(pages).toEqual([[0, 1], [3], [4]]);
+    expect(await show('?limit=5')).toEqual(await show(''));
+    expect(await show('?cursor=9')).toMatchObject({ results: [], next_cursor: null });
+    for (const query of ['?limit=0', '?limit=501', '?cursor=x'])
+      expect(await show(query)).toMatchObject({ status: 422, code: 'request_invalid' });
   });
 });
 

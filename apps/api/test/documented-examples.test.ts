@@ -120,7 +120,8 @@ describe('documented examples', () => {
         ids: { id: 'job_unknown', attempt: 'x' },
         init: { headers: { Authorization: 'Bearer x' } },
       });
-      await call(operation, { ids: { id: 'job_unknown', attempt: 'x' }, query: '?unknown=1&limit=x' });
+      for (const query of ['', '?unknown=1&limit=x'])
+        await call(operation, { ids: { id: 'job_unknown', attempt: 'x' }, query });
       if (!operation.requestBody) continue;
       for (const [type, body] of [
         ['text/plain', 'text'],

@@ -31,9 +31,12 @@ export class BatchesResource {
     return requireBatch(await this.#transport.requestJson({ method: 'POST', path: '/batches', headers, body, signal }));
   }
 
-  /** The batch with its jobs and totals. */
-  async get(id: string, { signal }: CallOptions = {}): Promise<BatchView> {
-    return requireBatch(await this.#transport.requestJson({ path: pathOf(id), signal }));
+  /** The batch with its totals and jobs; with `limit` and `cursor` those of a page of items. */
+  async get(
+    id: string,
+    { signal, ...query }: CallOptions & Pick<ListQuery, 'limit' | 'cursor'> = {},
+  ): Promise<BatchView> {
+    return requireBatch(await this.#transport.requestJson({ path: pathOf(id), query, signal }));
   }
 
   /** Returns a page of batches without their jobs, newest first. */
@@ -84,7 +87,8 @@ export class BatchesResource {
    */
   async *subscribe(id: string, { signal }: CallOptions = {}): AsyncGenerator<BatchUpdate, void> {
     const read = async (): Promise<BatchSummary> => {
-      const { results: _results, ...summary } = await this.get(id, signal && { signal });
+      const page = await this.get(id, { limit: 1, ...(signal && { signal }) });
+      const { results: _results, next_cursor: _cursor, ...summary } = page;
       return summary;
     };
     const path = `${pathOf(id)}/events`;

@@ -84,9 +84,14 @@ export class Batches {
     return { record, isRepeated: false };
   }
 
-  async readContent({ id, spec }: JobRecord<'batch'>): Promise<BatchContent> {
+  /** Reads the jobs of a batch, or those of `count` items from the item `start`, and the outcomes of all. */
+  async readContent(
+    { id, spec }: JobRecord<'batch'>,
+    { start = 0, count = spec.itemCount }: { readonly start?: number; readonly count?: number } = {},
+  ): Promise<BatchContent> {
     const { store } = this.#options;
-    const records = await inChunks(spec.itemCount, (item) => store.get(batchItemId(id, item)));
+    const end = Math.min(start + count, spec.itemCount);
+    const records = await inChunks(Math.max(0, end - start), (item) => store.get(batchItemId(id, start + item)));
     const jobs = records.filter((record) => record !== undefined).filter((record) => isOfKind(record, 'lipsync'));
     return { jobs, outcomes: [...(await store.listOutcomes(id)).values()] };
   }

@@ -41,9 +41,9 @@ function wholeNumber({
 }
 
 /** The fields of the query of every paged list. `noun` names the entries in the reference. */
-export function pageFields(noun: string) {
+export function pageFields(noun: string, { maximum, fallback } = { maximum: 100, fallback: 20 }) {
   return {
-    limit: wholeNumber({ minimum: 1, maximum: 100, fallback: 20 }).describe(`Maximum number of ${noun} on the page.`),
+    limit: wholeNumber({ minimum: 1, maximum, fallback }).describe(`Maximum number of ${noun} on the page.`),
     cursor: z.string().min(1).max(500).optional().describe('The `next_cursor` of the previous page.'),
   };
 }

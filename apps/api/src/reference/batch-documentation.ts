@@ -5,9 +5,11 @@ import {
   batchViewSchema,
   type batchSummaryViewSchema,
 } from '@lipsync/core/contract';
+import { maxBatchItems } from '@lipsync/core/host';
 import { manifestField } from '../http/batch-form.ts';
 import { lineTypes } from '../http/batch-lines.ts';
 import { documentedJobQuery } from '../http/job-query.ts';
+import { pageFields } from '../http/parse-query.ts';
 import {
   documentEventStream,
   idempotencyKeyHeader,
@@ -18,6 +20,9 @@ import {
 } from './documentation.ts';
 import { queuedJob } from './job-examples.ts';
 import { createdHeaders, urlSchema } from './job-documentation.ts';
+
+/** The query of the jobs of a batch: all of them unless a page is requested. */
+export const batchItemQuery = z.strictObject(pageFields('items', { maximum: maxBatchItems, fallback: maxBatchItems }));
 
 type BatchRoute = 'create' | 'list' | 'show' | 'events' | 'pause' | 'resume' | 'cancel' | 'delete';
 
@@ -42,8 +47,11 @@ export function documentBatchRoutes(options: z.ZodObject): Readonly<Record<Batch
       ...ofBatch,
       operationId: 'getBatch',
       summary: 'Show a batch with its jobs and totals',
+      description:
+        'Shows the jobs of all items, or of a page of items. The totals are always those of the whole batch.',
+      parameters: { path: batchIdPath, query: batchItemQuery },
       responses: { 200: jsonResponse('The batch.', batchViewSchema, batchExample) },
-      problems: notFound,
+      problems: { ...notFound, 422: ['request_invalid'] },
     },
     events: documentEvents(),
     pause: {
@@ -196,7 +204,7 @@ function documentForm(options: z.ZodObject): Content {
 }
 
 function documentEvents(): RouteDocumentation {
-  const { results: _, ...batch } = batchExample.processing.value;
+  const { results: _, next_cursor: _cursor, ...batch } = batchExample.processing.value;
   const ended = {
     ...batch,
     status: 'completed',
@@ -260,6 +268,7 @@ const batchExample = {
           output_name: 'intro.mp4',
         },
       ],
+      next_cursor: null,
       summary: { total: 1, success: 0, failed: 0, canceled: 0, total_duration: 0, total_cost_usd: 0 },
       user_id: null,
       metadata: {},

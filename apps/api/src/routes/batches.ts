@@ -1,5 +1,12 @@
 import type { Request, Response } from 'express';
-import { isTerminal, requireKind, toBatchView, type JobRecord } from '@lipsync/core/host';
+import {
+  InvalidCursorError,
+  isTerminal,
+  maxBatchItems,
+  requireKind,
+  toBatchView,
+  type JobRecord,
+} from '@lipsync/core/host';
 import type { BatchView } from '@lipsync/core/contract';
 import type { Accepted } from '@lipsync/queue';
 import { z } from 'zod';
@@ -20,12 +27,14 @@ import { checkReceivers, checkWebhook } from '../http/job-body.ts';
 import { HttpError } from '../http/problem.ts';
 import { parseJobQuery } from '../http/job-query.ts';
 import { parseQuery } from '../http/parse-query.ts';
-import { batchStatusFilter, documentBatchRoutes } from '../reference/batch-documentation.ts';
+import { batchItemQuery, batchStatusFilter, documentBatchRoutes } from '../reference/batch-documentation.ts';
 import type { EventStreams } from './event-streams.ts';
 import { requireInputs, requireJob, senderOf, type JobResource } from './job-resource.ts';
 import { lipsyncResource } from './lipsync-resource.ts';
 import type { Route } from './route.ts';
 
+/** Other parameters are ignored. */
+const itemQuery = batchItemQuery.loose();
 const statusQuery = z.strictObject({ status: batchStatusFilter });
 
 /** Routes that create, list, show, follow, pause, cancel and delete batches of lip-sync jobs. */
@@ -54,8 +63,9 @@ export function batchRoutes(dependencies: ApiDependencies, streams: EventStreams
       path: '/batches/:id',
       documentation: documentation.show,
       async handle(request, response) {
+        const page = parseQuery(itemQuery, request.query);
         const batch = await batches.settle(await requireBatch(request, response));
-        response.json(await viewBatch(dependencies, batch));
+        response.json(await viewBatch(dependencies, batch, page));
       },
     },
     {
@@ -197,6 +207,15 @@ function inputsOf({ items }: BatchBody): readonly string[] {
   return [...new Set(inputs.flatMap((input) => (input.kind === 'artifact' ? [input.key] : [])))];
 }
 
-async function viewBatch({ batches, publicBaseUrl }: ApiDependencies, batch: JobRecord<'batch'>): Promise<BatchView> {
-  return toBatchView(batch, await batches.readContent(batch), (jobId) => `${publicBaseUrl}/lipsync/${jobId}/output`);
+async function viewBatch(
+  { batches, publicBaseUrl }: ApiDependencies,
+  batch: JobRecord<'batch'>,
+  { limit, cursor }: { readonly limit: number; readonly cursor?: string | undefined } = { limit: maxBatchItems },
+): Promise<BatchView> {
+  // A cursor is the index of the first item of a page.
+  if (cursor !== undefined && !/^\d{1,4}$/.test(cursor)) throw new InvalidCursorError();
+  const start = Number(cursor ?? 0);
+  const content = await batches.readContent(batch, { start, count: limit });
+  const next = start + limit < batch.spec.itemCount ? String(start + limit) : null;
+  return toBatchView(batch, content, (jobId) => `${publicBaseUrl}/lipsync/${jobId}/output`, next);
 }

@@ -179,6 +179,7 @@ export const batchViewSchema = z
           .meta({ id: 'BatchJob', description: 'A lip-sync job of a batch.' }),
       )
       .describe('The jobs of the items, in the order of the items, without deleted ones.'),
+    next_cursor: z.string().nullable().describe('`cursor` of the page with the next items; null after the last one.'),
   })
   .meta({ id: 'Batch', description: 'Lip-sync jobs that were created with one request.' });
 

@@ -41,11 +41,12 @@ export interface BatchContent {
   readonly outcomes: readonly ItemOutcome[];
 }
 
-/** Returns a batch as callers of the API see it. */
+/** Returns a batch as callers of the API see it; `nextCursor` leads to the jobs that `jobs` lacks. */
 export function toBatchView(
   batch: JobRecord<'batch'>,
   { jobs, outcomes }: BatchContent,
   outputUrlOf: (jobId: string) => string,
+  nextCursor: string | null = null,
 ): BatchView {
   const { id, status, ...rest } = toBatchSummaryView(batch, outcomes);
   const results = jobs.map((job) => ({
@@ -53,7 +54,7 @@ export function toBatchView(
     output_name: job.batch?.outputName ?? '',
     ...toJobView(job, outputUrlOf(job.id)),
   }));
-  return { id, status, results, ...rest };
+  return { id, status, results, next_cursor: nextCursor, ...rest };
 }
 
 /** Returns a batch without its jobs. */
