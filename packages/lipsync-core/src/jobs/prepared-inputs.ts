@@ -143,9 +143,12 @@ export class PreparedInputs {
     this.#onProgress({ stage: 'probing', fraction: 0 });
     const clip = await retryMediaStep(signal, () => probeClip(inputs.clipPath, { limits, signal }));
     const { audioTrack } = options;
-    const speech = await retryMediaStep(signal, () => probeSpeech(inputs.speechPath, { limits, signal, audioTrack }));
+    const speechPath = this.#input.workspace.file('speech.wav');
+    const speech = await retryMediaStep(signal, () =>
+      probeSpeech(inputs.speechPath, { limits, signal, audioTrack, targetPath: speechPath }),
+    );
     const timeline = planTimeline(clip, speech.durationMs, { syncMode: options.syncMode, window: options });
-    return { inputs, clip, speech, timeline };
+    return { inputs: { ...inputs, speechPath }, clip, speech, timeline };
   }
 
   async #analyze(): Promise<SpeechReport> {

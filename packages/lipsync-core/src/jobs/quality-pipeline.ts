@@ -97,13 +97,14 @@ export class QualityPipeline {
   ): Promise<AssessmentSpeech> {
     const { limits, renderPool } = this.#options;
     const { signal } = context;
-    const speech = await retryMediaStep(signal, () => probeSpeech(path, { limits, signal }));
+    const speechPath = workspace.file('speech.wav');
+    const speech = await retryMediaStep(signal, () => probeSpeech(path, { limits, signal, targetPath: speechPath }));
     const timeline = source?.timeline ?? planTimeline(video, video.durationMs, { syncMode: 'loop' });
     const mouthCurvePath = workspace.file('mouth-curve');
     context.onProgress({ stage: 'listening', fraction: 0 });
-    const task = { speechPath: path, speech, timeline, mouthCurvePath };
+    const task = { speechPath, speech, timeline, mouthCurvePath };
     await retryMediaStep(signal, () => renderPool.run(analyzeSpeechRenderTask, task, context));
-    return { path, sound: speech, mouthCurvePath };
+    return { path: speechPath, sound: speech, mouthCurvePath };
   }
 }
 

@@ -35,7 +35,15 @@ function readDeclaredMs(stream: ProbedStream, { format, streams }: ProbeReport):
       : 0;
   // The duration of a file with several streams is that of the longest one.
   const fileS = streams.length === 1 ? (format.duration ?? 0) : 0;
-  return Math.max(samplesMs, (stream.duration ?? parseTime(stream.tags['DURATION']) ?? fileS) * 1000);
+  return Math.max(samplesMs, (ownDurationS(stream, format) ?? parseTime(stream.tags['DURATION']) ?? fileS) * 1000);
+}
+
+/** Until the end of a stream, which may start later than the file if that has a clock. */
+function ownDurationS(
+  { start_time: startS = 0, duration }: ProbedStream,
+  { format_name: name }: ProbeReport['format'],
+): number | undefined {
+  return duration === undefined ? undefined : duration + (/\bmp4\b/.test(name) ? Math.max(0, startS) : 0);
 }
 
 /** Parses the duration that Matroska writes for each stream, such as `00:00:06.914000000`. */

@@ -120,6 +120,6 @@ function durationArguments({ codec, channels }: SpeechFacts, durationS: number):
 }
 
 /** Only floating-point PCM can contain non-finite values, which the AAC encoder rejects. */
-function isFloatingPoint(codec: string): boolean {
+export function isFloatingPoint(codec: string): boolean {
   return /^pcm_f(16|24|32|64)/.test(codec);
 }

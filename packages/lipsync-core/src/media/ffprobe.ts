@@ -27,6 +27,7 @@ const streamSchema = z.object({
   duration: number,
   sample_rate: number,
   channels: z.int().optional(),
+  channel_layout: z.string().optional(),
   color_primaries: z.string().optional(),
   color_transfer: z.string().optional(),
   color_space: z.string().optional(),
@@ -40,7 +41,7 @@ const streamSchema = z.object({
 
 const reportSchema = z.object({
   streams: z.array(streamSchema).default([]),
-  format: z.object({ format_name: z.string(), duration: number }),
+  format: z.object({ format_name: z.string(), start_time: number, duration: number }),
 });
 
 export type ProbedStream = z.output<typeof streamSchema>;

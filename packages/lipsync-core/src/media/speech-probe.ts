@@ -15,9 +15,16 @@ import {
   unknownCodec,
   type ListedTrack,
 } from './sound-tracks.ts';
-import { measureSpeechMs } from './speech-reader.ts';
+import { bytesPerSample } from './sample-decoder.ts';
+import { decodeSoundTrack, planSoundTrack, type SoundTrackPlan } from './sound-track.ts';
+import { writeWav, type WavFormat } from './wav-file.ts';
 
 export interface SpeechProbeContext extends ProbeContext {
+  /**
+   * Receives the speech as a player plays it, as a WAV file in which every sample is at its time. The facts then
+   * describe how to read this file.
+   */
+  readonly targetPath?: string | undefined;
   /** Track to use, counted from 1; by default the default track, or the first one that can be decoded. */
   readonly audioTrack?: number | undefined;
 }
@@ -25,6 +32,8 @@ export interface SpeechProbeContext extends ProbeContext {
 const what = 'speech audio';
 /** Tracks that are tried; a file with more of them that cannot be decoded is refused. */
 const maxTriedTracks = 10;
+/** As many as a field recorder has; damaged headers declare more. */
+const maxChannels = 32;
 
 /**
  * Probes a speech recording by decoding it completely, because durations in headers are often wrong. Throws
@@ -57,23 +66,55 @@ type ProbedTrack =
 async function probeTrack(
   path: string,
   { track: { stream }, report }: { readonly track: ListedTrack; readonly report: ProbeReport },
-  { limits, signal }: ProbeContext,
+  context: SpeechProbeContext,
 ): Promise<ProbedTrack> {
   const { index: streamIndex, sample_rate: sampleRateHz, channels, codec_name: codec } = stream;
   if (!isKnownSound(stream) || !sampleRateHz || !channels || codec === undefined) return { type: 'undecodable' };
-  requireDuration(stream.duration ?? 0, limits, what, 'speech_unusable');
+  if (channels > maxChannels) return { type: 'undecodable' };
+  const plan = planSoundTrack(path, stream, report);
+  const format = { sampleRateHz: decodedRateHz, channels, channelLayout: stream.channel_layout };
   let durationMs;
   try {
-    durationMs = await measureSpeechMs(path, { streamIndex, signal, maxDurationMs: limits.maxDurationMs });
+    durationMs = await decodeTrack(plan, { ...context, format });
   } catch (error) {
     if (isInputRejection(error)) return { type: 'undecodable', cause: error };
     throw error;
   }
-  requireDuration(durationMs / 1000, limits, what, 'speech_unusable');
+  requireDuration(durationMs / 1000, context.limits, what, 'speech_unusable');
   if (durationMs === 0) return { type: 'undecodable' };
   const missingMs = await measureMissingMs(path, { stream, report, actualMs: durationMs });
   const facts = { streamIndex, codec, sampleRateHz, channels, durationMs, ...describeMissing(missingMs) };
-  return { type: 'decoded', facts };
+  return { type: 'decoded', facts: context.targetPath === undefined ? facts : { ...facts, streamIndex: 0 } };
+}
+
+/** Equal to the sample rate of takes, so that the speech is resampled once. */
+const decodedRateHz = 48_000;
+
+/** Decodes a track, into a file if one is given, until soon after the longest duration. Returns its duration. */
+async function decodeTrack(
+  plan: SoundTrackPlan,
+  { format, targetPath, limits, signal }: SpeechProbeContext & { readonly format: WavFormat },
+): Promise<number> {
+  const bytesPerMs = (format.sampleRateHz * format.channels * bytesPerSample) / 1000;
+  const maxBytes = (limits.maxDurationMs + 1_000) * bytesPerMs;
+  const sound = upTo(maxBytes, decodeSoundTrack(plan, format, signal));
+  const sizeBytes = await (targetPath === undefined ? countBytes(sound) : writeWav(targetPath, format, sound));
+  return sizeBytes / bytesPerMs;
+}
+
+async function* upTo(maxBytes: number, chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  let bytes = 0;
+  for await (const chunk of chunks) {
+    yield chunk;
+    bytes += chunk.length;
+    if (bytes > maxBytes) return;
+  }
+}
+
+async function countBytes(chunks: AsyncIterable<Buffer>): Promise<number> {
+  let bytes = 0;
+  for await (const chunk of chunks) bytes += chunk.length;
+  return bytes;
 }
 
 function describeChoice(track: ListedTrack, tracks: readonly ListedTrack[]): string {

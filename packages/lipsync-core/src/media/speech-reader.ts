@@ -1,6 +1,6 @@
 import { inputArguments, selectSound } from './ffmpeg-arguments.ts';
 import type { SoundSource } from './media-types.ts';
-import { bytesPerSample, decodeBytes, decodeSamples, silenceNonFinite } from './sample-decoder.ts';
+import { decodeSamples, silenceNonFinite } from './sample-decoder.ts';
 
 /** Sample rate of speech analysis, equal to that of audio/speech-features.ts. */
 const sampleRateHz = 16_000;
@@ -33,23 +33,6 @@ export function readSpeech(path: string, { streamIndex, signal }: SpeechReadOpti
       return nanSamples;
     },
   };
-}
-
-/**
- * Measures the duration of a speech recording by decoding it; stops soon after `maxDurationMs`. Throws the errors of
- * `readSpeech`.
- */
-export async function measureSpeechMs(
-  path: string,
-  { streamIndex, signal, maxDurationMs }: SpeechReadOptions & { readonly maxDurationMs: number },
-): Promise<number> {
-  let bytes = 0;
-  const maxBytes = ((maxDurationMs + 1_000) * sampleRateHz * bytesPerSample) / 1000;
-  for await (const chunk of decodeBytes(decodeArguments(path, streamIndex), signal)) {
-    bytes += chunk.length;
-    if (bytes > maxBytes) break;
-  }
-  return (Math.floor(bytes / bytesPerSample) * 1000) / sampleRateHz;
 }
 
 function decodeArguments(path: string, streamIndex: number): readonly string[] {

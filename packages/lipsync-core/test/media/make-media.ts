@@ -65,7 +65,8 @@ export async function passThrough(
   syncMode: SyncMode = 'loop',
 ): Promise<PassedThrough> {
   const clip = await probeClip(clipPath, { limits });
-  const speech = { path: speechPath, facts: await probeSpeech(speechPath, { limits }) };
+  const targetPath = join(folder, 'decoded-speech.wav');
+  const speech = { path: targetPath, facts: await probeSpeech(speechPath, { limits, targetPath }) };
   const timeline = planTimeline(clip, speech.facts.durationMs, { syncMode });
   const takePath = join(folder, 'take.mp4');
   const { width, height, frameRate, color } = clip;

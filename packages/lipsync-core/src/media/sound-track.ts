@@ -1,0 +1,117 @@
+import { inputArguments, isFloatingPoint, selectSound } from './ffmpeg-arguments.ts';
+import type { ProbedStream, ProbeReport } from './ffprobe.ts';
+import { MatroskaBlockParser } from './matroska-blocks.ts';
+import { bytesPerSample, decodeBytes } from './sample-decoder.ts';
+
+/** A sound stream of a file, and when a player plays its samples. */
+export interface SoundTrackPlan {
+  readonly path: string;
+  readonly streamIndex: number;
+  readonly codec: string;
+  /**
+   * Seconds in the clock of the container at which a player starts, or null for a format without a clock, whose samples
+   * follow each other.
+   */
+  readonly origin: { readonly startS: number; readonly fileStartS: number } | null;
+}
+
+/** Formats without a clock: ffmpeg counts their times from frame sizes, wrongly when the rate changes. */
+const formatsWithoutClock = /^(?:mp3|aac|ac3|eac3|amr\w*|flac|wav|w64|aiff|caf|au)$/;
+
+/** Formats in which playback starts at time 0; in others, the clock runs since the start of a recording. */
+const formatsFromZero = /\b(?:mp4|mov|matroska)\b/;
+/** A file that starts later is a part of a recording. */
+const latestStartS = 10;
+
+/** Determines when a player plays the samples of a stream: at once, or later than the picture. */
+export function planSoundTrack(path: string, stream: ProbedStream, { format }: ProbeReport): SoundTrackPlan {
+  const track = { path, streamIndex: stream.index, codec: stream.codec_name ?? '' };
+  if (formatsWithoutClock.test(format.format_name)) return { ...track, origin: null };
+  const fileStartS = format.start_time ?? 0;
+  const startsAtZero = formatsFromZero.test(format.format_name) && fileStartS <= latestStartS;
+  return { ...track, origin: { startS: startsAtZero ? 0 : fileStartS, fileStartS } };
+}
+
+export interface DecodedSound {
+  readonly sampleRateHz: number;
+  readonly channels: number;
+}
+
+/** A later packet leaves a hole; smaller differences are rounding of the container. */
+const smallestHoleMs = 10;
+const longestSilenceChunkMs = 1_000;
+
+/**
+ * Decodes a track to interleaved 32-bit floats as a player plays it, from the start of the file: what starts late and
+ * holes between packets are silence, and parts of another rate or layout keep their duration. Chunks hold whole samples
+ * of all channels and are owned by the caller. Throws `media_failed` or the abort error.
+ */
+export async function* decodeSoundTrack(
+  plan: SoundTrackPlan,
+  format: DecodedSound,
+  signal?: AbortSignal,
+): AsyncGenerator<Buffer> {
+  const decoded = decodeBytes(decodeArguments(plan, format), signal);
+  yield* wholeFrames(plan.origin === null ? decoded : placeInTime(decoded, format), format.channels * bytesPerSample);
+}
+
+function decodeArguments(
+  { path, streamIndex, codec, origin }: SoundTrackPlan,
+  { sampleRateHz, channels }: DecodedSound,
+): readonly string[] {
+  return [
+    ...(origin === null ? [] : ['-itsoffset', (origin.fileStartS - origin.startS || leastOffsetS).toFixed(6)]),
+    ...inputArguments(path),
+    ...selectSound(streamIndex),
+    ...(isFloatingPoint(codec) ? ['-af', finiteSamples] : []),
+    '-ac',
+    String(channels),
+    '-ar',
+    String(sampleRateHz),
+    '-c:a',
+    'pcm_f32le',
+    '-f',
+    origin === null ? 'f32le' : 'matroska',
+    'pipe:1',
+  ];
+}
+
+/** A resampler spreads each sample that is not finite over its neighbors. */
+const finiteSamples = `aeval=exprs='if(isnan(val(ch))+isinf(val(ch)),0,val(ch))':channel_layout=same`;
+
+/** Without any offset, ffmpeg lets MPEG-TS and others start with the first selected stream instead of the file. */
+const leastOffsetS = 0.000_001;
+
+/** Fills the time between packets with silence. The clock of the container is monotonic after ffmpeg has read it. */
+async function* placeInTime(
+  chunks: AsyncIterable<Buffer>,
+  { sampleRateHz, channels }: DecodedSound,
+): AsyncGenerator<Buffer> {
+  const frameBytes = channels * bytesPerSample;
+  const parser = new MatroskaBlockParser();
+  let position = 0;
+  for await (const chunk of chunks) {
+    for (const { timeMs, data } of parser.push(chunk)) {
+      const gap = Math.round((timeMs * sampleRateHz) / 1000) - position;
+      const isHole = position === 0 ? gap > 0 : gap * 1000 > smallestHoleMs * sampleRateHz;
+      if (isHole) yield* silence(gap, frameBytes, sampleRateHz);
+      position += (isHole ? gap : 0) + Math.floor(data.length / frameBytes);
+      yield data;
+    }
+  }
+}
+
+function* silence(frames: number, frameBytes: number, sampleRateHz: number): Generator<Buffer> {
+  const longest = (longestSilenceChunkMs * sampleRateHz) / 1000;
+  for (let rest = frames; rest > 0; rest -= longest) yield Buffer.alloc(Math.min(rest, longest) * frameBytes);
+}
+
+async function* wholeFrames(chunks: AsyncIterable<Buffer>, frameBytes: number): AsyncGenerator<Buffer> {
+  let rest: Buffer = Buffer.alloc(0);
+  for await (const chunk of chunks) {
+    const bytes = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
+    const whole = bytes.length - (bytes.length % frameBytes);
+    rest = bytes.subarray(whole);
+    if (whole > 0) yield bytes.subarray(0, whole);
+  }
+}
