@@ -19,6 +19,7 @@ import type {
   JobErasure,
   QueuedJobs,
   RetentionCounts,
+  UploadedInputs,
   UserErasure,
   WebhookCounts,
 } from '@lipsync/queue';
@@ -36,6 +37,7 @@ export interface ApiDependencies {
   readonly requestKeys: Pick<IdempotencyKeys, 'hold'>;
   readonly store: Pick<JobStore, 'get' | 'list'>;
   readonly artifacts: ArtifactStore;
+  readonly uploads: Pick<UploadedInputs, 'note'>;
   /** Throws `not_supported` for a method that this installation does not have. */
   readonly checkMethod: (method: Method) => void;
   /** Throws `not_supported` for a lowest sync score where none is measured. */

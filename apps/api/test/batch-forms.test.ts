@@ -192,6 +192,15 @@ describe('POST /batches with a CSV file and files', () => {
     expect(await api.storedFiles()).toEqual(stored);
   });
 
+  it('Without Redis a form is refused, and none of its files is kept.', async () => {
+    const before = await api.storedFiles();
+    await api.redis.kill();
+    const response = await send(batchForm(`video,audio\na.mp4,${url}\n`, { 'a.mp4': 'lost' }));
+    expect([response.status, (await json(response)).code]).toEqual([503, 'resource_exhausted']);
+    expect(await api.storedFiles()).toEqual(before);
+    await api.redis.restart();
+  });
+
   it('A batch of 500 items with 501 files is accepted.', async () => {
     const names = Array.from({ length: 500 }, (_, index) => `clip-${index}.mp4`);
     const files = Object.fromEntries([...names, 'speech.wav'].map((name) => [name, name]));

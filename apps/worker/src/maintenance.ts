@@ -18,7 +18,7 @@ const erasureLimitMs = 60_000;
 
 export interface MaintenanceOptions {
   readonly producer: Pick<LipsyncProducer, 'sweep'>;
-  readonly erasure: Pick<JobErasure, 'resumeAll'>;
+  readonly erasure: Pick<JobErasure, 'resumeAll' | 'deleteUnusedUploads'>;
   readonly batches: Pick<Batches, 'sweep'>;
   readonly userErasure: Pick<UserErasure, 'resumeAll'>;
   /** Starts a rewrite of the append-only file if it is due; returns whether it has. */
@@ -46,6 +46,7 @@ export async function runMaintenance(options: MaintenanceOptions, signal: AbortS
     reconcile,
     resumeErasures,
     deleteOld,
+    deleteUploads,
     deleteVendorCopies,
     rewriteErased,
   };
@@ -123,6 +124,12 @@ async function deleteVendorCopies({ core, logger }: MaintenanceOptions, signal: 
 async function deleteOld({ retention, logger }: MaintenanceOptions, signal: AbortSignal): Promise<void> {
   const deleted = await retention.run(AbortSignal.any([signal, AbortSignal.timeout(erasureLimitMs)]));
   if (deleted.inputs + deleted.outputs + deleted.records > 0) logger.info(deleted, 'data deleted because of their age');
+}
+
+/** Deletes uploads of requests that created no job. */
+async function deleteUploads({ erasure, logger }: MaintenanceOptions, signal: AbortSignal): Promise<void> {
+  const uploads = await erasure.deleteUnusedUploads(AbortSignal.any([signal, AbortSignal.timeout(erasureLimitMs)]));
+  if (uploads > 0) logger.info({ uploads }, 'uploads without a job deleted');
 }
 
 /** Rewrites the append-only file of a private Redis, so that it no longer contains what was erased. */

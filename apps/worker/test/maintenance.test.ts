@@ -25,7 +25,7 @@ async function runTwice(change: Partial<MaintenanceOptions>, stop = new AbortCon
     {
       batches: { sweep: async () => 0 },
       producer: { sweep: async () => ({ requeued: 0, expired: 0 }) },
-      erasure: { resumeAll: async () => 0 },
+      erasure: { resumeAll: async () => 0, deleteUnusedUploads: async () => 0 },
       userErasure: { resumeAll: async () => 0 },
       rewriteErasedData: async () => false,
       retention: { run: async () => ({ inputs: 0, outputs: 0, records: 0 }) },

@@ -18,6 +18,7 @@ export {
   type JobPayload,
   type Lane,
 } from './job-catalog.ts';
+export { UploadedInputs } from './uploaded-inputs.ts';
 export { outputKeyOf, rateLimitPrefix, storedInputs } from './job-keys.ts';
 export { privateRedisKey, rewriteErasedData } from './append-only-file.ts';
 export { JobErasure, type ErasureState, type JobErasureOptions } from './job-erasure.ts';

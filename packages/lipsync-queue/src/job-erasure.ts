@@ -37,6 +37,7 @@ import {
 } from './job-keys.ts';
 import { cancelJob, type CancelOptions } from './queued-jobs.ts';
 import { listStoredJobs } from './stored-jobs.ts';
+import { UploadedInputs } from './uploaded-inputs.ts';
 
 /** `pending`: the job is still running; `resumeAll` erases it once it has ended. */
 export type ErasureState = 'erased' | 'pending';
@@ -45,11 +46,14 @@ export interface JobErasureOptions extends CancelOptions {
   /** Made by `createClientConnection`; the caller closes it. */
   readonly connection: Redis;
   readonly store: Pick<JobStore, 'get' | 'append'>;
-  readonly artifacts: Pick<ArtifactStore, 'delete'>;
+  readonly artifacts: Pick<ArtifactStore, 'delete' | 'stat'>;
   readonly batches: Pick<Batches, 'cancel'>;
   readonly ledger: Pick<LedgerPseudonyms, 'replaceInAttempts'>;
   readonly vendorCopies: Pick<VendorCopies, 'add'>;
 }
+
+/** Takes the place of a job id while uploads without a job are deleted. */
+const noJob = 'uploads';
 
 /** No new job uses an input for this long after its deletion began. */
 const inputMarkerMs = 30_000;
@@ -145,6 +149,23 @@ export class JobErasure {
     if (isTerminal(record.status)) await this.#deleteFiles(jobId, filesOf(record, files));
   }
 
+  /** Deletes uploads whose requests have created no job, because their process was killed. Returns their number. */
+  async deleteUnusedUploads(signal: AbortSignal): Promise<number> {
+    const { connection, clock, artifacts } = this.#options;
+    const uploads = new UploadedInputs({ connection, clock });
+    let deleted = 0;
+    for (let keys = await uploads.listUnused(); keys.length > 0 && !signal.aborted; keys = await uploads.listUnused()) {
+      await this.#countInputs();
+      for (const key of keys) {
+        const isStored = (await artifacts.stat(key)) !== undefined;
+        // A job may use an equal file.
+        if ((await this.#deleteFiles(noJob, { names: [key], withShared: false })) > 0 && isStored) deleted += 1;
+      }
+      await uploads.forget(keys);
+    }
+    return deleted;
+  }
+
   /** A worker deletes them, once the costs of the attempts are known. */
   async #deleteVendorCopies(record: JobRecord): Promise<void> {
     if (record.kind !== 'lipsync') return;
@@ -160,7 +181,8 @@ export class JobErasure {
     await this.#options.ledger.replaceInAttempts(record.owner, attempts);
   }
 
-  async #deleteFiles(jobId: string, { names, withShared }: FilesOfJob): Promise<void> {
+  /** Returns the number of files that no other job uses. */
+  async #deleteFiles(jobId: string, { names, withShared }: FilesOfJob): Promise<number> {
     const { connection, artifacts } = this.#options;
     const startedAtMs = performance.now();
     const unused = await guardRedis(
@@ -182,6 +204,7 @@ export class JobErasure {
       if (performance.now() - startedAtMs > deletionLimitMs) throw tooSlow();
       await artifacts.delete(key);
     }
+    return unused.length;
   }
 
   async #deleteRecord(record: JobRecord): Promise<void> {

@@ -44,6 +44,8 @@ export const countedInputsKey = 'lipsync:inputs-counted';
 export const indexedJobsKey = 'lipsync:jobs-indexed';
 /** Prefix of the set of ids of the jobs that name a stored input, by artifact key. */
 export const inputJobsPrefix = 'lipsync:jobs-of:';
+/** Sorted set of the uploaded inputs that no job names yet, by time of the upload. */
+export const uploadedInputsKey = 'lipsync:inputs-uploaded';
 /** Prefix of the marker of a stored input that is being deleted, by artifact key. */
 export const erasingInputPrefix = 'lipsync:erasing:';
 

@@ -1,4 +1,11 @@
-import { erasingInputPrefix, erasingJobsKey, inputJobsPrefix, endedJobsPrefix, retainedData } from './job-keys.ts';
+import {
+  erasingInputPrefix,
+  erasingJobsKey,
+  inputJobsPrefix,
+  endedJobsPrefix,
+  retainedData,
+  uploadedInputsKey,
+} from './job-keys.ts';
 
 /**
  * Lua scripts of the job store; each is atomic. A record is a hash with the fields `revision`, `status` and `writer`
@@ -16,7 +23,10 @@ local function refer(names, id)
   for name in string.gmatch(names or '', '%S+') do
     if redis.call('EXISTS', '${erasingInputPrefix}' .. name) == 1 then return false end
   end
-  for name in string.gmatch(names or '', '%S+') do redis.call('SADD', '${inputJobsPrefix}' .. name, id) end
+  for name in string.gmatch(names or '', '%S+') do
+    redis.call('SADD', '${inputJobsPrefix}' .. name, id)
+    redis.call('ZREM', '${uploadedInputsKey}', name)
+  end
   return true
 end
 `;
@@ -131,7 +141,11 @@ if redis.call('HGET', KEYS[1], 'revision') ~= expectedRevision then
 end
 if phase == 'retried' and redis.call('SISMEMBER', '${erasingJobsKey}', id) == 1 then return -2 end
 if not refer(inputs, id) then return 0 end
-for name in string.gmatch(releasedInputs, '%S+') do redis.call('SREM', '${inputJobsPrefix}' .. name, id) end
+for name in string.gmatch(releasedInputs, '%S+') do
+  redis.call('SREM', '${inputJobsPrefix}' .. name, id)
+  -- The jobs that named it may have been deleted meanwhile.
+  if redis.call('EXISTS', '${inputJobsPrefix}' .. name) == 0 then redis.call('ZADD', '${uploadedInputsKey}', 0, name) end
+end
 redis.call('HSET', KEYS[1], 'writer', writer, 'revision', revision, 'status', status, 'format', format, 'record', record)
 if KEYS[2] ~= KEYS[3] then
   redis.call('ZREM', KEYS[2], member)

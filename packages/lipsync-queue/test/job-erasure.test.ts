@@ -3,6 +3,7 @@ import { Readable } from 'node:stream';
 import {
   batchItemId,
   Ledger,
+  newBatchItemRecord,
   newBatchRecord,
   newWebhookRecord,
   payerOf,
@@ -16,8 +17,14 @@ import { lipsyncOptionsSchema } from '@lipsync/core/contract';
 import { testJobRecord, testAttempt } from '@lipsync/core/testing';
 import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { createClientConnection, createRequestKey, outputKeyOf, type JobErasure } from '../src/index.ts';
-import { countedInputsKey, erasingInputPrefix, inputJobsPrefix } from '../src/job-keys.ts';
+import {
+  createClientConnection,
+  createRequestKey,
+  outputKeyOf,
+  UploadedInputs,
+  type JobErasure,
+} from '../src/index.ts';
+import { countedInputsKey, erasingInputPrefix, inputJobsPrefix, uploadedInputsKey } from '../src/job-keys.ts';
 import { openBench, type QueueBench } from './support.ts';
 
 let bench: QueueBench;
@@ -60,6 +67,15 @@ async function stored(text: string): Promise<string> {
   return (await artifacts.putInput(Readable.from([Buffer.from(text)]), { maxBytes: 1_000 })).key;
 }
 
+const newBatch = {
+  id: 'batch_a',
+  owner: null,
+  nowMs: systemClock.nowMs() - 60_000,
+  traceparent: null,
+  requestId: null,
+  options: { metadata: {} },
+};
+
 const reference = (key = '') => ({ kind: 'artifact', key, name: 'clip.mp4' }) as const;
 const keyOf = (text: string) => `inputs/${createHash('sha256').update(text).digest('hex')}`;
 const exists = async (text: string) => (await artifacts.stat(keyOf(text))) !== undefined;
@@ -94,12 +110,7 @@ describe('JobErasure', () => {
     const [video, audio] = [reference(await stored('clip')), reference(await stored('speech'))];
     const item = { options: lipsyncOptionsSchema.parse({}), video, audio };
     const batch = newBatchRecord({
-      id: 'batch_a',
-      owner: null,
-      nowMs: systemClock.nowMs() - 60_000,
-      traceparent: null,
-      requestId: null,
-      options: { metadata: {} },
+      ...newBatch,
       items: [
         { ...item, outputName: 'a.mp4' },
         { ...item, outputName: 'b.mp4' },
@@ -118,6 +129,32 @@ describe('JobErasure', () => {
     expect([await exists('clip'), await exists('speech')]).toEqual([true, true]);
     await erasure.erase(batchItemId('batch_a', 1));
     expect([await exists('clip'), await exists('speech')]).toEqual([false, false]);
+  });
+
+  it('An upload that no job names is deleted after an hour, unless a job uses an equal file.', async () => {
+    const at = (ageMs: number) => new UploadedInputs({ connection, clock: { nowMs: () => Date.now() - ageMs } });
+    const keys = { clip: await stored('clip'), lost: await stored('lost'), fresh: await stored('fresh') };
+    await bench.producer.submit(await jobOf('job_a', 'clip'));
+    await at(7_200_000).note([keys.clip, keys.lost]);
+    await at(60_000).note([keys.fresh]);
+    expect(await erasure.deleteUnusedUploads(new AbortController().signal)).toBe(1);
+    expect([await exists('clip'), await exists('lost'), await exists('fresh')]).toEqual([true, false, true]);
+    expect(await connection.zrange(uploadedInputsKey, 0, '-1')).toEqual([keys.fresh]);
+    await bench.producer.submit(await jobOf('job_b', 'fresh'));
+    expect(await connection.exists(uploadedInputsKey)).toBe(0);
+  });
+
+  it('A file of a batch whose jobs were deleted before all jobs of the batch exist is deleted later.', async () => {
+    const video = reference(await stored('clip'));
+    const item = { options: lipsyncOptionsSchema.parse({}), video, audio: video, outputName: 'a.mp4' };
+    const batch = newBatchRecord({ ...newBatch, items: [item] });
+    await bench.producer.submit(batch);
+    await bench.producer.submit(newBatchItemRecord(batch, 0));
+    expect(await erasure.erase(batchItemId(batch.id, 0))).toBe('erased');
+    expect(await exists('clip')).toBe(true);
+    await bench.batches.sweep();
+    await erasure.deleteUnusedUploads(new AbortController().signal);
+    expect(await exists('clip')).toBe(false);
   });
 
   it('Erasing a batch erases its jobs, also those that are running once they have stopped.', async () => {
@@ -260,7 +297,10 @@ describe('JobErasure', () => {
     const record = await jobOf('job_a', 'clip');
     await bench.store.create(record);
     await bench.store.append('job_a', { type: 'canceled', atMs: 2_000 });
-    const interrupted = bench.erasure({ delete: () => Promise.reject(new Error('killed')) });
+    const interrupted = bench.erasure({
+      delete: () => Promise.reject(new Error('killed')),
+      stat: async () => undefined,
+    });
     await expect(interrupted.erase('job_a')).rejects.toThrow('killed');
     expect(await bench.store.get('job_a')).toBeDefined();
     expect(await erasure.resumeAll()).toBe(1);

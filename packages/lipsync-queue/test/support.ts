@@ -38,7 +38,7 @@ export interface QueueBench {
   work(run: (jobId: string) => Promise<void>, lane?: Lane): Promise<Worker>;
   artifacts(): Promise<ArtifactStore>;
   /** Erases jobs with files in `artifacts`. */
-  erasure(artifacts: Pick<ArtifactStore, 'delete'>): JobErasure;
+  erasure(artifacts: Pick<ArtifactStore, 'delete' | 'stat'>): JobErasure;
   readonly state: RedisStateStore;
   empty(): Promise<void>;
   close(): Promise<void>;

@@ -38,7 +38,7 @@ export interface ReceivedBatchForm {
   readonly uploads: PendingUploads<string>;
 }
 
-export interface BatchFormRules extends Omit<UploadRules, 'isHashed'> {
+export interface BatchFormRules extends UploadRules {
   readonly bodyTime: BodyTimeLimits;
 }
 
@@ -51,7 +51,7 @@ export async function receiveBatchForm(
   artifacts: ArtifactStore,
   { bodyTime, ...limits }: BatchFormRules,
 ): Promise<ReceivedBatchForm> {
-  const uploads = createPendingUploads<string>(artifacts, { ...limits, isHashed: true });
+  const uploads = createPendingUploads<string>(artifacts, limits);
   const files = new Map<string, FormFile>();
   let manifest: Promise<Buffer> | undefined;
   const parts = {

@@ -41,7 +41,7 @@ export interface RepeatedBody {
 
 type BodyDependencies = Pick<
   ApiDependencies,
-  'artifacts' | 'bodyTime' | 'checkUrl' | 'checkReceiver' | 'maxUploadBytes'
+  'artifacts' | 'bodyTime' | 'checkUrl' | 'checkReceiver' | 'maxUploadBytes' | 'uploads'
 > & {
   readonly idempotent: Pick<IdempotentRequest, 'findRepeated'> | undefined;
 };
@@ -72,12 +72,11 @@ export async function readJobBody<Options extends object>(
 async function readForm<Options extends object>(
   request: Request,
   rules: BodyRules<Options>,
-  { artifacts, bodyTime, checkReceiver, checkUrl, idempotent, maxUploadBytes }: BodyDependencies,
+  { artifacts, bodyTime, checkReceiver, checkUrl, idempotent, maxUploadBytes, uploads: noted }: BodyDependencies,
 ): Promise<JobBody<Options> | RepeatedBody> {
   const form = await receiveForm(request, artifacts, {
     files: rules.files,
     maxFileBytes: maxUploadBytes,
-    isHashed: idempotent !== undefined,
     bodyTime,
     checkField: (field, text) => checkFieldAlone(rules, field, text),
   });
@@ -90,12 +89,12 @@ async function readForm<Options extends object>(
       problems: form.problems,
       requiredUrls: [],
     });
-    const record = await idempotent?.findRepeated({
-      kind: rules.kind,
-      options,
-      inputs: { ...urls, ...(await uploads.references()) },
-    });
-    if (!record) return { type: 'received', inputs: { ...urls, ...(await uploads.commit()) }, options };
+    const inputs = { ...urls, ...(await uploads.references()) };
+    const record = await idempotent?.findRepeated({ kind: rules.kind, options, inputs });
+    if (!record) {
+      await uploads.commit(noted);
+      return { type: 'received', inputs, options };
+    }
     await uploads.discard();
     return { type: 'repeated', record };
   } catch (error) {

@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { createHash, type Hash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { LipsyncError, toDisplayName, type ArtifactStore, type InputReference } from '@lipsync/core/host';
+import type { UploadedInputs } from '@lipsync/queue';
 import type { FieldProblem } from './problem.ts';
 
 /** Uploads that stream into the artifact store and are not committed yet. Call `commit` or `discard` exactly once. */
@@ -12,14 +13,13 @@ export interface PendingUploads<Field extends string> {
   /** Waits for the last byte of all files. Resolves with what is wrong with them; rejects when storing fails. */
   waitForContent(): Promise<readonly FieldProblem[]>;
   /**
-   * The references of the files as `commit` will return them. Call it after `waitForContent`, and only for uploads whose
-   * content is hashed on arrival.
+   * The references of the files as they will be stored. Call it after `waitForContent`.
    */
   references(): Promise<UploadReferences<Field>>;
   /** Rejects when storing a file fails; never resolves. */
   readonly failure: Promise<never>;
-  /** Commits the files. */
-  commit(): Promise<UploadReferences<Field>>;
+  /** Notes the files as uploads without a job, then commits them. */
+  commit(noted: Pick<UploadedInputs, 'note'>): Promise<void>;
   /** Aborts all uploads; resolves when their partial files are deleted. */
   discard(): Promise<void>;
 }
@@ -41,8 +41,6 @@ export interface UploadRules {
   readonly maxFileBytes: number;
   /** Limit for all files together; without it only that of each file holds. */
   readonly maxTotalBytes?: number;
-  /** Whether the content is hashed on arrival, so that it is known before it is stored. */
-  readonly isHashed: boolean;
 }
 
 /** Content up to this size may be text that was sent in place of a file. */
@@ -51,7 +49,7 @@ const maxTextBytes = 4_096;
 /** Defers the commit of uploads, so that a request that is refused, aborted or too large leaves no file. */
 export function createPendingUploads<Field extends string>(
   artifacts: ArtifactStore,
-  { maxFileBytes, maxTotalBytes = Infinity, isHashed }: UploadRules,
+  { maxFileBytes, maxTotalBytes = Infinity }: UploadRules,
 ): PendingUploads<Field> {
   const uploads = new Map<Field, Upload>();
   let totalBytes = 0;
@@ -76,7 +74,7 @@ export function createPendingUploads<Field extends string>(
       // The reader of the content receives its errors; this handles an error before the first read.
       content.on('error', () => undefined);
       const read = Promise.withResolvers<ReadContent>();
-      const ending = { onChunk: countBytes, onRead: read.resolve, hash: isHashed ? createHash('sha256') : undefined };
+      const ending = { onChunk: countBytes, onRead: read.resolve, hash: createHash('sha256') };
       const deferred = Readable.from(deferEnd(content, maxFileBytes, ending, decision.promise), { objectMode: false });
       const key = artifacts.putInput(deferred, { maxBytes: maxFileBytes }).then((stored) => stored.key);
       key.catch(failure.reject);
@@ -100,10 +98,12 @@ export function createPendingUploads<Field extends string>(
       ]);
       return problems.flat();
     },
-    references: () => toReferences(uploads, async ({ read }) => `inputs/${(await read).sha256}`),
-    async commit() {
+    references: () => toReferences(uploads),
+    async commit(noted) {
+      const references = Object.values<StoredInput | undefined>(await toReferences(uploads));
+      await noted.note(references.flatMap((reference) => reference?.key ?? []));
       decision.resolve();
-      return toReferences(uploads, ({ key }) => key);
+      await Promise.all([...uploads.values()].map(({ key }) => key));
     },
     async discard() {
       const refused = new LipsyncError('canceled', 'The upload was refused.');
@@ -134,10 +134,10 @@ async function* deferEnd(
       );
     onChunk(chunk.length);
     if (sizeBytes <= maxTextBytes) head.push(chunk);
-    hash?.update(chunk);
+    hash.update(chunk);
     yield chunk;
   }
-  onRead({ sizeBytes, head: Buffer.concat(head), sha256: hash?.digest('hex') });
+  onRead({ sizeBytes, head: Buffer.concat(head), sha256: hash.digest('hex') });
   await decision;
 }
 
@@ -145,15 +145,15 @@ interface ContentListeners {
   /** Throws to refuse the file. */
   readonly onChunk: (sizeBytes: number) => void;
   readonly onRead: (read: ReadContent) => void;
-  readonly hash: Hash | undefined;
+  readonly hash: Hash;
 }
 
 interface ReadContent {
   readonly sizeBytes: number;
   /** The whole content if it is at most `maxTextBytes` long. */
   readonly head: Buffer;
-  /** Lower-case hex; undefined when the content is not hashed. */
-  readonly sha256: string | undefined;
+  /** Lower-case hex. */
+  readonly sha256: string;
 }
 
 /** A part without a file name may be a form field: then the caller sent a URL or a path instead of the content. */
@@ -172,10 +172,10 @@ function findContentProblem(
 
 async function toReferences<Field extends string>(
   uploads: ReadonlyMap<Field, Upload>,
-  keyOf: (upload: Upload) => Promise<string>,
 ): Promise<UploadReferences<Field>> {
   const references = [...uploads].map(
-    async ([field, upload]) => [field, { kind: 'artifact', key: await keyOf(upload), name: upload.name }] as const,
+    async ([field, { name, read }]) =>
+      [field, { kind: 'artifact', key: `inputs/${(await read).sha256}`, name }] as const,
   );
   // `as`: the type of `fromEntries` has no names of fields.
   return Object.fromEntries(await Promise.all(references)) as UploadReferences<Field>;

@@ -176,7 +176,7 @@ async function acceptForm(dependencies: AcceptDependencies, request: Request, re
       await uploads.discard();
       return { record: repeated, isRepeated: true };
     }
-    await uploads.commit();
+    await uploads.commit(dependencies.uploads);
     const claim = idempotent?.claim(contentOf(body));
     const accepted = await batches.submit({ ...body, ...senderOf(request, response) }, claim);
     if (!accepted.isRepeated) await requireInputs({ artifacts, erasure }, accepted.record, inputsOf(body));
