@@ -1,4 +1,4 @@
-import type { QualityLabel } from '../../contract/quality.ts';
+import type { QualityLabel, QualityRange } from '../../contract/quality.ts';
 import { measureLips } from '../../face/index.ts';
 import {
   findRateObstacle,
@@ -53,6 +53,20 @@ export function labelUnchangedLips({ ranges, share }: UnchangedLips): QualityLab
   return [toLabel(lipsUnchanged, { message, ranges, value: share })];
 }
 
+/**
+ * Leaves out the ranges in which the mouth is hidden for half of the time or more: the picture of the clip is right
+ * there. `visibleShare` returns the share of a range in which the mouth is visible.
+ */
+export function withoutHidden(
+  { ranges, share }: UnchangedLips,
+  visibleShare: (range: QualityRange) => number,
+): UnchangedLips {
+  const lengthOf = (some: readonly QualityRange[]): number =>
+    some.reduce((sum, { startMs, endMs }) => sum + endMs - startMs, 0);
+  const seen = ranges.filter((range) => visibleShare(range) > 0.5);
+  return { ranges: seen, share: seen.length === 0 ? 0 : (share * lengthOf(seen)) / lengthOf(ranges) };
+}
+
 class UnchangedLipsAnalyzer implements Analyzer {
   readonly #setup: AnalyzerSetup;
   readonly #source: AssessmentSource;
@@ -80,7 +94,18 @@ class UnchangedLipsAnalyzer implements Analyzer {
     const { input, limits } = this.#setup;
     const { clipPath, clip, timeline } = this.#source;
     const take = { takePath: input.videoPath, clipPath, clip, timeline, speech: this.#speech, limits };
-    return { labels: labelUnchangedLips(await compareLips(take, this.#setup)) };
+    const unchanged = await compareLips(take, this.#setup);
+    return { labels: labelUnchangedLips(withoutHidden(unchanged, (range) => this.#visibleShare(range))) };
+  }
+
+  #visibleShare({ startMs, endMs }: QualityRange): number {
+    const { faces, frameCount, framesPerSecond } = this.#setup;
+    const frames = [startMs, endMs].map((timeMs) => Math.round((timeMs * framesPerSecond) / 1000));
+    const [start = 0, end = 0] = frames.map((frame) => Math.min(frame, frameCount));
+    let visible = 0;
+    for (let index = start; index < end; index += 1)
+      if ((faces.track?.visibility(faces.trackFrameAt(index)) ?? 1) >= 0.5) visible += 1;
+    return visible / Math.max(1, end - start);
   }
 
   #areClearlyNew(speech: VideoSpeech): boolean {
