@@ -1,34 +1,36 @@
-import { readFile } from 'node:fs/promises';
-import { basename, dirname, resolve } from 'node:path';
+import { basename } from 'node:path';
 import { InvalidArgumentError, type Command } from 'commander';
 import { configFromEnvironment } from '../config.ts';
 import { parseOptions } from '../contract/index.ts';
-import { InputNotFoundError, LipsyncError } from '../errors/index.ts';
-import { parseManifest, type ManifestRow } from '../jobs/batch-manifest.ts';
+import type { ManifestRow } from '../jobs/batch-manifest.ts';
 import { toSummaryView } from '../jobs/batch-view.ts';
 import { toUsd } from '../jobs/job-view.ts';
 import { toQualityView } from '../contract/quality.ts';
 import type { ProviderDefinition } from '../providers/definition.ts';
-import { BatchProblemsError, checkItems, refuseOutputs, type GivenItem } from '../service/batch-input.ts';
+import { refuseOutputs } from '../service/batch-input.ts';
 import { createLocalHost, type LocalHost } from '../service/get-lipsync-service.ts';
 import { maxConcurrency, type BatchItemOutcome, type BatchOutcome } from '../service/local-batches.ts';
 import type { LocalJobInput } from '../service/local-jobs.ts';
-import { isUrl } from '../service/parse-input.ts';
 import { createBatchDisplay } from './batch-display.ts';
+import { printReport, type BatchReport, type BatchResult } from './batch-report.ts';
+import { checkRows, namingLines, readManifest, rowNames } from './batch-rows.ts';
 import { readOptions } from './generate-command.ts';
 import { OptionFlags } from './option-flags.ts';
+import { runBatchOnService } from './remote-batch-command.ts';
 import { toFields } from './remote-service.ts';
-import { interruptSignal, writeLine, type Terminal } from './terminal.ts';
-import { invalidFlags, UsageError } from './usage-error.ts';
+import { interruptSignal, type Terminal } from './terminal.ts';
+import { invalidFlags } from './usage-error.ts';
 
 interface BatchFlags extends Record<string, unknown> {
   readonly output: string;
   readonly overwrite?: boolean;
-  readonly concurrency: number;
+  readonly concurrency?: number;
   readonly json?: boolean;
+  readonly server?: string;
 }
 
 const defaultOptimize = 'cost';
+const defaultConcurrency = 2;
 
 const help = `
 The manifest is a CSV file: a row of names, then a row for each of up to 500 items. The columns video and audio are
@@ -37,6 +39,10 @@ required: files, relative to the manifest, or http(s) URLs. output_name is a fil
 
 All rows are checked before anything starts. A failed item does not fail the others. The same command, started again
 after an interruption, a crash or a failure, runs only the items that are not complete.
+
+With --server, files are uploaded once, the service runs the items, and outputs are downloaded as they are completed.
+Ctrl-C leaves the batch running there, and the same command follows it again; a second Ctrl-C within 3 s cancels it.
+
 Exit codes: 0 every item is complete, 1 an item failed or was canceled, 2 invalid usage; then nothing was started.`;
 
 export function addBatchCommand(
@@ -48,29 +54,64 @@ export function addBatchCommand(
   const flags = new OptionFlags(definitions, defaultOptimize);
   const command = program
     .command('batch')
-    .description('run all items of a manifest on this machine, and resume what is not complete')
+    .description('run all items of a manifest on this machine or a service, and resume what is not complete')
     .argument('<manifest.csv>', 'CSV file with a row for each item, see below')
     .requiredOption('-o, --output <folder>', 'folder of the resulting MP4 files (required)')
     .option('--overwrite', 'replace existing outputs (default: refuse the batch)')
-    .option('--concurrency <number>', `items that run at the same time, 1 to ${maxConcurrency}`, readConcurrency, 2)
+    .option('--server <url>', 'run the items on this service; its key comes from LIPSYNC_SERVER_KEY')
+    .option(
+      '--concurrency <number>',
+      `items that run at the same time on this machine, 1 to ${maxConcurrency} (default: ${defaultConcurrency})`,
+      readConcurrency,
+    )
     .option('--json', 'print summary and results as one line of JSON on stdout');
   flags
     .addTo(command)
     .addHelpText('after', help)
     .action(async (manifest: string, given: BatchFlags) => {
-      const host = createLocalHost(configFromEnvironment(undefined, definitions));
-      try {
-        const options = toFields(flags.read(given));
-        readOptions(host.optionsSchema, flags, given);
-        const rows = await readManifest(manifest);
-        const batch = { rows, inputs: await toInputs(rows, { manifest, given, host, options }) };
-        const outcome = await runBatch(batch, { host, given, terminal });
-        print(outcome, batch.rows, { given, terminal });
-        setExitCode(outcome.summary.success === outcome.summary.total ? 0 : 1);
-      } finally {
-        await host.close();
-      }
+      const rows = await readManifest(manifest);
+      const report =
+        given.server === undefined
+          ? await runHere(rows, { manifest, given, flags, definitions, terminal })
+          : await runOnService(rows, { manifest, given, flags, terminal, server: given.server });
+      const lineOf = (item: number): number | null => rows[item]?.line ?? null;
+      printReport(report, lineOf, { ...terminal, isJson: given.json === true });
+      setExitCode(report.summary.success === report.summary.total ? 0 : 1);
     });
+}
+
+interface BatchCall {
+  readonly manifest: string;
+  readonly given: BatchFlags;
+  readonly flags: OptionFlags;
+  readonly terminal: Terminal;
+}
+
+async function runHere(
+  rows: readonly ManifestRow[],
+  { definitions, flags, ...call }: BatchCall & { readonly definitions: readonly ProviderDefinition[] },
+): Promise<BatchReport> {
+  const host = createLocalHost(configFromEnvironment(undefined, definitions));
+  try {
+    const options = toFields(flags.read(call.given));
+    readOptions(host.optionsSchema, flags, call.given);
+    const inputs = await toInputs(rows, { ...call, host, options });
+    return toReport(await runBatch({ rows, inputs }, { ...call, host }));
+  } finally {
+    await host.close();
+  }
+}
+
+function runOnService(
+  rows: readonly ManifestRow[],
+  { manifest, given, flags, terminal, server }: BatchCall & { readonly server: string },
+): Promise<BatchReport> {
+  if (given.concurrency !== undefined)
+    throw invalidFlags([{ flag: '--concurrency', message: 'cannot be set for a service, which has its own limits' }]);
+  const contradictions = flags.listContradictions(given);
+  if (contradictions.length > 0) throw invalidFlags(contradictions);
+  const { output: outputDir, overwrite = false } = given;
+  return runBatchOnService(rows, { manifest, outputDir, overwrite, server, flags, given, terminal });
 }
 
 function readConcurrency(text: string): number {
@@ -78,17 +119,6 @@ function readConcurrency(text: string): number {
   if (!/^\d+$/.test(text) || value < 1 || value > maxConcurrency)
     throw new InvalidArgumentError(`It must be 1 to ${maxConcurrency}.`);
   return value;
-}
-
-async function readManifest(path: string): Promise<readonly ManifestRow[]> {
-  const bytes = await readFile(path).catch((cause: unknown) => {
-    throw new InputNotFoundError(`The manifest "${path}" does not exist or cannot be read.`, { cause });
-  });
-  try {
-    return parseManifest(bytes, ['video', 'audio']);
-  } catch (error) {
-    throw error instanceof LipsyncError ? new UsageError(error.message) : error;
-  }
 }
 
 interface BatchSource {
@@ -99,41 +129,20 @@ interface BatchSource {
   readonly options: Readonly<Record<string, unknown>>;
 }
 
-const names = { video: 'video', audio: 'audio', outputName: 'output_name' };
-
 /** Checks all rows. Throws a `UsageError` that names every problem by its line. */
-async function toInputs(
+function toInputs(
   rows: readonly ManifestRow[],
   { manifest, given, host, options }: BatchSource,
 ): Promise<readonly LocalJobInput[]> {
-  const folder = dirname(resolve(manifest));
-  const toSource = (value: unknown): unknown =>
-    typeof value === 'string' && !isUrl(value) ? resolve(folder, value) : value;
-  const items = rows.map(({ fields }): GivenItem => {
-    const { video, audio, output_name: outputName, ...own } = Object.fromEntries(fields);
-    const parsed = parseOptions(
-      new Map(Object.entries({ optimize: defaultOptimize, ...options, ...own })),
-      host.optionsSchema,
-    );
-    return { video: toSource(video), audio: toSource(audio), outputName, ...parsed };
-  });
   const { overwrite = false, output: outputDir } = given;
-  return namingLines(rows, () => checkItems(items, { outputDir, overwrite, names, checkOptions: host.checkOptions }));
-}
-
-/** Runs `work`; problems of items become a `UsageError` that names their lines. */
-async function namingLines<Result>(rows: readonly ManifestRow[], work: () => Promise<Result>): Promise<Result> {
-  try {
-    return await work();
-  } catch (error) {
-    if (!(error instanceof BatchProblemsError)) throw error;
-    throw invalidFlags(
-      error.problems.map(({ item, field, message }) => ({
-        flag: `line ${rows[item]?.line ?? 0}: ${field}`,
-        message: message.replace(/ of item (\d+)$/, (_, other: string) => ` of line ${rows[Number(other)]?.line ?? 0}`),
-      })),
-    );
-  }
+  return checkRows(rows, {
+    manifest,
+    outputDir,
+    overwrite,
+    parse: (own) =>
+      parseOptions(new Map(Object.entries({ optimize: defaultOptimize, ...options, ...own })), host.optionsSchema),
+    checkOptions: host.checkOptions,
+  });
 }
 
 async function runBatch(
@@ -147,11 +156,11 @@ async function runBatch(
     return await namingLines(rows, () =>
       host.untilClosed(
         (signal) =>
-          host.localBatches.run(inputs, refuseOutputs(names.outputName), {
+          host.localBatches.run(inputs, refuseOutputs(rowNames.outputName), {
             signal,
-            concurrency: given.concurrency,
+            concurrency: given.concurrency ?? defaultConcurrency,
             onProgress: (item, update) => display.show(item, update),
-            onItemEnd: (outcome) => display.endItem(outcome),
+            onItemEnd: (outcome) => display.endItem(toResult(outcome)),
           }),
         interrupt.signal,
       ),
@@ -162,23 +171,11 @@ async function runBatch(
   }
 }
 
-function print(
-  { items, summary }: BatchOutcome,
-  rows: readonly ManifestRow[],
-  { given, terminal: { stdout, stderr } }: { readonly given: BatchFlags; readonly terminal: Terminal },
-): void {
-  const view = toSummaryView(summary);
-  if (given.json) {
-    const results = items.map((outcome) => ({ line: rows[outcome.item]?.line ?? null, ...toResultView(outcome) }));
-    return writeLine(stdout, JSON.stringify({ summary: view, results }));
-  }
-  const { total, success, failed, canceled, total_duration: duration, total_cost_usd: cost } = view;
-  writeLine(stderr, `${success} of ${total} complete, ${failed} failed, ${canceled} canceled.`);
-  writeLine(stderr, `${duration.toFixed(1)} s of video, $${cost.toFixed(4)}.`);
-  for (const { status, outputPath } of items) if (status === 'completed') writeLine(stdout, outputPath);
+function toReport({ items, summary }: BatchOutcome): BatchReport {
+  return { batchId: null, summary: toSummaryView(summary), results: items.map(toResult) };
 }
 
-function toResultView(outcome: BatchItemOutcome) {
+function toResult(outcome: BatchItemOutcome): BatchResult {
   const { item, status, outputPath, result, error, costMicros, isFromEarlierRun } = outcome;
   return {
     item,

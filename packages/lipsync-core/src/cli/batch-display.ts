@@ -1,28 +1,27 @@
 import { MultiBar, type SingleBar } from 'cli-progress';
 import type { ProgressUpdate } from '../jobs/progress-writer.ts';
-import type { BatchItemOutcome } from '../service/local-batches.ts';
+import type { BatchResult } from './batch-report.ts';
 import { writeLine, type Terminal } from './terminal.ts';
 
 /** Shows the items of a batch: a live table of the running ones in a terminal, and a line for each one that ended. */
 export interface BatchDisplay {
   show(item: number, update: ProgressUpdate): void;
-  endItem(outcome: BatchItemOutcome): void;
+  endItem(result: BatchResult): void;
   end(): void;
 }
 
 export function createBatchDisplay(stream: Terminal['stderr'], outputNames: readonly string[]): BatchDisplay {
   let ended = 0;
-  const describe = (outcome: BatchItemOutcome): string => {
+  const describe = ({ item, status, duration, error, from_earlier_run: isEarlier }: BatchResult): string => {
     ended += 1;
-    const { item, status, result, error, isFromEarlierRun } = outcome;
-    const length = result ? ` ${(result.durationMs / 1000).toFixed(1)} s` : '';
-    const reason = error ? ` ${error.code}: ${error.message}` : isFromEarlierRun ? ' (in an earlier run)' : '';
+    const length = duration === null ? '' : ` ${duration.toFixed(1)} s`;
+    const reason = error ? ` ${error.code}: ${error.message}` : isEarlier ? ' (in an earlier run)' : '';
     return `${ended}/${outputNames.length} ${outputNames[item]} ${status}${length}${reason}`;
   };
   if (!('isTTY' in stream) || !stream.isTTY)
     return {
       show: () => undefined,
-      endItem: (outcome) => writeLine(stream, describe(outcome)),
+      endItem: (result) => writeLine(stream, describe(result)),
       end: () => undefined,
     };
   return createTable(stream, outputNames, describe);
@@ -31,7 +30,7 @@ export function createBatchDisplay(stream: Terminal['stderr'], outputNames: read
 function createTable(
   stream: NodeJS.WritableStream,
   outputNames: readonly string[],
-  describe: (outcome: BatchItemOutcome) => string,
+  describe: (result: BatchResult) => string,
 ): BatchDisplay {
   const format = '{bar} {percentage}% · {name} · {stage}';
   const table = new MultiBar({ stream, hideCursor: true, format, barCompleteChar: '█', barIncompleteChar: '░' });
@@ -43,11 +42,11 @@ function createTable(
       running.set(item, bar);
       bar.update(progress, { stage });
     },
-    endItem(outcome) {
-      const bar = running.get(outcome.item);
+    endItem(result) {
+      const bar = running.get(result.item);
       if (bar) table.remove(bar);
-      running.delete(outcome.item);
-      table.log(`${describe(outcome)}\n`);
+      running.delete(result.item);
+      table.log(`${describe(result)}\n`);
       total.increment();
     },
     end: () => table.stop(),

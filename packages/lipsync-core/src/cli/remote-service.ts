@@ -5,7 +5,7 @@ import { renameKeys, toCamelCase, toSnakeCase } from '../contract/index.ts';
 import { clientConfigFromEnvironment } from '../config/client-config.ts';
 import { isUrl, requireReadable } from '../service/parse-input.ts';
 import type { OptionFlags } from './option-flags.ts';
-import { invalidFlags, UsageError } from './usage-error.ts';
+import { invalidFlags, UsageError, type FlagProblem } from './usage-error.ts';
 
 /** Where `npm start` serves. */
 const defaultServerUrl = 'http://127.0.0.1:3000';
@@ -75,12 +75,13 @@ export async function namingFlags<Result>(flags: OptionFlags, call: () => Promis
     if (!(error instanceof LipsyncApiError) || error.errors.length === 0) throw error;
     throw new UsageError(
       flags.nameFlags(error.message),
-      error.errors.map(({ field, message }) => toFlagProblem(flags, field, message)),
+      error.errors.map(({ field, message }) => toFieldProblem(flags, field, message)),
     );
   }
 }
 
-function toFlagProblem(flags: OptionFlags, field: string, message: string) {
+/** A problem with a field of a request under the name of its flag or argument. */
+export function toFieldProblem(flags: OptionFlags, field: string, message: string): FlagProblem {
   const input = /^(video|audio)(_url)?$/.exec(field)?.[1];
   if (input !== undefined) return { flag: `<${input}>`, message };
   const [name = '', ...rest] = field.split('.');

@@ -1,4 +1,5 @@
 import { createInterface } from 'node:readline/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { WriteStream } from 'node:tty';
 import { SingleBar } from 'cli-progress';
 import { abortError, LipsyncError } from '../errors/index.ts';
@@ -58,6 +59,42 @@ export function interruptSignal(): { readonly signal: AbortSignal; end(): void }
   };
   for (const name of interruptions) process.on(name, stop);
   return { signal: controller.signal, end };
+}
+
+/** An interruption after which the user may interrupt again to choose something else. */
+export interface Interrupts {
+  readonly signal: AbortSignal;
+  /** Returns whether Ctrl-C is pressed once more within `ms` after it ended the signal. */
+  isPressedAgain(ms: number): Promise<boolean>;
+  end(): void;
+}
+
+/** Like `interruptSignal`, for commands that leave work running elsewhere. A third interruption ends the program. */
+export function createInterrupts(): Interrupts {
+  const controller = new AbortController();
+  const again = Promise.withResolvers<boolean>();
+  let isKey = false;
+  const end = (): void => {
+    for (const name of interruptions) process.off(name, stop);
+  };
+  const stop = (name: NodeJS.Signals): void => {
+    if (controller.signal.aborted) {
+      end();
+      return again.resolve(true);
+    }
+    isKey = name === 'SIGINT';
+    controller.abort(new LipsyncError('canceled', 'Interrupted.'));
+  };
+  for (const name of interruptions) process.on(name, stop);
+  return {
+    signal: controller.signal,
+    isPressedAgain: (ms) => {
+      // A terminal that was closed sends no more keys.
+      if (!isKey) return Promise.resolve(false);
+      return Promise.race([again.promise, delay(ms, false)]);
+    },
+    end,
+  };
 }
 
 /** Shows the progress of a job: a live bar in a terminal, a line per stage and 20 % elsewhere. */
