@@ -16,6 +16,7 @@ import { toLipsyncError } from '../errors/index.ts';
 import type { RenderPool } from '../processes/render-pool.ts';
 import type { TakeRequest } from '../providers/provider.ts';
 import { decideRetry } from '../providers/retry-policy.ts';
+import { listMixWarnings } from './mix-warnings.ts';
 import type { FetchedInputs, PipelineContext, PipelineInput, PipelineResult } from './pipeline-types.ts';
 
 /** Speech without a detected voice that stays below this level is silent and costs nothing. */
@@ -197,6 +198,7 @@ function listInputWarnings({ clip, speech }: Pick<ProbedInputs, 'clip' | 'speech
     ...(trackChoice === undefined
       ? []
       : [{ code: 'audio_track_chosen', message: `${trackChoice} Set audio_track to use another one.` }]),
+    ...listMixWarnings(speech),
   ];
 }
 

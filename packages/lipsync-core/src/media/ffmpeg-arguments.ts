@@ -1,4 +1,5 @@
 import type { ClipFacts, ColorTags, SpeechFacts } from './media-types.ts';
+import { trackFilters } from './sound-mix.ts';
 
 /**
  * Containers that embed their media. Playlists and scripts (hls, dash, concat, image sequences) are excluded because
@@ -105,18 +106,21 @@ export function wavArguments(speech: SpeechFacts, durationS: number): readonly s
   return [...durationArguments(speech, durationS), '-c:a', 'pcm_s16le'];
 }
 
-/** Sample-exact: resamples first, then pads without limit, then cuts at the end of the video. */
-function durationArguments({ codec, channels }: SpeechFacts, durationS: number): readonly string[] {
+/** Sample-exact: mixes and resamples first, then pads without limit, then cuts at the end of the video. */
+function durationArguments({ codec, channels, mix }: SpeechFacts, durationS: number): readonly string[] {
+  // Samples beyond what is lowered to full scale are damage.
+  const limit = 1 / (mix?.gain ?? 1);
   const filter = [
     ...(isFloatingPoint(codec)
-      ? [`aeval=exprs='if(isnan(val(ch))+isinf(val(ch)),0,clip(val(ch),-1,1))':channel_layout=same`]
+      ? [`aeval=exprs='if(isnan(val(ch))+isinf(val(ch)),0,clip(val(ch),-${limit},${limit}))':channel_layout=same`]
       : []),
+    ...trackFilters(mix),
     `aresample=${audioSampleRateHz}`,
     'asetpts=N/SR/TB',
     'apad',
     `atrim=end_sample=${Math.round(durationS * audioSampleRateHz)}`,
   ].join(',');
-  return ['-af', filter, '-ar', String(audioSampleRateHz), '-ac', String(Math.min(channels, 2))];
+  return ['-af', filter, '-ar', String(audioSampleRateHz), '-ac', mix?.isMixed ? '1' : String(Math.min(channels, 2))];
 }
 
 /** Only floating-point PCM can contain non-finite values, which the AAC encoder rejects. */

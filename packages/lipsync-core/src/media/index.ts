@@ -15,6 +15,7 @@ export {
   type FrameRate,
   type MediaLimits,
   type Picture,
+  type SoundMix,
   type SoundSource,
   type SpeechFacts,
 } from './media-types.ts';

@@ -40,6 +40,18 @@ export interface ClipFacts {
 export interface SoundSource {
   /** The audio stream, counted from 0 among all streams of the file. */
   readonly streamIndex: number;
+  /** How its channels are mixed; without it the mean of all is taken. */
+  readonly mix?: SoundMix | undefined;
+}
+
+/** How the channels of a recording are mixed. */
+export interface SoundMix {
+  /** Weight of each channel in the mono sound that is analyzed; 0 for a channel without voice, negative for an inverse one. */
+  readonly weights: readonly number[];
+  /** Whether the take gets the mono sound in place of the channels. */
+  readonly isMixed: boolean;
+  /** Factor on all samples that lowers peaks to full scale; 1 when none is above it. */
+  readonly gain: number;
 }
 
 export interface SpeechFacts extends SoundSource {

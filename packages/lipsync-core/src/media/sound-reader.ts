@@ -2,6 +2,7 @@ import { inputArguments, selectSound } from './ffmpeg-arguments.ts';
 import { isPicture, runProbe } from './ffprobe.ts';
 import type { SoundSource } from './media-types.ts';
 import { decodeSamples, silenceNonFinite } from './sample-decoder.ts';
+import { meanOfChannels, monoFilters } from './sound-mix.ts';
 import { listSoundTracks, orderTracks } from './sound-tracks.ts';
 
 /** Sample rate of speech analysis, equal to that of audio/speech-features.ts. */
@@ -104,10 +105,10 @@ function parseLoudness(log: string): number | null {
  */
 export async function* readMonoSound(
   path: string,
-  { streamIndex }: SoundSource,
+  { streamIndex, mix }: SoundSource,
   signal?: AbortSignal,
 ): AsyncGenerator<Float32Array> {
-  const filter = `aresample=${analysisRateHz}:async=1:rematrix_maxval=1:ochl=mono`;
+  const filter = [...monoFilters(mix), `aresample=${analysisRateHz}:async=1:${meanOfChannels}`].join(',');
   for await (const samples of decodeSamples(
     [...soundArguments(path, { streamIndex, filter }), ...samplesToPipe],
     signal,

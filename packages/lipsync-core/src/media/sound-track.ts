@@ -1,6 +1,7 @@
 import { inputArguments, isFloatingPoint, selectSound } from './ffmpeg-arguments.ts';
 import type { ProbedStream, ProbeReport } from './ffprobe.ts';
 import { MatroskaBlockParser } from './matroska-blocks.ts';
+import { keepChannels } from './sound-mix.ts';
 import { bytesPerSample, decodeBytes } from './sample-decoder.ts';
 
 /** A sound stream of a file, and when a player plays its samples. */
@@ -35,6 +36,8 @@ export function planSoundTrack(path: string, stream: ProbedStream, { format }: P
 export interface DecodedSound {
   readonly sampleRateHz: number;
   readonly channels: number;
+  /** As ffprobe names it. */
+  readonly channelLayout?: string | undefined;
 }
 
 /** A later packet leaves a hole; smaller differences are rounding of the container. */
@@ -57,15 +60,16 @@ export async function* decodeSoundTrack(
 
 function decodeArguments(
   { path, streamIndex, codec, origin }: SoundTrackPlan,
-  { sampleRateHz, channels }: DecodedSound,
+  { sampleRateHz, channels, channelLayout }: DecodedSound,
 ): readonly string[] {
+  const filters = [...(isFloatingPoint(codec) ? [finiteSamples] : []), ...keepChannels(channelLayout)];
   return [
     ...(origin === null ? [] : ['-itsoffset', (origin.fileStartS - origin.startS || leastOffsetS).toFixed(6)]),
     ...inputArguments(path),
     ...selectSound(streamIndex),
-    ...(isFloatingPoint(codec) ? ['-af', finiteSamples] : []),
-    '-ac',
-    String(channels),
+    ...(filters.length === 0 ? [] : ['-af', filters.join(',')]),
+    // A default layout would merge or move channels of another one.
+    ...(keepChannels(channelLayout).length === 0 ? ['-ac', String(channels)] : []),
     '-ar',
     String(sampleRateHz),
     '-c:a',
@@ -76,8 +80,11 @@ function decodeArguments(
   ];
 }
 
+/** Floats of integer scale are smaller; larger ones are damage. */
+const largestSample = 65_536;
+
 /** A resampler spreads each sample that is not finite over its neighbors. */
-const finiteSamples = `aeval=exprs='if(isnan(val(ch))+isinf(val(ch)),0,val(ch))':channel_layout=same`;
+const finiteSamples = `aeval=exprs='if(isnan(val(ch))+isinf(val(ch)),0,clip(val(ch),-${largestSample},${largestSample}))':channel_layout=same`;
 
 /** Without any offset, ffmpeg lets MPEG-TS and others start with the first selected stream instead of the file. */
 const leastOffsetS = 0.000_001;

@@ -1,4 +1,5 @@
 import { LipsyncError } from '../errors/index.ts';
+import { ChannelMeter } from './channel-meter.ts';
 import { measureMissingMs } from './declared-duration.ts';
 import { isInputRejection } from './ffmpeg-process.ts';
 import type { ProbeReport } from './ffprobe.ts';
@@ -73,9 +74,10 @@ async function probeTrack(
   if (channels > maxChannels) return { type: 'undecodable' };
   const plan = planSoundTrack(path, stream, report);
   const format = { sampleRateHz: decodedRateHz, channels, channelLayout: stream.channel_layout };
+  const meter = new ChannelMeter(channels, decodedRateHz);
   let durationMs;
   try {
-    durationMs = await decodeTrack(plan, { ...context, format });
+    durationMs = await decodeTrack(plan, { ...context, format, meter });
   } catch (error) {
     if (isInputRejection(error)) return { type: 'undecodable', cause: error };
     throw error;
@@ -83,7 +85,8 @@ async function probeTrack(
   requireDuration(durationMs / 1000, context.limits, what, 'speech_unusable');
   if (durationMs === 0) return { type: 'undecodable' };
   const missingMs = await measureMissingMs(path, { stream, report, actualMs: durationMs });
-  const facts = { streamIndex, codec, sampleRateHz, channels, durationMs, ...describeMissing(missingMs) };
+  const mix = meter.finish();
+  const facts = { streamIndex, mix, codec, sampleRateHz, channels, durationMs, ...describeMissing(missingMs) };
   return { type: 'decoded', facts: context.targetPath === undefined ? facts : { ...facts, streamIndex: 0 } };
 }
 
@@ -93,13 +96,25 @@ const decodedRateHz = 48_000;
 /** Decodes a track, into a file if one is given, until soon after the longest duration. Returns its duration. */
 async function decodeTrack(
   plan: SoundTrackPlan,
-  { format, targetPath, limits, signal }: SpeechProbeContext & { readonly format: WavFormat },
+  { format, meter, targetPath, limits, signal }: SpeechProbeContext & DecodedTrack,
 ): Promise<number> {
   const bytesPerMs = (format.sampleRateHz * format.channels * bytesPerSample) / 1000;
   const maxBytes = (limits.maxDurationMs + 1_000) * bytesPerMs;
-  const sound = upTo(maxBytes, decodeSoundTrack(plan, format, signal));
+  const sound = measured(meter, upTo(maxBytes, decodeSoundTrack(plan, format, signal)));
   const sizeBytes = await (targetPath === undefined ? countBytes(sound) : writeWav(targetPath, format, sound));
   return sizeBytes / bytesPerMs;
+}
+
+interface DecodedTrack {
+  readonly format: WavFormat;
+  readonly meter: ChannelMeter;
+}
+
+async function* measured(meter: ChannelMeter, chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  for await (const chunk of chunks) {
+    meter.push(chunk);
+    yield chunk;
+  }
 }
 
 async function* upTo(maxBytes: number, chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {

@@ -1,6 +1,7 @@
 import { inputArguments, selectSound } from './ffmpeg-arguments.ts';
 import type { SoundSource } from './media-types.ts';
 import { decodeSamples, silenceNonFinite } from './sample-decoder.ts';
+import { meanOfChannels, monoFilters } from './sound-mix.ts';
 
 /** Sample rate of speech analysis, equal to that of audio/speech-features.ts. */
 const sampleRateHz = 16_000;
@@ -19,10 +20,10 @@ export interface SpeechStream extends AsyncIterable<Float32Array> {
  * Decodes a speech recording to mono at 16 kHz with samples from −1 to 1, in chunks of a few thousand samples that the
  * caller owns. Iteration throws `media_failed` or the abort error.
  */
-export function readSpeech(path: string, { streamIndex, signal }: SpeechReadOptions): SpeechStream {
+export function readSpeech(path: string, { signal, ...sound }: SpeechReadOptions): SpeechStream {
   let nanSamples = 0;
   async function* read(): AsyncGenerator<Float32Array> {
-    for await (const samples of decodeSamples(decodeArguments(path, streamIndex), signal)) {
+    for await (const samples of decodeSamples(decodeArguments(path, sound), signal)) {
       nanSamples += silenceNonFinite(samples, 1);
       yield samples;
     }
@@ -35,14 +36,12 @@ export function readSpeech(path: string, { streamIndex, signal }: SpeechReadOpti
   };
 }
 
-function decodeArguments(path: string, streamIndex: number): readonly string[] {
+function decodeArguments(path: string, { streamIndex, mix }: SoundSource): readonly string[] {
   return [
     ...inputArguments(path),
     ...selectSound(streamIndex),
-    '-ac',
-    '1',
-    '-ar',
-    String(sampleRateHz),
+    '-af',
+    [...monoFilters(mix), `aresample=${sampleRateHz}:${meanOfChannels}`].join(','),
     '-f',
     'f32le',
     'pipe:1',

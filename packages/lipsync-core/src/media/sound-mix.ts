@@ -1,0 +1,28 @@
+import type { SoundMix } from './media-types.ts';
+
+/** Filters that mix the channels of a recording to the mono sound that is analyzed; none for plain mono. Pure. */
+export function monoFilters(mix: SoundMix | undefined): readonly string[] {
+  if (!mix || (mix.weights.length === 1 && mix.gain === 1)) return [];
+  const terms = mix.weights.flatMap((weight, channel) =>
+    weight === 0 ? [] : [`${weight < 0 ? '-' : '+'}${Math.abs(weight * mix.gain).toFixed(6)}*c${channel}`],
+  );
+  return ['aformat=sample_fmts=fltp', `pan=mono|c0=${terms.join('').replace(/^\+/, '')}`];
+}
+
+/** Filters that make the sound of a take and of the file for a vendor: the mono mix, or the channels at its level. Pure. */
+export function trackFilters(mix: SoundMix | undefined): readonly string[] {
+  if (mix?.isMixed) return monoFilters(mix);
+  return mix === undefined || mix.gain === 1
+    ? []
+    : ['aformat=sample_fmts=fltp', `volume=${mix.gain.toFixed(6)}:precision=float`];
+}
+
+/** How channels are converted to mono where nothing was measured: their mean, not their sum at equal power. */
+export const meanOfChannels = 'rematrix_maxval=1:ochl=mono';
+
+/** Filter that keeps the channels of a stream, also where its layout changes within the file. Pure. */
+export function keepChannels(layout: string | undefined): readonly string[] {
+  // A layout without a name is reported as "3 channels (FL+FR+LFE)".
+  const name = /^\d+ channels \(([A-Z+]+)\)$/.exec(layout ?? '')?.[1] ?? layout ?? '';
+  return /^[\w.()+]+$/.test(name) && name !== 'unknown' ? [`aresample=rematrix_maxval=1:ochl='${name}'`] : [];
+}
