@@ -50,6 +50,14 @@ describe('POST /batches', () => {
     expect((await problemsOf({ items: items(100).map((one) => ({ ...one, ...many })) })).fields).toHaveLength(2_000);
   });
 
+  it.each([
+    ['nested deeply', '['.repeat(2_000_000), 'The body is nested deeper than 200 levels.'],
+    ['of millions of values', `{"items":[${'0,'.repeat(2_000_000)}0]}`, 'The body has more than 250000 values.'],
+  ])('A body %s is refused before it is parsed.', async (_, body, detail) => {
+    const response = await api.post('/batches', body, { 'Content-Type': 'application/json' });
+    expect([response.status, (await json(response)).detail]).toEqual([400, detail]);
+  });
+
   it('A batch becomes one lip-sync job for each item, behind single jobs and optimized for cost.', async () => {
     const { batch, response } = await create({
       items: [item(0), item(1, { optimize: 'speed', output_name: 'b.mp4' })],

@@ -1,5 +1,5 @@
 import express, { type Request, type RequestHandler, type Response } from 'express';
-import { parseJson } from '@lipsync/core/contract';
+import { JsonLimitError, parseJson } from '@lipsync/core/contract';
 import { lineTypes, parseBatchLines } from './batch-lines.ts';
 import { limitBodyTime, type BodyTimeLimits } from './body-time.ts';
 import { HttpError } from './problem.ts';
@@ -68,7 +68,7 @@ function parseBody(text: string): unknown {
   try {
     return parseJson(text);
   } catch (cause) {
-    throw invalidBody('is not valid JSON', { cause });
+    throw invalidBody(cause instanceof JsonLimitError ? cause.problem : 'is not valid JSON', { cause });
   }
 }
 

@@ -17,7 +17,7 @@ export {
 } from './job-view.ts';
 export { webhookMessageSchemas, type WebhookMessageData, type WebhookMessageType } from './webhook-message.ts';
 export { readFormValues } from './form-values.ts';
-export { parseJson } from './json.ts';
+export { JsonLimitError, parseJson } from './json.ts';
 export {
   createDocumentedOptions,
   createOptionsSchema,
