@@ -10,3 +10,17 @@ it.each([
   expect(defaultOutputName(2, clipPath)).toBe(name);
   expect(findNameProblem(name)).toBeUndefined();
 });
+
+it.each(['CON', 'nul.mp4', 'Aux.tar.mp4', 'com1.mp4', 'LPT¹', 'prn .mp4', 'CONIN$', 'a.mp4.'])(
+  'The output name "%s", which Windows cannot keep, is refused.',
+  (name) => {
+    expect(findNameProblem(name)).toMatch(/Windows/);
+  },
+);
+
+it.each(['console.mp4', 'com10.mp4', 'null.mp4', 'a.con', 'con-1.mp4', '.mp4'])(
+  'The output name "%s" is accepted.',
+  (name) => {
+    expect(findNameProblem(name)).toBeUndefined();
+  },
+);

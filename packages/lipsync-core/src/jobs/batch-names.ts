@@ -2,6 +2,8 @@ import { toDisplayName } from '../storage/display-name.ts';
 
 export const maxBatchItems = 500;
 const maxOutputNameLength = 120;
+/** Windows opens a device instead of a file with such a name. */
+const windowsDevice = /^(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]) *(\.|$)/i;
 /** Name of the list of jobs in an archive; no output has it. */
 export const batchManifestName = 'manifest.json';
 
@@ -21,6 +23,8 @@ export function findNameProblem(name: unknown): string | undefined {
   if (toDisplayName(name, '') !== name || /[:*?"<>|]/.test(name))
     return 'must be a plain file name, without folders and without special or invisible characters';
   if (name.toLowerCase() === batchManifestName) return `must not be ${batchManifestName}`;
+  if (windowsDevice.test(name)) return 'must not be the name of a Windows device, with or without an extension';
+  if (name.endsWith('.')) return 'must not end with a period, which Windows drops';
   return undefined;
 }
 
