@@ -1,3 +1,4 @@
+import { listClipWarnings } from './input-warnings.ts';
 import { analyzeSpeechRenderTask, type SpeechReport } from '../audio/index.ts';
 import type { Warning } from '../contract/provider-types.ts';
 import {
@@ -195,6 +196,7 @@ function listInputWarnings({ clip, speech }: Pick<ProbedInputs, 'clip' | 'speech
     ...(ofSpeech === undefined
       ? []
       : [{ code: 'speech_truncated', message: `The speech audio is truncated: it lacks ${ofSpeech}. ${advice}` }]),
+    ...listClipWarnings(clip),
     ...(trackChoice === undefined
       ? []
       : [{ code: 'audio_track_chosen', message: `${trackChoice} Set audio_track to use another one.` }]),

@@ -42,9 +42,9 @@ export interface FrameRange {
  */
 export function decodeFilter(facts: ClipFacts, shape: DecodeShape): string {
   return [
+    ...deinterlacing(facts),
     ...timing(facts, shape),
-    // ffmpeg turns clips itself, but not stills with an EXIF orientation.
-    ...(facts.kind === 'still' ? orientationFilters(facts.orientation) : []),
+    ...(needsTurning(facts) ? orientationFilters(facts.orientation) : []),
     // Square pixels by enlarging the short side, then even sizes; both leave ordinary pictures unchanged.
     `scale=w='trunc(iw*max(1,sar))':h='trunc(ih*max(1,1/sar))'`,
     'setsar=1',
@@ -54,6 +54,36 @@ export function decodeFilter(facts: ClipFacts, shape: DecodeShape): string {
     ...conversion(facts, shape.area ? { ...shape, width: facts.width, height: facts.height } : shape),
     ...(shape.area ? [`crop=w=${shape.area.width}:h=${shape.area.height}:x=${shape.area.x}:y=${shape.area.y}`] : []),
   ].join(',');
+}
+
+/**
+ * Combines each frame from both fields and the neighboring frames. Must come first: the rows of a field are no longer
+ * every second one after turning or scaling, and neighbors may be missing after a change of the rate.
+ */
+function deinterlacing({ interlacing }: ClipFacts): readonly string[] {
+  switch (interlacing) {
+    case undefined:
+      return [];
+    case 'marked':
+      return ['bwdif=mode=send_frame:parity=auto:deint=interlaced'];
+    case 'top_first':
+      return ['bwdif=mode=send_frame:parity=tff:deint=all'];
+    case 'bottom_first':
+      return ['bwdif=mode=send_frame:parity=bff:deint=all'];
+  }
+}
+
+/**
+ * Whether pictures are turned by our filters: ffmpeg does not turn stills with an EXIF orientation, and turns clips
+ * before they are deinterlaced.
+ */
+function needsTurning({ kind, interlacing }: ClipFacts): boolean {
+  return kind === 'still' || interlacing !== undefined;
+}
+
+/** Input arguments that keep ffmpeg from turning pictures that `decodeFilter` turns. */
+export function turningArguments(facts: ClipFacts): readonly string[] {
+  return needsTurning(facts) ? ['-noautorotate'] : [];
 }
 
 function timing(facts: ClipFacts, { start, end, every = 1, parts, seek = false }: DecodeShape): readonly string[] {

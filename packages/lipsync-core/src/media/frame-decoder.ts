@@ -1,5 +1,12 @@
 import { LipsyncError } from '../errors/index.ts';
-import { decodeFilter, getSkipTimeMs, rawPixelFormat, seekArguments, type DecodeShape } from './decode-filter.ts';
+import {
+  decodeFilter,
+  getSkipTimeMs,
+  rawPixelFormat,
+  seekArguments,
+  turningArguments,
+  type DecodeShape,
+} from './decode-filter.ts';
 import { MediaProcess } from './ffmpeg-process.ts';
 import { clipDemuxer, inputArguments } from './ffmpeg-arguments.ts';
 import type { ClipFacts } from './media-types.ts';
@@ -186,7 +193,7 @@ function countFrames({ start, end, every = 1, parts }: DecodeShape): number {
 
 function decodeArguments({ path, facts, shape }: DecoderOptions): readonly string[] {
   return [
-    ...(facts.kind === 'still' ? ['-noautorotate'] : []),
+    ...turningArguments(facts),
     ...seekArguments(facts, shape),
     ...inputArguments(path, clipDemuxer(facts)),
     '-map',

@@ -8,20 +8,34 @@ function steadyTimes(rate: FrameRate, count: number, round = (time: number): num
 }
 
 describe('chooseFrameRate', () => {
-  it('A steady rate up to 240 frames per second is kept exactly, even with times rounded to milliseconds.', () => {
+  it('A steady rate of 20 to 240 frames per second is kept exactly, even with times rounded to milliseconds.', () => {
     const rational = fc.record({
       numerator: fc.integer({ min: 1000, max: 240_000 }),
       denominator: fc.constantFrom(1000, 1001),
     });
     fc.assert(
       fc.property(rational, fc.integer({ min: 2, max: 500 }), (rate, count) => {
-        fc.pre(framesPerSecond(rate) <= 240);
+        fc.pre(framesPerSecond(rate) >= 20 && framesPerSecond(rate) <= 240);
         const settled = chooseFrameRate(
           steadyTimes(rate, count, (time) => Math.round(time * 1000) / 1000),
           [rate],
         );
         expect(settled.variable).toBe(false);
         expect(framesPerSecond(settled.frameRate)).toBeCloseTo(framesPerSecond(rate), 2);
+      }),
+    );
+  });
+
+  it('A steady rate below 20 frames per second is raised to its smallest multiple of at least 25.', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 250, max: 19_999 }), (thousandths) => {
+        const rate = { numerator: thousandths, denominator: 1000 };
+        const { frameRate, lowFrameRate, variable } = chooseFrameRate(steadyTimes(rate, 20), [rate]);
+        const factor = framesPerSecond(frameRate) / framesPerSecond(rate);
+        expect(factor).toBeCloseTo(Math.round(factor), 6);
+        expect(framesPerSecond(frameRate)).toBeGreaterThanOrEqual(25);
+        expect(framesPerSecond(frameRate) - framesPerSecond(rate)).toBeLessThan(25);
+        expect({ lowFrameRate, variable }).toEqual({ lowFrameRate: framesPerSecond(rate), variable: false });
       }),
     );
   });

@@ -18,16 +18,21 @@ export const stillFrameRate: FrameRate = { numerator: 25, denominator: 1 };
 const highestRate = 240;
 /** Containers round times to a millisecond or finer. */
 const timestampRoundingS = 0.0011;
+/** Slower clips do not show the movement of a mouth. */
+const lowestRate = 20;
+const raisedRate: FrameRate = { numerator: 25, denominator: 1 };
 const steadyShareOfFrame = 0.1;
 
 export interface ChosenRate {
   readonly frameRate: FrameRate;
   readonly variable: boolean;
+  /** Frames per second of the stream, if `frameRate` is a higher one. */
+  readonly lowFrameRate?: number;
 }
 
 /**
  * Chooses the constant rate at which to decode a stream: a rate of the container if the frame times match it, otherwise
- * the standard rate nearest to the average.
+ * the standard rate nearest to the average. A low rate is raised to at least 25 frames per second.
  *
  * @param times presentation times of all frames in seconds, ascending
  * @param stated rates of the container, most reliable first
@@ -35,8 +40,17 @@ export interface ChosenRate {
 export function chooseFrameRate(times: Float64Array, stated: readonly (FrameRate | undefined)[]): ChosenRate {
   const usable = stated.filter((rate) => rate !== undefined).filter((rate) => framesPerSecond(rate) <= highestRate);
   const steady = usable.find((rate) => matchesTimes(times, rate));
+  const rate = steady ? framesPerSecond(steady) : averageRate(times);
+  if (rate < lowestRate)
+    return { frameRate: steady ? multiplied(steady) : raisedRate, variable: !steady, lowFrameRate: rate };
   if (steady) return { frameRate: findStandardRate(steady) ?? steady, variable: false };
-  return { frameRate: nearestStandard(averageRate(times)), variable: true };
+  return { frameRate: nearestStandard(rate), variable: true };
+}
+
+/** The smallest multiple of a rate that is high enough, so that each frame is repeated equally often. */
+function multiplied({ numerator, denominator }: FrameRate): FrameRate {
+  const factor = Math.ceil((framesPerSecond(raisedRate) * denominator) / numerator);
+  return { numerator: numerator * factor, denominator };
 }
 
 /** Parses a ratio of ffprobe such as `30000/1001`; undefined for `0/0`. */

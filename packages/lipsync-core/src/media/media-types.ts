@@ -10,6 +10,12 @@ export interface FrameRate {
   readonly denominator: number;
 }
 
+/**
+ * How the frames of a clip contain two fields of different times: marked as such in each frame, or unmarked with the top
+ * or the bottom field first.
+ */
+export type Interlacing = 'marked' | 'top_first' | 'bottom_first';
+
 /** Properties of a probed clip as it will be decoded: upright, constant frame rate, even dimensions. */
 export interface ClipFacts {
   readonly kind: 'video' | 'still';
@@ -25,6 +31,10 @@ export interface ClipFacts {
   /** Of the stored picture. */
   readonly orientation: Orientation;
   readonly variableFrameRate: boolean;
+  /** Frames per second of the file, if they are so few that frames are repeated; `frameRate` is higher then. */
+  readonly lowFrameRate?: number;
+  /** Absent for progressive frames. */
+  readonly interlacing?: Interlacing | undefined;
   readonly codec: string;
   readonly pixelFormat: string;
   readonly color: ColorTags;

@@ -2,18 +2,11 @@ import { LipsyncError } from '../errors/index.ts';
 import { measureMissingMs } from './declared-duration.ts';
 import { isTruncatedJpeg, readPngSize, sniffStillDemuxer } from './still-image.ts';
 import { completeHdrColor, convertedColor, hasAlpha, isRgb, toneMapFilters } from './color-conversion.ts';
-import { hasFilters, runMediaTool } from './ffmpeg-process.ts';
+import { hasFilters } from './ffmpeg-process.ts';
 import { isPicture, readPacketTimes, type PacketTimes, type ProbedStream, type ProbeReport } from './ffprobe.ts';
+import { readFirstFrames } from './first-frames.ts';
 import { chooseFrameRate, parseFrameRate, stillFrameRate } from './frame-rate.ts';
-import { inputArguments } from './ffmpeg-arguments.ts';
-import {
-  asUnusable,
-  describeMissing,
-  probeInput,
-  requireDuration,
-  requireFile,
-  type ProbeContext,
-} from './input-checks.ts';
+import { describeMissing, probeInput, requireDuration, requireFile, type ProbeContext } from './input-checks.ts';
 import { framesPerSecond, type ClipFacts, type ColorTags, type MediaLimits } from './media-types.ts';
 import { isTransposed, parseDisplayMatrix, readExifOrientation, type Orientation } from './picture-orientation.ts';
 
@@ -23,7 +16,7 @@ const minDimensionPx = 64;
 const minFrameShare = 0.98;
 
 /**
- * Probes a clip: reads all its packets and decodes its first frame. Throws `not_found`, `clip_unusable` with the reason
+ * Probes a clip: reads all its packets and decodes its first frames. Throws `not_found`, `clip_unusable` with the reason
  * and a remedy, `media_failed`, or the abort error.
  */
 export async function probeClip(path: string, context: ProbeContext): Promise<ClipFacts> {
@@ -39,7 +32,7 @@ export async function probeClip(path: string, context: ProbeContext): Promise<Cl
   requireSize(shape, context.limits);
   requireDuration(report.format.duration ?? 0, context.limits, 'clip', 'clip_unusable');
   const color = await readColor(stream);
-  await requireDecodable(path, stream, demuxer, signal);
+  const firstFrames = await readFirstFrames(path, { streamIndex: stream.index, demuxer, signal });
   const common = {
     ...shape,
     ...color,
@@ -61,7 +54,7 @@ export async function probeClip(path: string, context: ProbeContext): Promise<Cl
   }
   const timing = await readTiming(path, { stream, report }, context);
   const missingMs = await measureMissingMs(path, { stream, report, actualMs: timing.durationMs });
-  return { ...common, kind: 'video', ...timing, ...describeMissing(missingMs) };
+  return { ...common, ...firstFrames, kind: 'video', ...timing, ...describeMissing(missingMs) };
 }
 
 function requirePicture({ streams }: ProbeReport): ProbedStream {
@@ -133,38 +126,10 @@ async function readColor(stream: ProbedStream): Promise<Pick<ClipFacts, 'color' 
   return { color, ...(hdr && { hdr }) };
 }
 
-async function requireDecodable(
-  path: string,
-  { index }: ProbedStream,
-  demuxer: string | undefined,
-  signal?: AbortSignal,
-): Promise<void> {
-  const picture = await runMediaTool({
-    tool: 'ffmpeg',
-    arguments: [
-      ...inputArguments(path, demuxer),
-      '-map',
-      `0:${index}`,
-      '-frames:v',
-      '1',
-      '-vf',
-      'scale=2:2,format=gray',
-      '-f',
-      'rawvideo',
-      'pipe:1',
-    ],
-    maxBytes: 4,
-    signal,
-  }).catch((error: unknown) => {
-    throw asUnusable(error, 'clip_unusable', undecodable);
-  });
-  if (picture.length === 0) throw new LipsyncError('clip_unusable', undecodable);
-}
-
-const undecodable =
-  'The first frame of the clip cannot be decoded: the file is damaged or its codec is not supported. Convert it to MP4 (H.264) first.';
-
-type ClipTiming = Pick<ClipFacts, 'frameRate' | 'frameCount' | 'durationMs' | 'variableFrameRate' | 'seekOriginS'>;
+type ClipTiming = Pick<
+  ClipFacts,
+  'frameRate' | 'frameCount' | 'durationMs' | 'variableFrameRate' | 'lowFrameRate' | 'seekOriginS'
+>;
 
 /** Containers with an index of their keyframes, in which ffmpeg seeks to the frame that was requested. */
 const seekableFormats = /\b(mp4|matroska)\b/;
@@ -178,18 +143,25 @@ async function readTiming(
   const spanS = (packets.times.at(-1) ?? 0) - (packets.times[0] ?? 0);
   requireDuration(spanS, limits, 'clip', 'clip_unusable');
   requireComplete(stream, packets);
-  const { frameRate, variable } = chooseFrameRate(packets.times, [
+  const { frameRate, variable, lowFrameRate } = chooseFrameRate(packets.times, [
     parseFrameRate(stream.r_frame_rate),
     parseFrameRate(stream.avg_frame_rate),
   ]);
   const frameS = 1 / framesPerSecond(frameRate);
-  const lastS = variable ? (packets.lastDurationS ?? frameS) : frameS;
+  const shownS = lowFrameRate === undefined ? frameS : 1 / lowFrameRate;
+  const lastS = variable ? (packets.lastDurationS ?? shownS) : shownS;
   const frameCount = Math.max(1, Math.round((spanS + lastS) / frameS));
   const durationMs = frameCount * frameS * 1000;
   requireDuration(durationMs / 1000, limits, 'clip', 'clip_unusable');
   const canSeek = packets.startsWithKey && seekableFormats.test(report.format.format_name);
   const seekOriginS = canSeek ? packets.times[0] : undefined;
-  const timing = { frameRate, frameCount, durationMs, variableFrameRate: variable };
+  const timing = {
+    frameRate,
+    frameCount,
+    durationMs,
+    variableFrameRate: variable,
+    ...(lowFrameRate && { lowFrameRate }),
+  };
   return seekOriginS === undefined ? timing : { ...timing, seekOriginS };
 }
 

@@ -58,6 +58,8 @@ export function canCopyVideo(clip: ClipFacts, timeline: Timeline): boolean {
     clip.pixelFormat === 'yuv420p' &&
     clip.orientation === 1 &&
     clip.hdr === undefined &&
+    clip.interlacing === undefined &&
+    clip.lowFrameRate === undefined &&
     !clip.variableFrameRate;
   return (
     isEncoderFormat &&

@@ -106,6 +106,7 @@ function factsOf(facts: ClipFacts, { width, height }: PictureArea, frameCount: n
     frameCount,
     durationMs: (frameCount * 1000) / syncFramesPerSecond,
     orientation: 1,
+    interlacing: undefined,
     pixelFormat: 'yuv420p',
     color,
     seekOriginS: undefined,

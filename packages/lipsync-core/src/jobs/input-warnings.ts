@@ -1,0 +1,21 @@
+import { framesPerSecond, type ClipFacts } from '../media/index.ts';
+import type { Warning } from '../contract/provider-types.ts';
+
+/** Describes how the pictures of a take differ from those of its clip. */
+export function listClipWarnings({ interlacing, lowFrameRate, frameRate }: ClipFacts): readonly Warning[] {
+  const warnings: Warning[] = [];
+  if (interlacing !== undefined) {
+    const mark = interlacing === 'marked' ? '' : ', although its frames are marked as progressive';
+    warnings.push({ code: 'clip_interlaced', message: `The clip is interlaced${mark}; it was deinterlaced.` });
+  }
+  if (lowFrameRate !== undefined)
+    warnings.push({
+      code: 'low_frame_rate',
+      message: `The clip has ${round(lowFrameRate)} frames per second; they were repeated at ${round(framesPerSecond(frameRate))} per second for the movement of the mouth.`,
+    });
+  return warnings;
+}
+
+function round(rate: number): string {
+  return String(Math.round(rate * 100) / 100);
+}
