@@ -6,7 +6,7 @@ import { pipeline } from 'node:stream/promises';
 import pRetry from 'p-retry';
 import { abortError, LipsyncError, toLipsyncError, toStorageError } from '../errors/index.ts';
 import { errnoCode } from '../errors/system-error.ts';
-import { GuardedClient, RequestError, type AllowedPrivateHosts } from '../net/index.ts';
+import { GuardedClient, RequestError, type AllowedPrivateHosts, type RequestFailure } from '../net/index.ts';
 import { createFolder, openProcessWorkspace, sweepProcessWorkspaces } from '../processes/workspace.ts';
 import { decideRetry, downloadPauseMs, maxDownloadTries } from '../providers/retry-policy.ts';
 import { placeDurably, renameDurably, requireRoom, syncFile } from '../storage/durable-files.ts';
@@ -77,7 +77,7 @@ async function tryDownload(partPath: string, request: ModelDownload): Promise<vo
   const response = await new GuardedClient({ allowedPrivateHosts })
     .download(file.url, { maxResponseBytes: file.bytes, timeoutMs, idleTimeoutMs, signal })
     .catch((error: unknown) => {
-      throw nameHost(error, file);
+      throw nameHost(error, request);
     });
   const hash = new ContentHash();
   const count = new Transform({
@@ -87,7 +87,7 @@ async function tryDownload(partPath: string, request: ModelDownload): Promise<vo
       done(null, chunk);
     },
   });
-  await write(response.body, count, { partPath, file, signal });
+  await write(response.body, count, partPath, request);
   const found = hash.finish();
   if (found.sha256 !== file.sha256)
     throw new LipsyncError(
@@ -97,23 +97,28 @@ async function tryDownload(partPath: string, request: ModelDownload): Promise<vo
   await syncFile(partPath);
 }
 
-async function write(
-  body: Readable,
-  count: Transform,
-  { partPath, file, signal }: { readonly partPath: string; readonly file: RemoteFile; readonly signal: AbortSignal },
-): Promise<void> {
+async function write(body: Readable, count: Transform, partPath: string, request: ModelDownload): Promise<void> {
+  const { signal } = request;
   try {
     await pipeline(body, count, createWriteStream(partPath), { signal });
   } catch (error) {
     if (signal.aborted) throw abortError(signal);
-    throw LipsyncError.isInstance(error) ? nameHost(error, file) : toStorageError(error, storageOf(dirname(partPath)));
+    throw LipsyncError.isInstance(error)
+      ? nameHost(error, request)
+      : toStorageError(error, storageOf(dirname(partPath)));
   } finally {
     body.destroy();
   }
 }
 
 /** The message of a request leaves the address out, because it may be a secret elsewhere. */
-function nameHost(error: unknown, file: RemoteFile): unknown {
+function nameHost(error: unknown, { file, outputPath }: ModelDownload): unknown {
+  if (error instanceof RequestError && offlineReasons.has(error.reason))
+    return new LipsyncError(
+      'fetch_failed',
+      `${hostOf(file)} cannot be reached from this machine: ${error.finding}. Try again with a connection to it, or download ${file.url} elsewhere, save it as "${outputPath}" and run the command again, which then only checks it.`,
+      { cause: error },
+    );
   if (error instanceof RequestError)
     return new LipsyncError(error.code, `${hostOf(file)}: ${error.explanation}`, { cause: error });
   if (!LipsyncError.isInstance(error) || error.code !== 'payload_too_large') return error;
@@ -123,6 +128,9 @@ function nameHost(error: unknown, file: RemoteFile): unknown {
     { cause: error },
   );
 }
+
+/** The address is that of the manifest, so the network is at fault. */
+const offlineReasons: ReadonlySet<RequestFailure> = new Set(['unknown_host', 'unreachable']);
 
 function hostOf({ url }: RemoteFile): string {
   return URL.parse(url)?.host ?? url;

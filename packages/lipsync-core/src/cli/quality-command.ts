@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import type { Command } from 'commander';
 import { configFromEnvironment } from '../config.ts';
 import { parseRequest, toQualityView } from '../contract/index.ts';
@@ -94,6 +95,7 @@ async function measureAll(
         terminal,
         signal: interrupt.signal,
         withPictures: report !== undefined,
+        subject: inputs.length > 1 ? basename(input.videoPath) : undefined,
       });
       if (outcome.type === 'measured') report?.add(input.videoPath, outcome.assessment);
       if (outcome.type === 'failed') failures += 1;
@@ -118,9 +120,16 @@ async function measure(
     terminal,
     signal,
     withPictures,
-  }: { readonly terminal: Terminal; readonly signal: AbortSignal; readonly withPictures: boolean },
+    subject,
+  }: {
+    readonly terminal: Terminal;
+    readonly signal: AbortSignal;
+    readonly withPictures: boolean;
+    /** Name of the video in the display of its progress. */
+    readonly subject: string | undefined;
+  },
 ): Promise<Outcome> {
-  const display = createProgressDisplay(terminal.stderr);
+  const display = createProgressDisplay(terminal.stderr, subject);
   try {
     const assessment = await host.untilClosed(
       (stop) =>

@@ -104,11 +104,13 @@ export interface ProgressDisplay {
   end(): void;
 }
 
-export function createProgressDisplay(stream: Terminal['stderr']): ProgressDisplay {
-  return 'isTTY' in stream && stream.isTTY ? createBar(stream) : createLines(stream);
+/** `subject` is shown where several displays follow one another, such as the name of a file. */
+export function createProgressDisplay(stream: Terminal['stderr'], subject?: string): ProgressDisplay {
+  const prefix = subject === undefined ? '' : `${subject} · `;
+  return 'isTTY' in stream && stream.isTTY ? createBar(stream, prefix) : createLines(stream, prefix);
 }
 
-function createBar(stream: NodeJS.WritableStream): ProgressDisplay {
+function createBar(stream: NodeJS.WritableStream, prefix: string): ProgressDisplay {
   const startedMs = performance.now();
   const bar = new SingleBar({
     stream,
@@ -116,11 +118,11 @@ function createBar(stream: NodeJS.WritableStream): ProgressDisplay {
     clearOnComplete: false,
     barCompleteChar: '█',
     barIncompleteChar: '░',
-    format: '{bar} {percentage}% · {stage} · {left}',
+    format: '{bar} {percentage}% · {prefix}{stage} · {left}',
     gracefulExit: false,
   });
   let progress = 0;
-  bar.start(100, 0, { stage: 'starting', left: '' });
+  bar.start(100, 0, { prefix, stage: 'starting', left: '' });
   return {
     show(update) {
       progress = Math.max(progress, update.progress);
@@ -133,7 +135,7 @@ function createBar(stream: NodeJS.WritableStream): ProgressDisplay {
 /** Steps of progress within a stage that are worth a line. */
 const lineStepPercent = 20;
 
-function createLines(stream: NodeJS.WritableStream): ProgressDisplay {
+function createLines(stream: NodeJS.WritableStream, prefix: string): ProgressDisplay {
   let lastStage = '';
   let lastProgress = 0;
   return {
@@ -141,7 +143,7 @@ function createLines(stream: NodeJS.WritableStream): ProgressDisplay {
       if (stage === lastStage && progress < lastProgress + lineStepPercent) return;
       lastStage = stage;
       lastProgress = Math.max(lastProgress, progress);
-      writeLine(stream, `${lastProgress}% ${stage}`);
+      writeLine(stream, `${prefix}${lastProgress}% ${stage}`);
     },
     end: () => undefined,
   };

@@ -38,6 +38,9 @@ export interface VideoAssessment extends MeasuredQuality {
   readonly durationMs: number;
 }
 
+/** A still image cannot be measured either. */
+const pictureAdvice = 'Use a video: sound alone cannot be measured.';
+
 /** Measures the quality of any video, with or without the clip and the speech that it was made from. */
 export class QualityPipeline {
   readonly #options: QualityPipelineOptions;
@@ -77,7 +80,7 @@ export class QualityPipeline {
   async #probe(field: 'video' | 'source', { path }: InputFile, signal: AbortSignal): Promise<ClipFacts> {
     const { limits } = this.#options;
     try {
-      return await retryMediaStep(signal, () => probeClip(path, { limits, signal }));
+      return await retryMediaStep(signal, () => probeClip(path, { limits, signal, pictureAdvice }));
     } catch (error) {
       if (!LipsyncError.isInstance(error) || error.code !== 'clip_unusable') throw error;
       throw new LipsyncError(error.code, `${field}: ${error.message}`, { cause: error, details: error.details });

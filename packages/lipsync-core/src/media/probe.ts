@@ -15,11 +15,16 @@ const minDimensionPx = 64;
 /** Smallest share of the declared frames; a file with fewer is truncated. */
 const minFrameShare = 0.98;
 
+export interface ClipProbeContext extends ProbeContext {
+  /** What to do about a file without a picture; completes the message. */
+  readonly pictureAdvice?: string;
+}
+
 /**
  * Probes a clip: reads all its packets and decodes its first frames. Throws `not_found`, `clip_unusable` with the reason
  * and a remedy, `media_failed`, or the abort error.
  */
-export async function probeClip(path: string, context: ProbeContext): Promise<ClipFacts> {
+export async function probeClip(path: string, context: ClipProbeContext): Promise<ClipFacts> {
   await requireFile(path, 'clip', 'clip_unusable');
   const demuxer = await sniffStillDemuxer(path);
   const { signal } = context;
@@ -27,7 +32,7 @@ export async function probeClip(path: string, context: ProbeContext): Promise<Cl
     demuxer,
     signal,
   });
-  const stream = requirePicture(report);
+  const stream = requirePicture(report, context.pictureAdvice ?? 'Use a video or an image that shows a face.');
   const shape = await getShape(path, stream, await readOrientation(path, stream, demuxer));
   requireSize(shape, context.limits);
   requireDuration(report.format.duration ?? 0, context.limits, 'clip', 'clip_unusable');
@@ -57,10 +62,9 @@ export async function probeClip(path: string, context: ProbeContext): Promise<Cl
   return { ...common, ...firstFrames, kind: 'video', ...timing, ...describeMissing(missingMs) };
 }
 
-function requirePicture({ streams }: ProbeReport): ProbedStream {
+function requirePicture({ streams }: ProbeReport, advice: string): ProbedStream {
   const stream = streams.find(isPicture);
-  if (!stream)
-    throw new LipsyncError('clip_unusable', 'The clip has no video stream. Use a video or an image that shows a face.');
+  if (!stream) throw new LipsyncError('clip_unusable', `The clip has no video stream. ${advice}`);
   return stream;
 }
 

@@ -224,4 +224,16 @@ describe('downloadModel', () => {
     });
     expect(requests).toBe(1);
   });
+
+  it('Without a connection the message names the address and the path for a file from elsewhere.', async () => {
+    const url = await offer(() => undefined);
+    const closed = new URL(url);
+    closed.port = '1';
+    await expect(start(String(closed))).rejects.toMatchObject({
+      code: 'fetch_failed',
+      message: expect.stringMatching(
+        /^127\.0\.0\.1:1 cannot be reached .* download http:\S+ elsewhere, save it as ".*"/,
+      ),
+    });
+  });
 });

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { qualityViewSchema } from '../../src/contract/index.ts';
@@ -48,7 +48,8 @@ describe('quality', slow, () => {
     const missing = join(folder, 'missing.mp4');
     const short = await makeMedia('-t', '1', '-i', video, '-c', 'copy', join(folder, 'short.mp4'));
     const bars = await makeMedia('-f', 'lavfi', '-i', 'testsrc2=d=1:s=160x120', ...x264, join(folder, 'bars.mp4'));
-    const { exitCode, stdout } = await runCli('quality', missing, video, short, bars, '--json');
+    const { exitCode, stdout, stderr } = await runCli('quality', missing, video, short, bars, '--json');
+    for (const path of [video, short, bars]) expect(stderr).toMatch(new RegExp(`^${basename(path)} · \\d+% `, 'm'));
     expect(exitCode).toBe(1);
     const lines = linesOf(stdout);
     expect(lines.map(({ file }) => file)).toEqual([missing, video, short, bars]);
@@ -101,7 +102,7 @@ describe('quality', slow, () => {
     expect(await errorOf(text)).toMatchObject({ code: 'clip_unusable' });
     expect(await errorOf(sound)).toMatchObject({
       code: 'clip_unusable',
-      message: expect.stringMatching(/^video: The clip has no video stream/),
+      message: expect.stringMatching(/^video: The clip has no video stream\. Use a video: sound alone/),
     });
     expect(await errorOf(join(samples, 'presenter.png'))).toMatchObject({
       code: 'clip_unusable',
