@@ -1,6 +1,6 @@
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
-import { costsViewSchema, jobViewSchema, qualityJobViewSchema } from '@lipsync/core/contract';
+import { batchViewSchema, costsViewSchema, jobViewSchema, qualityJobViewSchema } from '@lipsync/core/contract';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { json, startApi, type RunningApi } from './running-api.ts';
 
@@ -39,7 +39,15 @@ describe('MCP server', () => {
   it('The MCP server lists its tools with a schema that describes every argument.', async () => {
     const client = await connect(alice.secret);
     const { tools } = await client.listTools();
-    expect(tools.map(({ name }) => name)).toEqual(['generate', 'quality', 'status', 'costs']);
+    expect(tools.map(({ name }) => name)).toEqual([
+      'generate',
+      'quality',
+      'status',
+      'costs',
+      'batch',
+      'batch_status',
+      'cancel_batch',
+    ]);
     for (const { inputSchema } of tools)
       for (const [name, schema] of Object.entries(inputSchema.properties ?? {}))
         expect(schema, name).toHaveProperty('description');
@@ -61,6 +69,26 @@ describe('MCP server', () => {
     expect((await call(client, 'status', { id: job.id })).result).toEqual(job);
     const stranger = await call(await connect(bob.secret), 'status', { id: job.id });
     expect(stranger).toMatchObject({ isError: true, result: { code: 'not_found', status: 404 } });
+  });
+
+  it('batch creates a batch of the key, batch_status shows it in pages to that key only, and cancel_batch ends it.', async () => {
+    const client = await connect(alice.secret);
+    const args = { items: [urls, { ...urls, output_name: 'two.mp4' }], max_cost_usd: 3, idempotency_key: 'batch-1' };
+    const { result: batch } = await call(client, 'batch', args);
+    expect(batchViewSchema.parse(batch)).toMatchObject({ summary: { total: 2 }, results: [{}, {}] });
+    expect((await call(client, 'batch', args)).result.id).toBe(batch.id);
+    const { result: page } = await call(client, 'batch_status', { id: batch.id, limit: 1, cursor: '1' });
+    expect(batchViewSchema.parse(page)).toMatchObject({ results: [{ output_name: 'two.mp4' }], next_cursor: null });
+    for (const name of ['batch_status', 'cancel_batch'])
+      expect(await call(await connect(bob.secret), name, { id: batch.id })).toMatchObject({
+        isError: true,
+        result: { code: 'not_found' },
+      });
+    await call(client, 'cancel_batch', { id: batch.id });
+    expect((await call(client, 'batch_status', { id: batch.id })).result).toMatchObject({ status: 'canceled' });
+    expect(await call(client, 'cancel_batch', { id: batch.id })).toMatchObject({ result: { code: 'canceled' } });
+    const refused = await call(client, 'batch', { items: [urls, { ...urls, audio_url: 'file:///x' }] });
+    expect(refused.result.errors).toMatchObject([{ field: 'items.1.audio_url' }]);
   });
 
   it('quality and costs answer as their routes do.', async () => {

@@ -11,7 +11,8 @@ import { describeThrown } from '../http/problem.ts';
 import type { Tool, ToolCall } from './tools.ts';
 
 const instructions =
-  'Makes the person in a video speak a recording. Jobs run in the background: generate or quality starts one, status follows it.';
+  'Makes the person in a video speak a recording. Jobs run in the background: generate or quality starts one, status follows it; ' +
+  'batch starts many, batch_status follows them.';
 
 /** Creates the MCP server for one request. The caller connects and closes it. */
 export function createMcpServer(
@@ -29,13 +30,17 @@ export function createMcpServer(
   return server;
 }
 
-function describeTool({ name, title, description, arguments: schema, createsJobs }: Tool) {
+function describeTool({ name, title, description, arguments: schema, createsJobs, isDestructive = false }: Tool) {
   return {
     name,
     title,
     description,
     inputSchema: { ...toJsonSchema(schema), type: 'object' as const },
-    annotations: { readOnlyHint: !createsJobs, destructiveHint: false, openWorldHint: createsJobs },
+    annotations: {
+      readOnlyHint: !createsJobs && !isDestructive,
+      destructiveHint: isDestructive,
+      openWorldHint: createsJobs,
+    },
   };
 }
 

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { isOfKind, requireKind, type RequestKind } from '@lipsync/core/host';
 import type { ApiDependencies } from '../dependencies.ts';
 import type { Caller } from '../http/access.ts';
-import { claimContent, readKey } from '../http/idempotency.ts';
+import { claimContent, readKey, type IdempotentRequest } from '../http/idempotency.ts';
 import { parseUrlFields } from '../http/job-body.ts';
 import { invalidFields } from '../http/problem.ts';
 import { parseQuery } from '../http/parse-query.ts';
@@ -27,11 +27,13 @@ export interface Tool {
   readonly description: string;
   readonly arguments: z.ZodObject;
   readonly createsJobs: boolean;
+  /** Ends work that runs. */
+  readonly isDestructive?: boolean;
   /** Returns the result as the route responds. Throws as the route does. */
   run(call: ToolCall): Promise<object>;
 }
 
-const idempotencyKey = z
+export const idempotencyKey = z
   .string()
   .min(1)
   .max(255)
@@ -42,7 +44,7 @@ const idempotencyKey = z
 
 const jobId = z.strictObject({ id: z.string().describe('Id of the job.') });
 
-/** The tools, each beside the route with the same work. */
+/** The tools for single jobs, each beside the route with the same work. */
 export function createTools(dependencies: ApiDependencies): readonly Tool[] {
   const lipsync = lipsyncResource(dependencies);
   const quality = qualityResource(dependencies);
@@ -92,6 +94,21 @@ function argumentsOf<Kind extends RequestKind>({ documentation, rules }: JobReso
   return urlRequestSchema(documentation, rules.files).extend({ idempotency_key: idempotencyKey });
 }
 
+/** Splits the key off the arguments of a tool. Throws `request_invalid` for one of another format. */
+export function readIdempotency(
+  fields: ToolCall['fields'],
+  { owner }: Sender,
+): {
+  readonly request: ReadonlyMap<string, unknown>;
+  readonly claim: IdempotentRequest['claim'] | undefined;
+} {
+  const { idempotency_key: text, ...request } = Object.fromEntries(fields);
+  const key = typeof text === 'string' ? readKey(text, owner) : undefined;
+  if (text !== undefined && key === undefined)
+    throw invalidFields('request', [{ field: 'idempotency_key', message: 'must be text' }]);
+  return { request: new Map(Object.entries(request)), claim: key && ((content) => claimContent(key, content)) };
+}
+
 /** Creates a job as the route does for a body with URLs. Files cannot be named. */
 async function create<Kind extends RequestKind>(
   dependencies: ApiDependencies,
@@ -99,13 +116,10 @@ async function create<Kind extends RequestKind>(
   { sender, fields }: ToolCall,
 ): Promise<object> {
   const { kind, rules, view } = resource;
-  const { idempotency_key: text, ...request } = Object.fromEntries(fields);
-  const key = typeof text === 'string' ? readKey(text, sender.owner) : undefined;
-  if (text !== undefined && key === undefined)
-    throw invalidFields('request', [{ field: 'idempotency_key', message: 'must be text' }]);
-  const body = await parseUrlFields(new Map(Object.entries(request)), rules, dependencies);
+  const { request, claim: claimOf } = readIdempotency(fields, sender);
+  const body = await parseUrlFields(request, rules, dependencies);
   const { options, inputs } = body;
-  const claim = key && claimContent(key, { kind, options, inputs });
+  const claim = claimOf?.({ kind, options, inputs });
   const { record } = await acceptJob({ dependencies, resource }, { body, sender, claim });
   return view(requireKind(record, kind));
 }

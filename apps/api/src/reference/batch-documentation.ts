@@ -98,30 +98,38 @@ const batchCost = z
   .optional()
   .describe('Limit on the cost of all jobs together, in dollars. An item may have a lower one of its own.');
 
+function batchItemSchema(options: z.ZodObject): z.ZodObject {
+  return z.strictObject({
+    video_url: urlSchema('The clip, a video or a still image.'),
+    audio_url: urlSchema('The speech.'),
+    output_name: z
+      .string()
+      .min(1)
+      .max(120)
+      .optional()
+      .describe('Plain file name of the output, unique in the batch; `0001-<clip>.mp4` without one.'),
+    ...options.shape,
+  });
+}
+
+/** A batch of URLs: items, and fields for those without their own. */
+export function urlBatchSchema(options: z.ZodObject, item = batchItemSchema(options)): z.ZodObject {
+  return z.strictObject({
+    items: z.array(item).min(1).max(maxBatchItems).describe('The jobs.'),
+    ...options.shape,
+    max_cost_usd: batchCost,
+  });
+}
+
 function documentCreate(options: z.ZodObject): RouteDocumentation {
-  const item = z
-    .strictObject({
-      video_url: urlSchema('The clip, a video or a still image.'),
-      audio_url: urlSchema('The speech.'),
-      output_name: z
-        .string()
-        .min(1)
-        .max(120)
-        .optional()
-        .describe('Plain file name of the output, unique in the batch; `0001-<clip>.mp4` without one.'),
-      ...options.shape,
-    })
-    .meta({ id: 'BatchItem', description: 'A lip-sync job of a batch. Its fields replace those of the batch.' });
-  const schema = z
-    .strictObject({
-      items: z.array(item).min(1).max(500).describe('The jobs.'),
-      ...options.shape,
-      max_cost_usd: batchCost,
-    })
-    .meta({
-      id: 'BatchRequest',
-      description: 'Items, and fields that apply to every item without its own. `optimize` is `cost` unless set.',
-    });
+  const item = batchItemSchema(options).meta({
+    id: 'BatchItem',
+    description: 'A lip-sync job of a batch. Its fields replace those of the batch.',
+  });
+  const schema = urlBatchSchema(options, item).meta({
+    id: 'BatchRequest',
+    description: 'Items, and fields that apply to every item without its own. `optimize` is `cost` unless set.',
+  });
   const urls = { video_url: 'https://example.org/a.mp4', audio_url: 'https://example.org/a.wav' };
   return {
     operationId: 'createBatch',

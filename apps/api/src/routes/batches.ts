@@ -29,7 +29,7 @@ import { parseJobQuery } from '../http/job-query.ts';
 import { parseQuery } from '../http/parse-query.ts';
 import { batchItemQuery, batchStatusFilter, documentBatchRoutes } from '../reference/batch-documentation.ts';
 import type { EventStreams } from './event-streams.ts';
-import { requireInputs, requireJob, senderOf, type JobResource } from './job-resource.ts';
+import { requireInputs, requireJob, senderOf, type JobResource, type Sender } from './job-resource.ts';
 import { lipsyncResource } from './lipsync-resource.ts';
 import type { Route } from './route.ts';
 
@@ -79,10 +79,8 @@ export function batchRoutes(dependencies: ApiDependencies, streams: EventStreams
       path: '/batches/:id/cancel',
       documentation: documentation.cancel,
       async handle(request, response) {
-        const { id, status } = await batches.settle(await requireBatch(request, response));
-        if (isTerminal(status))
-          throw new HttpError('canceled', `The batch is already ${status} and cannot be canceled.`);
-        response.status(202).json(await viewBatch(dependencies, await batches.cancel(id)));
+        const canceled = await cancelBatch(batches, await requireBatch(request, response));
+        response.status(202).json(await viewBatch(dependencies, canceled));
       },
     },
     ...([true, false] as const).map((isPaused) =>
@@ -101,6 +99,16 @@ export function batchRoutes(dependencies: ApiDependencies, streams: EventStreams
       },
     },
   ];
+}
+
+/** Throws `canceled` for a batch that has ended. */
+export async function cancelBatch(
+  batches: ApiDependencies['batches'],
+  batch: JobRecord<'batch'>,
+): Promise<JobRecord<'batch'>> {
+  const { id, status } = await batches.settle(batch);
+  if (isTerminal(status)) throw new HttpError('canceled', `The batch is already ${status} and cannot be canceled.`);
+  return batches.cancel(id);
 }
 
 /** The route that pauses a batch, or the one that resumes it. */
@@ -159,10 +167,24 @@ async function createBatch(dependencies: CreateDependencies, request: Request, r
 type AcceptDependencies = CreateDependencies & { readonly idempotent: IdempotentRequest | undefined };
 
 async function acceptJson(dependencies: AcceptDependencies, request: Request, response: Response): Promise<Accepted> {
-  const { batches, bodyTime, idempotent } = dependencies;
+  const { bodyTime, idempotent } = dependencies;
   const fields = await readBatchFields(request, response, bodyTime);
+  return acceptUrlBatch(dependencies, { fields, sender: senderOf(request, response), claim: idempotent?.claim });
+}
+
+interface UrlBatch {
+  readonly fields: ReadonlyMap<string, unknown>;
+  readonly sender: Sender;
+  readonly claim: IdempotentRequest['claim'] | undefined;
+}
+
+/** Checks and stores a batch whose inputs are URLs. Throws as the route does. */
+export async function acceptUrlBatch(
+  dependencies: CreateDependencies,
+  { fields, sender, claim }: UrlBatch,
+): Promise<Accepted> {
   const body = await parseBatch(dependencies, toGivenBatch(fields));
-  return batches.submit({ ...body, ...senderOf(request, response) }, idempotent?.claim(contentOf(body)));
+  return dependencies.batches.submit({ ...body, ...sender }, claim?.(contentOf(body)));
 }
 
 async function acceptForm(dependencies: AcceptDependencies, request: Request, response: Response): Promise<Accepted> {
@@ -189,7 +211,7 @@ async function acceptForm(dependencies: AcceptDependencies, request: Request, re
 }
 
 async function parseBatch(
-  { checkReceiver, checkUrl, requireWebhooks, rules }: AcceptDependencies,
+  { checkReceiver, checkUrl, requireWebhooks, rules }: CreateDependencies,
   batch: GivenBatch,
 ): Promise<BatchBody> {
   const refuseReceiver = await checkReceivers(listReceivers(batch), checkReceiver);
@@ -207,8 +229,8 @@ function inputsOf({ items }: BatchBody): readonly string[] {
   return [...new Set(inputs.flatMap((input) => (input.kind === 'artifact' ? [input.key] : [])))];
 }
 
-async function viewBatch(
-  { batches, publicBaseUrl }: ApiDependencies,
+export async function viewBatch(
+  { batches, publicBaseUrl }: Pick<ApiDependencies, 'batches' | 'publicBaseUrl'>,
   batch: JobRecord<'batch'>,
   { limit, cursor }: { readonly limit: number; readonly cursor?: string | undefined } = { limit: maxBatchItems },
 ): Promise<BatchView> {

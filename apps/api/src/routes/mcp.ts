@@ -6,6 +6,7 @@ import { callerOf, requireKnownOrigin } from '../http/access.ts';
 import { readJsonFields } from '../http/json-body.ts';
 import { runHandler } from '../http/mount-routes.ts';
 import { limitRate } from '../http/rate-limit.ts';
+import { createBatchTools } from '../mcp/batch-tools.ts';
 import { createMcpServer } from '../mcp/mcp-server.ts';
 import { createTools, type Tool } from '../mcp/tools.ts';
 import { readVersion } from '../reference/version.ts';
@@ -19,7 +20,7 @@ export function mcpRoutes(dependencies: ApiDependencies): readonly Route[] {
   const hasKeys = keys.length > 0;
   const server: McpRoute = {
     dependencies,
-    tools: createTools(dependencies),
+    tools: [...createTools(dependencies), ...createBatchTools(dependencies)],
     // Without keys every request is checked already.
     checkOrigin: hasKeys ? requireKnownOrigin(corsOrigins, publicBaseUrl) : undefined,
     limitCreation: hasKeys ? limitRate('creating', rateLimit) : undefined,
@@ -33,7 +34,7 @@ export function mcpRoutes(dependencies: ApiDependencies): readonly Route[] {
         tag: 'Language models',
         summary: 'Send a message of the Model Context Protocol',
         description:
-          'Streamable HTTP without sessions, with the tools `generate`, `quality`, `status` and `costs`. Use an MCP client.',
+          'Streamable HTTP without sessions, with the tools `generate`, `quality`, `status`, `batch`, `batch_status`, `cancel_batch` and `costs`. Use an MCP client.',
         body: {
           'application/json': {
             schema: messageSchema,
