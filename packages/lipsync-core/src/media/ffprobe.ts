@@ -41,7 +41,12 @@ const streamSchema = z.object({
 
 const reportSchema = z.object({
   streams: z.array(streamSchema).default([]),
-  format: z.object({ format_name: z.string(), start_time: number, duration: number }),
+  format: z.object({
+    format_name: z.string(),
+    start_time: number,
+    duration: number,
+    probe_score: z.int().default(100),
+  }),
 });
 
 export type ProbedStream = z.output<typeof streamSchema>;

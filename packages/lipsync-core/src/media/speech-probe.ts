@@ -5,6 +5,7 @@ import { isInputRejection } from './ffmpeg-process.ts';
 import type { ProbeReport } from './ffprobe.ts';
 import { describeMissing, probeInput, requireDuration, requireFile, type ProbeContext } from './input-checks.ts';
 import type { SpeechFacts } from './media-types.ts';
+import { refuseRawPcm } from './raw-pcm.ts';
 import {
   countTracks,
   describeTrack,
@@ -43,7 +44,7 @@ const maxChannels = 32;
 export async function probeSpeech(path: string, context: SpeechProbeContext): Promise<SpeechFacts> {
   const { signal, audioTrack } = context;
   await requireFile(path, what, 'speech_unusable');
-  const report = await probeInput(path, what, 'speech_unusable', { signal });
+  const report = await probeFile(path, signal);
   const tracks = listSoundTracks(report);
   if (tracks.length === 0)
     throw new LipsyncError('speech_unusable', 'The audio file has no audio stream. Use a file with sound.');
@@ -58,6 +59,20 @@ export async function probeSpeech(path: string, context: SpeechProbeContext): Pr
     failure ??= undecodable(track, audioTrack === undefined ? [] : tracks, probed.cause);
   }
   throw failure ?? new LipsyncError('internal', 'No sound track was tried.');
+}
+
+/** Score of a format that only the name of the file suggests. */
+const guessedScore = 1;
+
+async function probeFile(path: string, signal: AbortSignal | undefined): Promise<ProbeReport> {
+  try {
+    const report = await probeInput(path, what, 'speech_unusable', { signal });
+    if (report.format.probe_score <= guessedScore) await refuseRawPcm(path);
+    return report;
+  } catch (error) {
+    if (LipsyncError.isInstance(error) && error.code === 'speech_unusable') await refuseRawPcm(path);
+    throw error;
+  }
 }
 
 type ProbedTrack =
