@@ -77,7 +77,8 @@ describe('batch of the command line at a service', () => {
       { line: 3, output_name: '0002-b.mp4', status: 'failed', output_path: null, error: { code: 'media_failed' } },
     ]);
     expect(await api.store.get(batchItemId(id, 0))).toMatchObject({
-      spec: { options: { startMs: 7, syncMode: 'bounce', maxCostUsd: 2, optimize: 'cost' } },
+      batch: { capMicros: 2_000_000 },
+      spec: { options: { startMs: 7, syncMode: 'bounce', optimize: 'cost' } },
     });
 
     // Only the failed item runs again.

@@ -35,7 +35,8 @@ const defaultConcurrency = 2;
 const help = `
 The manifest is a CSV file: a row of names, then a row for each of up to 500 items. The columns video and audio are
 required: files, relative to the manifest, or http(s) URLs. output_name is a file name; without it the output is
-0001-<clip>.mp4. Other columns are request fields, such as sync_mode or max_cost_usd, and take precedence over flags.
+0001-<clip>.mp4. Other columns are request fields, such as sync_mode or max_cost_usd, and take precedence over flags;
+--max-cost-usd limits the whole batch, and that column its item.
 
 All rows are checked before anything starts. A failed item does not fail the others. The same command, started again
 after an interruption, a crash or a failure, runs only the items that are not complete.
@@ -93,10 +94,10 @@ async function runHere(
 ): Promise<BatchReport> {
   const host = createLocalHost(configFromEnvironment(undefined, definitions));
   try {
-    const options = toFields(flags.read(call.given));
-    readOptions(host.optionsSchema, flags, call.given);
+    const { max_cost_usd: _, ...options } = toFields(flags.read(call.given));
+    const { maxCostUsd } = readOptions(host.optionsSchema, flags, call.given);
     const inputs = await toInputs(rows, { ...call, host, options });
-    return toReport(await runBatch({ rows, inputs }, { ...call, host }));
+    return toReport(await runBatch({ rows, inputs, maxCostUsd }, { ...call, host }));
   } finally {
     await host.close();
   }
@@ -119,6 +120,13 @@ function readConcurrency(text: string): number {
   if (!/^\d+$/.test(text) || value < 1 || value > maxConcurrency)
     throw new InvalidArgumentError(`It must be 1 to ${maxConcurrency}.`);
   return value;
+}
+
+interface LocalRun {
+  readonly rows: readonly ManifestRow[];
+  readonly inputs: readonly LocalJobInput[];
+  /** Limit of the whole batch. */
+  readonly maxCostUsd: number | undefined;
 }
 
 interface BatchSource {
@@ -146,7 +154,7 @@ function toInputs(
 }
 
 async function runBatch(
-  { rows, inputs }: { readonly rows: readonly ManifestRow[]; readonly inputs: readonly LocalJobInput[] },
+  { rows, inputs, maxCostUsd }: LocalRun,
   { host, given, terminal }: Pick<BatchSource, 'host' | 'given'> & { readonly terminal: Terminal },
 ): Promise<BatchOutcome> {
   const interrupt = interruptSignal();
@@ -159,6 +167,7 @@ async function runBatch(
           host.localBatches.run(inputs, refuseOutputs(rowNames.outputName), {
             signal,
             concurrency: given.concurrency ?? defaultConcurrency,
+            maxCostUsd,
             onProgress: (item, update) => display.show(item, update),
             onItemEnd: (outcome) => display.endItem(toResult(outcome)),
           }),

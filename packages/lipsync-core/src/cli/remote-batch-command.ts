@@ -29,20 +29,15 @@ export interface RemoteBatchCall {
   readonly terminal: Terminal;
 }
 
-/** Fields that mean something else for a whole batch: every item gets its own. */
-const itemFields: ReadonlySet<string> = new Set(['max_cost_usd']);
-
 /** Runs the rows of a manifest at a service. Throws a `UsageError` that names every refused row by its line. */
 export async function runBatchOnService(rows: readonly ManifestRow[], call: RemoteBatchCall): Promise<BatchReport> {
   const { outputDir, server, flags, given, terminal } = call;
   const client = connect(server);
-  const fields = Object.entries(toFields(flags.read(given)));
-  const common = Object.fromEntries(fields.filter(([name]) => !itemFields.has(name)));
-  const ofItems = Object.fromEntries(fields.filter(([name]) => itemFields.has(name)));
+  const common = toFields(flags.read(given));
   // The service checks the options: it may have other providers than this installation.
   const unchecked = { options: lipsyncOptionsSchema.parse({}), problems: [] };
   const inputs = await checkRows(rows, { ...call, parse: () => unchecked, checkOptions: () => undefined });
-  const items = inputs.map((input, index) => ({ ...input, fields: { ...ofItems, ...fieldsOf(rows[index]) } }));
+  const items = inputs.map((input, index) => ({ ...input, fields: fieldsOf(rows[index]) }));
   const journal = await RemoteBatchJournal.open(resolve(outputDir), [server, common, await identify(items)]);
   const display = createBatchDisplay(
     terminal.stderr,

@@ -22,6 +22,7 @@ export {
   createDocumentedOptions,
   createOptionsSchema,
   hiddenCharacters,
+  lipsyncFields,
   lipsyncOptionsSchema,
   listOptionFields,
   providerIdSchema,

@@ -1,3 +1,4 @@
+import type { BatchReference } from './batch-summary.ts';
 import type { ErrorCode } from '../errors/index.ts';
 import type { ExecutionPlan } from '../scheduling/execution-plan.ts';
 import {
@@ -80,7 +81,13 @@ export type JobEvent =
   | { readonly type: 'batch_paused' }
   | { readonly type: 'batch_resumed' }
   /** A caller requests the same work again: the job is queued as new, but keeps its plan and attempts. */
-  | { readonly type: 'resumed'; readonly spec: LipsyncSpec; readonly deadlineAtMs: number | null };
+  | {
+      readonly type: 'resumed';
+      readonly spec: LipsyncSpec;
+      readonly deadlineAtMs: number | null;
+      /** The batch that resumes the job. */
+      readonly batch?: BatchReference | undefined;
+    };
 
 /** Events that change a job which has ended. */
 const acceptedAfterEnd: readonly JobEvent['type'][] = [
@@ -285,10 +292,12 @@ function withoutQuery(input: InputReference): InputReference {
 /** Crashes start again at one, if an attempt exists: it was interrupted, so its duration is not meaningful. */
 function resume(
   record: JobRecord<'lipsync'>,
-  { spec, deadlineAtMs }: Extract<JobEvent, { type: 'resumed' }>,
+  { spec, deadlineAtMs, batch }: Extract<JobEvent, { type: 'resumed' }>,
 ): JobRecord<'lipsync'> {
+  const { batch: _, ...rest } = record;
   return {
-    ...record,
+    ...rest,
+    ...(batch && { batch }),
     spec,
     status: 'queued',
     stage: 'queued',

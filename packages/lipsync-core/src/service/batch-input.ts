@@ -1,6 +1,12 @@
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
-import { parseRequest, type FieldProblem, type LipsyncOptions, type LipsyncOptionsInput } from '../contract/index.ts';
+import {
+  lipsyncFields,
+  parseRequest,
+  type FieldProblem,
+  type LipsyncOptions,
+  type LipsyncOptionsInput,
+} from '../contract/index.ts';
 import { LipsyncError, toLipsyncError } from '../errors/index.ts';
 import { defaultOutputName, findEqualNames, findNameProblem, maxBatchItems } from '../jobs/batch-names.ts';
 import type { OutputProblem } from './local-batches.ts';
@@ -15,7 +21,10 @@ export type BatchItemInput = LipsyncOptionsInput & {
   readonly outputName?: string;
 };
 
-/** Up to 500 items, the folder of their outputs, and options for all items. `optimize` is `cost` by default. */
+/**
+ * Up to 500 items, the folder of their outputs, and options for all items. `optimize` is `cost` by default, and
+ * `maxCostUsd` limits the cost of all items together.
+ */
 export type BatchGenerateLipsyncInput = LipsyncOptionsInput & {
   readonly items: readonly BatchItemInput[];
   readonly outputDir: string;
@@ -132,12 +141,14 @@ const batchSchema = z.object({
   items: z.array(z.record(z.string(), z.unknown())).min(1, 'must not be empty').max(maxBatchItems),
   outputDir: z.string().min(1),
   overwrite: z.boolean().default(false),
+  maxCostUsd: lipsyncFields.maxCostUsd,
 });
 
 export interface ParsedBatch {
   readonly items: readonly GivenItem[];
   readonly outputDir: string;
   readonly overwrite: boolean;
+  readonly maxCostUsd: number | undefined;
 }
 
 /** Parses the batch of a program. Throws `request_invalid` for the batch itself; items keep their problems. */
@@ -147,8 +158,8 @@ export function parseBatchInput(input: unknown, optionsSchema: OptionsSchema): P
     const listed = batch.problems.map(({ path, message }) => `${path.join('.')} ${message}`);
     throw new LipsyncError('request_invalid', `The batch is invalid: ${listed.join('; ')}`);
   }
-  const { items, outputDir, overwrite } = batch.value;
-  const { items: _, outputDir: _dir, overwrite: _over, ...common } = Object(input);
+  const { items, outputDir, overwrite, maxCostUsd } = batch.value;
+  const { items: _, outputDir: _dir, overwrite: _over, maxCostUsd: _cap, ...common } = Object(input);
   const given = items.map(({ videoPath, audioPath, outputName, ...own }): GivenItem => {
     const parsed = parseRequest(optionsSchema, { optimize: 'cost', ...common, ...own });
     const problems = parsed.type === 'invalid' ? parsed.problems : [];
@@ -160,5 +171,5 @@ export function parseBatchInput(input: unknown, optionsSchema: OptionsSchema): P
       problems: problems.map(({ path, message }) => ({ field: path.join('.'), message })),
     };
   });
-  return { items: given, outputDir, overwrite };
+  return { items: given, outputDir, overwrite, maxCostUsd };
 }

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import type { Clock } from '../contract/ports.ts';
 import { LipsyncError } from '../errors/index.ts';
@@ -28,6 +28,8 @@ export interface ItemEntry {
 }
 
 interface BatchEntry {
+  /** Under this id the ledger sums up what the batch costs; absent in entries of earlier versions. */
+  readonly budgetId?: string;
   readonly owner: ProcessOwner | null;
   readonly changedAtMs: number;
 }
@@ -57,13 +59,15 @@ export class BatchJournal {
     if (known?.owner && !(await isGone(known.owner)))
       throw new LipsyncError('conflict', 'Another process is running this batch. Wait for it, or end it.');
     const owner = await thisProcess();
-    await this.#writeBatch(key, known, owner);
+    const budgetId = known?.budgetId ?? `local-${randomUUID()}`;
+    await this.#writeBatch(key, known, { owner, budgetId });
     const entries = new Map<string, ItemEntry>();
     for await (const { key: itemKey, document } of listAllDocuments(this.#state, `${key}/`))
       // `as`: only this class writes these documents.
       entries.set(itemKey, document as unknown as ItemEntry);
     const keyOf = (item: number): string => `${key}/${String(item).padStart(4, '0')}`;
     return {
+      budgetId,
       read: (item) => entries.get(keyOf(item)) ?? newItem,
       write: async (item, entry) => {
         entries.set(keyOf(item), entry);
@@ -73,7 +77,7 @@ export class BatchJournal {
       // Kept unless everything is complete: a batch that is started again runs what is not.
       close: async (isComplete) => {
         if (isComplete) await this.#delete(key);
-        else await this.#write(key, { owner: null, changedAtMs: this.#clock.nowMs() });
+        else await this.#write(key, { budgetId, owner: null, changedAtMs: this.#clock.nowMs() });
       },
     };
   }
@@ -86,8 +90,12 @@ export class BatchJournal {
   }
 
   /** Throws `conflict` if another process was faster. */
-  async #writeBatch(key: string, known: BatchEntry | undefined, owner: ProcessOwner): Promise<void> {
-    const entry = { owner: { ...owner }, changedAtMs: this.#clock.nowMs() };
+  async #writeBatch(
+    key: string,
+    known: BatchEntry | undefined,
+    { owner, budgetId }: { readonly owner: ProcessOwner; readonly budgetId: string },
+  ): Promise<void> {
+    const entry = { budgetId, owner: { ...owner }, changedAtMs: this.#clock.nowMs() };
     await this.#state.transact([key], (documents) => {
       if (JSON.stringify(documents.get(key)) !== JSON.stringify(known))
         throw new LipsyncError('conflict', 'Another process has just started this batch.');
@@ -116,6 +124,7 @@ export class BatchJournal {
 }
 
 export interface OpenJournal {
+  readonly budgetId: string;
   read(item: number): ItemEntry;
   write(item: number, entry: ItemEntry): Promise<void>;
   /** Ends the claim of this process. */

@@ -154,7 +154,7 @@ async function runBatch(
   { signal, concurrency: given, onProgress, onItemEnd }: BatchGenerateLipsyncContext = {},
 ): Promise<BatchGenerateLipsyncResult> {
   const { concurrency } = parseInput(concurrencySchema, { concurrency: given });
-  const { items: parsed, outputDir, overwrite } = parseBatchInput(input, optionsSchema);
+  const { items: parsed, outputDir, overwrite, maxCostUsd } = parseBatchInput(input, optionsSchema);
   const rules = { outputDir, overwrite, checkOptions, names: programNames };
   const inputs = await checkItems(parsed, rules);
   const report = guardListener(onProgress);
@@ -163,6 +163,7 @@ async function runBatch(
       localBatches.run(inputs, refuseOutputs(programNames.outputName), {
         signal: stop,
         concurrency,
+        maxCostUsd,
         onProgress: (item, update) => report({ ...update, item }),
         onItemEnd: guardListener(onItemEnd && ((outcome) => onItemEnd(toItemResult(outcome))), 'onItemEnd'),
       }),

@@ -1,4 +1,6 @@
 import { stat } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { usdToMicros } from '../billing/micros.ts';
 import type { JobStatus } from '../contract/index.ts';
 import type { Clock } from '../contract/ports.ts';
 import { abortError, toLipsyncError, type LipsyncError } from '../errors/index.ts';
@@ -33,6 +35,8 @@ export interface BatchContext {
   readonly signal: AbortSignal;
   /** Items that run at the same time. */
   readonly concurrency: number;
+  /** Limit on the cost of all items together, also of earlier runs of the batch, in dollars. */
+  readonly maxCostUsd?: number | undefined;
   onProgress?(item: number, update: ProgressUpdate): void;
   onItemEnd?(outcome: BatchItemOutcome): void;
 }
@@ -122,7 +126,7 @@ export class LocalBatches {
 
   async #runItem(
     { item, input, journal }: RunningItem,
-    { signal, onProgress }: BatchContext,
+    { signal, onProgress, maxCostUsd }: BatchContext,
   ): Promise<BatchItemOutcome> {
     const { outputPath } = input;
     const outcomeWith = (ended: Pick<BatchItemOutcome, 'status'> & Partial<BatchItemOutcome>): BatchItemOutcome => ({
@@ -144,6 +148,10 @@ export class LocalBatches {
         { ...input, overwrite },
         {
           signal,
+          batch:
+            maxCostUsd === undefined
+              ? undefined
+              : { id: journal.budgetId, item, outputName: basename(outputPath), capMicros: usdToMicros(maxCostUsd) },
           onProgress: (update) => onProgress?.(item, update),
           onClaimed: (jobId) => journal.write(item, { ...journal.read(item), jobId }),
           onEnded: (ended) => journal.write(item, withOutcome(journal.read(item), ended)),

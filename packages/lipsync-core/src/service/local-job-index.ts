@@ -70,8 +70,8 @@ export class LocalJobIndex {
       if (claimed.outputPath !== outputPath) await sweepPartFile(claimed);
       const entry = { ...claimed, outputPath, claimedAtMs: clock.nowMs() };
       await this.#write(entry);
-      const { spec, deadlineAtMs } = fresh;
-      const resumed = await store.append(entry.jobId, { type: 'resumed', spec, deadlineAtMs });
+      const { spec, deadlineAtMs, batch } = fresh;
+      const resumed = await store.append(entry.jobId, { type: 'resumed', spec, deadlineAtMs, batch });
       return { entry, record: requireKind(resumed, 'lipsync') };
     }
     const entry = { workDigest, jobId: fresh.id, outputPath, owner: await thisProcess(), claimedAtMs: clock.nowMs() };

@@ -5,6 +5,7 @@ import type { Clock, IdSource } from '../contract/ports.ts';
 import { silentLogger } from '../contract/system-ports.ts';
 import { abortError, LipsyncError, toLipsyncError } from '../errors/index.ts';
 import { applyJobEvent } from '../jobs/job-events.ts';
+import type { BatchReference } from '../jobs/batch-summary.ts';
 import { isTerminal, newJobRecord, requireKind, type JobRecord } from '../jobs/job-record.ts';
 import type { OutboxEntry } from '../jobs/job-store.ts';
 import { JobRunner, type JobRunnerOptions } from '../jobs/job-runner.ts';
@@ -35,6 +36,8 @@ export interface LocalJobInput {
 
 export interface LocalJobContext {
   readonly signal?: AbortSignal;
+  /** The batch of the job, if its jobs together have a cap. */
+  readonly batch?: BatchReference | undefined;
   onProgress?(update: ProgressUpdate): unknown;
   /** Called before the job starts: `find` returns its record until a day after a crash. */
   onClaimed?(jobId: string): Promise<void>;
@@ -90,14 +93,17 @@ export class LocalJobs {
    */
   async run(input: LocalJobInput, context: LocalJobContext = {}): Promise<LocalJobOutcome> {
     const { clock, ids, outputFiles } = this.#options;
-    let record = newJobRecord({
-      id: ids.jobId(),
-      options: input.options,
-      owner: null,
-      nowMs: clock.nowMs(),
-      video: toInputReference(input.videoPath),
-      audio: toInputReference(input.audioPath),
-    });
+    let record: JobRecord<'lipsync'> = {
+      ...newJobRecord({
+        id: ids.jobId(),
+        options: input.options,
+        owner: null,
+        nowMs: clock.nowMs(),
+        video: toInputReference(input.videoPath),
+        audio: toInputReference(input.audioPath),
+      }),
+      ...(context.batch && { batch: context.batch }),
+    };
     let failure: LipsyncError | undefined;
     const onError = (error: LipsyncError): void => void (failure = error);
     const onProgress = guardListener(context.onProgress?.bind(context));

@@ -132,4 +132,19 @@ describe('batch', () => {
     expect(items).toMatchObject([{ status: 'completed', outputPath: join(outputDir, '0001-clip.mp4'), error: null }]);
     expect(ended).toEqual([0]);
   });
+
+  it('The flag --max-cost-usd limits the items together: those that it does not cover fail.', async () => {
+    vi.stubEnv('LIPSYNC_GPU_USD_PER_HOUR', '3600');
+    const path = await manifest('video,audio\nclip.mp4,speech.wav\nclip.mp4,speech.wav\n');
+    const args = ['batch', path, '-o', join(folder, 'capped'), '--method', 'preview', '--concurrency', '1', '--json'];
+    const refused = JSON.parse((await runCli(...args, '--max-cost-usd', '0.000001')).stdout);
+    expect(refused.results).toMatchObject([
+      { status: 'failed', error: { code: 'budget_exceeded', message: expect.stringContaining('of the batch') } },
+      { status: 'failed', error: { code: 'budget_exceeded' } },
+    ]);
+    const covered = JSON.parse((await runCli(...args, '--max-cost-usd', '100')).stdout);
+    expect(covered.summary).toMatchObject({ success: 2 });
+    expect(covered.summary.total_cost_usd).toBeGreaterThan(0);
+    vi.stubEnv('LIPSYNC_GPU_USD_PER_HOUR', '0');
+  });
 });

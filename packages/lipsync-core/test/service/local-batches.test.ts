@@ -2,6 +2,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { CappedBatch } from '../../src/billing/ledger-entry.ts';
 import { createIdSource, systemClock } from '../../src/contract/system-ports.ts';
 import { lipsyncOptionsSchema } from '../../src/contract/index.ts';
 import { LipsyncError } from '../../src/errors/index.ts';
@@ -71,6 +72,30 @@ const statuses = (items: readonly BatchItemOutcome[]) => items.map(({ status }) 
 const outputs = () => readdir(join(folder, 'out')).then((names) => names.toSorted());
 
 describe('in-process batch', () => {
+  it('Items have the cap of their batch, which counts what earlier runs have cost, with a new limit for a new run.', async () => {
+    const seen: (CappedBatch | undefined)[] = [];
+    const runWith = (maxCostUsd: number | undefined, isBad: boolean) =>
+      batchesOf(async (input, options) => {
+        seen.push(input.batch);
+        if (isBad) throw new LipsyncError('budget_exceeded', 'Too expensive.');
+        return makeTake(input, options);
+      }).run(inputsOf('a', 'c'), refuseNone, context({ maxCostUsd }));
+    expect(statuses((await runWith(1, true)).items)).toEqual(['failed', 'failed']);
+    expect(statuses((await runWith(2, false)).items)).toEqual(['completed', 'completed']);
+    const [{ id = '' } = {}] = seen;
+    expect(seen).toEqual([
+      ...[1, 1].map((usd) => ({ id, capMicros: usd * 1e6 })),
+      ...[2, 2].map((usd) => ({ id, capMicros: usd * 1e6 })),
+    ]);
+    await rm(join(folder, 'out'), { recursive: true });
+    seen.length = 0;
+    await runWith(2, false);
+    expect(seen[0]?.id).not.toBe(id);
+    await rm(join(folder, 'out'), { recursive: true });
+    await runWith(undefined, false);
+    expect(seen.at(-1)).toBeUndefined();
+  });
+
   it('A failed item does not fail the others, and the summary is exact.', async () => {
     const { items, summary } = await batchesOf(makeOrFail).run(inputsOf('a', 'bad', 'c'), refuseNone, context());
     expect(statuses(items)).toEqual(['completed', 'failed', 'completed']);
