@@ -188,7 +188,7 @@ export function isSilent({ voiceFound, peakLevelDb }: SpeechReport): boolean {
 function listInputWarnings({ clip, speech }: Pick<ProbedInputs, 'clip' | 'speech'>): readonly Warning[] {
   const advice = 'Use another copy of the file if that matters.';
   const { missing: ofClip } = clip;
-  const { missing: ofSpeech, trackChoice } = speech;
+  const { missing: ofSpeech, unusedMs, trackChoice } = speech;
   return [
     ...(ofClip === undefined
       ? []
@@ -197,11 +197,20 @@ function listInputWarnings({ clip, speech }: Pick<ProbedInputs, 'clip' | 'speech
       ? []
       : [{ code: 'speech_truncated', message: `The speech audio is truncated: it lacks ${ofSpeech}. ${advice}` }]),
     ...listClipWarnings(clip),
+    ...(unusedMs === undefined ? [] : [unusedDataWarning(unusedMs)]),
     ...(trackChoice === undefined
       ? []
       : [{ code: 'audio_track_chosen', message: `${trackChoice} Set audio_track to use another one.` }]),
     ...listMixWarnings(speech),
   ];
+}
+
+function unusedDataWarning(unusedMs: number): Warning {
+  const length = `about ${(unusedMs / 1000).toFixed(1)} s of data`;
+  return {
+    code: 'speech_data_unused',
+    message: `The speech audio has ${length} behind the end that its header states; as in players, they are not used. Correct the length in the header to use them.`,
+  };
 }
 
 const silentWarning: Warning = Object.freeze({

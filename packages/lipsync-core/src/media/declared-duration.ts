@@ -1,4 +1,3 @@
-import { stat } from 'node:fs/promises';
 import type { ProbedStream, ProbeReport } from './ffprobe.ts';
 import { readPart } from './still-image.ts';
 
@@ -20,14 +19,14 @@ export async function measureMissingMs(
     actualMs,
   }: { readonly stream: ProbedStream; readonly report: ProbeReport; readonly actualMs: number },
 ): Promise<number> {
-  const declaredMs = Math.max(readDeclaredMs(stream, report), await readOwnHeaderMs(path, { stream, report }));
+  const declaredMs = readDeclaredMs(stream, report);
   if (report.format.format_name === 'mp3' && !(await hasMp3Header(path))) return 0;
   const missingMs = declaredMs - actualMs;
   return missingMs > toleranceMs ? missingMs : 0;
 }
 
 function readDeclaredMs(stream: ProbedStream, { format, streams }: ProbeReport): number {
-  if (estimatedFormats.test(format.format_name)) return 0;
+  if (estimatedFormats.test(format.format_name) || hasUnknownLength(stream)) return 0;
   // The number of frames of PCM is its number of samples.
   const samplesMs =
     stream.codec_name?.startsWith('pcm_') && stream.nb_frames !== undefined && stream.sample_rate
@@ -46,41 +45,20 @@ function ownDurationS(
   return duration === undefined ? undefined : duration + (/\bmp4\b/.test(name) ? Math.max(0, startS) : 0);
 }
 
+/** Programs that write to a pipe state about this size, because they do not know the real one. */
+const unknownPcmBytes = 0x7f_00_00_00;
+
+/** Whether the stated number of samples of PCM is that of a writer that did not know it. */
+function hasUnknownLength({ codec_name: codec = '', nb_frames: frames = 0, channels = 1 }: ProbedStream): boolean {
+  const bits = Number(/^pcm_[suf](\d+)/.exec(codec)?.[1] ?? 0);
+  return bits > 0 && (frames * channels * bits) / 8 >= unknownPcmBytes - channels * bits;
+}
+
 /** Parses the duration that Matroska writes for each stream, such as `00:00:06.914000000`. */
 function parseTime(text: string | undefined): number | undefined {
   const [, hours, minutes, seconds] = /^(\d+):(\d\d):(\d\d(?:\.\d+)?)$/.exec(text?.trim() ?? '') ?? [];
   if (hours === undefined) return undefined;
   return Number(hours) * 3_600 + Number(minutes) * 60 + Number(seconds);
-}
-
-/** ffprobe reports what is left of a truncated WAV, so the header of the file is read here. */
-async function readOwnHeaderMs(
-  path: string,
-  { stream, report }: { readonly stream: ProbedStream; readonly report: ProbeReport },
-): Promise<number> {
-  if (report.format.format_name !== 'wav') return 0;
-  const { sizeBytes, position } = await findWavData(path);
-  const availableBytes = (await stat(path)).size - position;
-  if (sizeBytes <= availableBytes || availableBytes <= 0) return 0;
-  return (stream.duration ?? 0) * 1000 * (sizeBytes / availableBytes);
-}
-
-/** Programs that write to a pipe leave about this size, because they do not know the real one. */
-const unknownWavSize = 0x7fff_0000;
-const maxWavChunks = 100;
-
-/** Finds the samples of a WAV file. `sizeBytes` is 0 when the header does not declare their size. */
-async function findWavData(path: string): Promise<{ readonly sizeBytes: number; readonly position: number }> {
-  let position = 12;
-  for (let count = 0; count < maxWavChunks; count += 1) {
-    const header = await readPart(path, { start: position, length: 8 });
-    if (header.length < 8) break;
-    const sizeBytes = header.readUInt32LE(4);
-    if (header.toString('latin1', 0, 4) === 'data')
-      return { sizeBytes: sizeBytes < unknownWavSize ? sizeBytes : 0, position: position + 8 };
-    position += 8 + sizeBytes + (sizeBytes % 2);
-  }
-  return { sizeBytes: 0, position };
 }
 
 /** Whether an MP3 begins with a frame that declares the number of its frames, after an ID3 tag. */

@@ -57,9 +57,24 @@ export function inputArguments(path: string, demuxer?: string): readonly string[
   return [...untrustedInputOptions(demuxer), '-i', fileUrl(path)];
 }
 
-/** Selects one audio stream of the first input for an output, by its number among all streams. */
-export function selectSound(streamIndex: number): readonly string[] {
-  return ['-map', `0:${streamIndex}`, '-vn', '-sn', '-dn'];
+/** Bytes of a file; to its end without `end`, which is exclusive. */
+export interface ByteRange {
+  readonly start: number;
+  readonly end?: number | undefined;
+}
+
+/** Like `inputArguments`, but for a part of a file, whose format must be known. */
+export function partArguments(path: string, { start, end = 0 }: ByteRange, demuxer: string): readonly string[] {
+  const options = untrustedInputOptions(demuxer).map((option) => (option === 'file,pipe' ? 'file,subfile' : option));
+  return [...options, '-i', `subfile,,start,${start},end,${end},,:${fileUrl(path)}`];
+}
+
+/**
+ * Selects one audio stream of the first input for an output, by its number among all streams or a specifier such as
+ * `a:1`.
+ */
+export function selectSound(stream: number | string): readonly string[] {
+  return ['-map', `0:${stream}`, '-vn', '-sn', '-dn'];
 }
 
 /** Allows only local files and pipes, and only self-contained containers. `demuxer` forces the container format. */

@@ -73,6 +73,8 @@ export interface SpeechFacts extends SoundSource {
   readonly trackChoice?: string;
   /** As in `ClipFacts`. */
   readonly missing?: string;
+  /** Milliseconds of data behind the end that the file states, which are not played; absent without any. */
+  readonly unusedMs?: number;
 }
 
 export interface MediaLimits {

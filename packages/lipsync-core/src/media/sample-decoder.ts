@@ -1,18 +1,19 @@
-import { MediaProcess } from './ffmpeg-process.ts';
+import { MediaProcess, type MediaTool } from './ffmpeg-process.ts';
 
 /** Bytes of a 32-bit float. */
 export const bytesPerSample = 4;
 
 /**
- * Runs ffmpeg and yields its standard output as it arrives. `onLog` receives the end of its standard error when it has
+ * Runs ffmpeg or ffprobe and yields its standard output as it arrives. `onLog` receives the end of its standard error when it has
  * succeeded. Throws `media_failed` or the abort error.
  */
 export async function* decodeBytes(
   decodeArguments: readonly string[],
   signal: AbortSignal | undefined,
   onLog?: (log: string) => void,
+  tool: MediaTool = 'ffmpeg',
 ): AsyncGenerator<Buffer> {
-  const running = new MediaProcess({ tool: 'ffmpeg', arguments: decodeArguments, signal });
+  const running = new MediaProcess({ tool, arguments: decodeArguments, signal });
   const chunks = running.stdout.iterator({ destroyOnReturn: false });
   try {
     for (;;) {

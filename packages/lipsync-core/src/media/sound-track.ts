@@ -1,14 +1,19 @@
-import { inputArguments, isFloatingPoint, selectSound } from './ffmpeg-arguments.ts';
+import { inputArguments, isFloatingPoint, partArguments, selectSound } from './ffmpeg-arguments.ts';
 import type { ProbedStream, ProbeReport } from './ffprobe.ts';
 import { MatroskaBlockParser } from './matroska-blocks.ts';
 import { keepChannels } from './sound-mix.ts';
 import { bytesPerSample, decodeBytes } from './sample-decoder.ts';
+import { findSoundParts, type SoundPart } from './sound-parts.ts';
 
 /** A sound stream of a file, and when a player plays its samples. */
 export interface SoundTrackPlan {
   readonly path: string;
   readonly streamIndex: number;
+  /** Number among the sound streams, counted from 0. */
+  readonly soundIndex: number;
   readonly codec: string;
+  /** Parts that are played one after another; empty for a file of one part. */
+  readonly parts: readonly SoundPart[];
   /**
    * Seconds in the clock of the container at which a player starts, or null for a format without a clock, whose samples
    * follow each other.
@@ -24,13 +29,25 @@ const formatsFromZero = /\b(?:mp4|mov|matroska)\b/;
 /** A file that starts later is a part of a recording. */
 const latestStartS = 10;
 
-/** Determines when a player plays the samples of a stream: at once, or later than the picture. */
-export function planSoundTrack(path: string, stream: ProbedStream, { format }: ProbeReport): SoundTrackPlan {
-  const track = { path, streamIndex: stream.index, codec: stream.codec_name ?? '' };
-  if (formatsWithoutClock.test(format.format_name)) return { ...track, origin: null };
-  const fileStartS = format.start_time ?? 0;
-  const startsAtZero = formatsFromZero.test(format.format_name) && fileStartS <= latestStartS;
-  return { ...track, origin: { startS: startsAtZero ? 0 : fileStartS, fileStartS } };
+/** Determines when a player plays the samples of a stream. Throws `media_failed` or the abort error. */
+export async function planSoundTrack(
+  path: string,
+  stream: ProbedStream,
+  report: ProbeReport,
+  signal?: AbortSignal,
+): Promise<SoundTrackPlan> {
+  const { index: streamIndex, codec_name: codec = '' } = stream;
+  const soundIndex = report.streams.filter(({ codec_type }) => codec_type === 'audio').indexOf(stream);
+  const parts = await findSoundParts(path, stream, report, signal);
+  return { path, streamIndex, soundIndex, codec, parts, origin: findOrigin(report) };
+}
+
+function findOrigin({
+  format: { format_name: name, start_time: fileStartS = 0 },
+}: ProbeReport): SoundTrackPlan['origin'] {
+  if (formatsWithoutClock.test(name)) return null;
+  const startsAtZero = formatsFromZero.test(name) && fileStartS <= latestStartS;
+  return { startS: startsAtZero ? 0 : fileStartS, fileStartS };
 }
 
 export interface DecodedSound {
@@ -54,19 +71,21 @@ export async function* decodeSoundTrack(
   format: DecodedSound,
   signal?: AbortSignal,
 ): AsyncGenerator<Buffer> {
-  const decoded = decodeBytes(decodeArguments(plan, format), signal);
-  yield* wholeFrames(plan.origin === null ? decoded : placeInTime(decoded, format), format.channels * bytesPerSample);
+  for (const part of plan.parts.length === 0 ? [undefined] : plan.parts) {
+    const decoded = decodeBytes(decodeArguments({ ...plan, part }, format), signal);
+    yield* wholeFrames(plan.origin === null ? decoded : placeInTime(decoded, format), format.channels * bytesPerSample);
+  }
 }
 
 function decodeArguments(
-  { path, streamIndex, codec, origin }: SoundTrackPlan,
+  { path, part, streamIndex, soundIndex, codec, origin }: SoundTrackPlan & { readonly part: SoundPart | undefined },
   { sampleRateHz, channels, channelLayout }: DecodedSound,
 ): readonly string[] {
   const filters = [...(isFloatingPoint(codec) ? [finiteSamples] : []), ...keepChannels(channelLayout)];
   return [
     ...(origin === null ? [] : ['-itsoffset', (origin.fileStartS - origin.startS || leastOffsetS).toFixed(6)]),
-    ...inputArguments(path),
-    ...selectSound(streamIndex),
+    ...(part ? partArguments(path, part.range, part.demuxer) : inputArguments(path)),
+    ...selectSound(part ? `a:${soundIndex}` : streamIndex),
     ...(filters.length === 0 ? [] : ['-af', filters.join(',')]),
     // A default layout would merge or move channels of another one.
     ...(keepChannels(channelLayout).length === 0 ? ['-ac', String(channels)] : []),

@@ -1,9 +1,8 @@
 import { LipsyncError } from '../errors/index.ts';
 import { ChannelMeter } from './channel-meter.ts';
-import { measureMissingMs } from './declared-duration.ts';
 import { isInputRejection } from './ffmpeg-process.ts';
 import type { ProbeReport } from './ffprobe.ts';
-import { describeMissing, probeInput, requireDuration, requireFile, type ProbeContext } from './input-checks.ts';
+import { probeInput, requireDuration, requireFile, type ProbeContext } from './input-checks.ts';
 import type { SpeechFacts } from './media-types.ts';
 import { refuseRawPcm } from './raw-pcm.ts';
 import {
@@ -18,6 +17,7 @@ import {
   type ListedTrack,
 } from './sound-tracks.ts';
 import { bytesPerSample } from './sample-decoder.ts';
+import { findSoundEnds } from './sound-ends.ts';
 import { decodeSoundTrack, planSoundTrack, type SoundTrackPlan } from './sound-track.ts';
 import { writeWav, type WavFormat } from './wav-file.ts';
 
@@ -87,7 +87,7 @@ async function probeTrack(
   const { index: streamIndex, sample_rate: sampleRateHz, channels, codec_name: codec } = stream;
   if (!isKnownSound(stream) || !sampleRateHz || !channels || codec === undefined) return { type: 'undecodable' };
   if (channels > maxChannels) return { type: 'undecodable' };
-  const plan = planSoundTrack(path, stream, report);
+  const plan = await planSoundTrack(path, stream, report, context.signal);
   const format = { sampleRateHz: decodedRateHz, channels, channelLayout: stream.channel_layout };
   const meter = new ChannelMeter(channels, decodedRateHz);
   let durationMs;
@@ -99,9 +99,9 @@ async function probeTrack(
   }
   requireDuration(durationMs / 1000, context.limits, what, 'speech_unusable');
   if (durationMs === 0) return { type: 'undecodable' };
-  const missingMs = await measureMissingMs(path, { stream, report, actualMs: durationMs });
   const mix = meter.finish();
-  const facts = { streamIndex, mix, codec, sampleRateHz, channels, durationMs, ...describeMissing(missingMs) };
+  const ends = await findSoundEnds(path, { stream, report, actualMs: durationMs });
+  const facts = { streamIndex, mix, codec, sampleRateHz, channels, durationMs, ...ends };
   return { type: 'decoded', facts: context.targetPath === undefined ? facts : { ...facts, streamIndex: 0 } };
 }
 

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { appendFile, readFile } from 'node:fs/promises';
+import { appendFile, copyFile, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
@@ -106,6 +106,31 @@ describe('Speech that changes in mid-stream', () => {
     expectTimes(starts, [...bursts, endOfFirst + 0.5, endOfFirst + 1.2], 0.08);
   });
 
+  it.each([
+    ['wav', [], []],
+    ['wav', ['-ar', '16000'], ['-ar', '44100', '-ac', '2', '-c:a', 'pcm_s24le']],
+    ['ogg', ['-c:a', 'libvorbis', '-ar', '24000'], ['-c:a', 'libvorbis', '-ar', '44100', '-ac', '2']],
+    ['opus', ['-c:a', 'libopus'], ['-c:a', 'libopus', '-ac', '2']],
+    ['ts', ['-c:a', 'aac', '-ar', '24000'], ['-c:a', 'aac', '-ar', '44100', '-ac', '2']],
+    ['ts', ['-c:a', 'mp2'], ['-c:a', 'mp2', '-output_ts_offset', '60']],
+  ] as const)(
+    'All three parts of a joined %s file are played (%j, %j, and the first once more).',
+    async (...format) => {
+      const [extension, first, second] = format;
+      const folder = await temporaryFolder();
+      const one = await makeBursts(join(folder, `one.${extension}`), { timesS: [0.3, 0.8], lengthS: 1.2, more: first });
+      const two = await makeBursts(join(folder, `two.${extension}`), { timesS: [0.5, 1.2], lengthS: 2, more: second });
+      const copy = join(folder, `copy.${extension}`);
+      await copyFile(one, copy);
+      const [oneS, twoS] = [(await play(one)).lengthS, (await play(two)).lengthS];
+      const { starts, facts } = await play(await appendPart(await appendPart(one, two), copy));
+      const third = oneS + twoS;
+      expectTimes(starts, [0.3, 0.8, oneS + 0.5, oneS + 1.2, third + 0.3, third + 0.8], 0.08);
+      expect(facts).not.toHaveProperty('missing');
+      expect(facts).not.toHaveProperty('unusedMs');
+    },
+  );
+
   it('Both parts of a joined transport stream are played, though the clock of the second one begins again.', async () => {
     const folder = await temporaryFolder();
     const more = ['-c:a', 'mp2'];
@@ -136,6 +161,38 @@ async function makeJoinedSpeech(folder: string): Promise<{ path: string; times: 
   const endOfFirst = (await play(one)).lengthS;
   return { path: await appendPart(one, two), times: [0.3, 1, endOfFirst + 0.4, endOfFirst + 0.9] };
 }
+
+describe('WAV files whose header is not that of their samples', () => {
+  const wavBytes = async (): Promise<Buffer> =>
+    readFile(await makeBursts(join(await temporaryFolder(), 'plain.wav'), { timesS: [0.3, 1.4], lengthS: 2 }));
+  const playBytes = async (bytes: Buffer): ReturnType<typeof play> => {
+    const path = join(await temporaryFolder(), 'changed.wav');
+    await writeFile(path, bytes);
+    return play(path);
+  };
+
+  it.each([0, 0xff_ff_ff_ff, 0x7f_ff_f0_00])(
+    'A WAV file whose header states %d bytes is played to its end.',
+    async (size) => {
+      const bytes = await wavBytes();
+      bytes.writeUInt32LE(size, bytes.indexOf('data') + 4);
+      const { starts, facts } = await playBytes(bytes);
+      expectTimes(starts, [0.3, 1.4]);
+      expect(facts).not.toHaveProperty('missing');
+    },
+  );
+
+  it('Data behind the stated end of a WAV file are named, unlike chunks and padding.', async () => {
+    const bytes = await wavBytes();
+    bytes.writeUInt32LE(96_000, bytes.indexOf('data') + 4);
+    const { starts, facts } = await playBytes(bytes);
+    expectTimes(starts, [0.3]);
+    expect(facts.unusedMs).toBeCloseTo(1_000, -2);
+    const plain = await wavBytes();
+    const padded = await playBytes(Buffer.concat([plain, Buffer.alloc(30_000)]));
+    expect(padded.facts).not.toHaveProperty('unusedMs');
+  });
+});
 
 describe('Sound that is passed on', () => {
   it('The packets of a take follow each other without a gap, though the rate of the speech changes.', async () => {

@@ -36,12 +36,26 @@ describe('truncated speech', () => {
   });
 
   it.each([
-    ['an MP3 without a header frame', 'mp3', ['-write_xing', '0']],
+    ['an MP3 without a header frame', 'mp3', ['-write_xing', '0', '-id3v2_version', '0']],
+    ['an MP3 of 22 050 Hz and variable bit rate', 'mp3', ['-write_xing', '0', '-ar', '22050', '-q:a', '5']],
+    ['an MP2', 'mp2', []],
     ['an AAC stream', 'aac', []],
+    ['an Ogg Vorbis file', 'ogg', ['-c:a', 'libvorbis', '-page_duration', '200000']],
+    ['an Ogg Opus file', 'opus', ['-c:a', 'libopus']],
     ['a transport stream', 'ts', ['-c:a', 'aac']],
-  ])('Nothing is reported for the truncated end of %s, which declares no duration.', async (_, extension, codec) => {
+  ])('The truncated end of %s, which declares no duration, is reported.', async (_, extension, codec) => {
     const path = await makeSpeech(join(await temporaryFolder(), `speech.${extension}`), 4, ...codec);
-    expect([await missingSpeech(path), await missingSpeech(await cut(path, 0.5))]).toEqual([undefined, undefined]);
+    expect(await missingSpeech(path)).toBeUndefined();
+    const { size } = await stat(path);
+    // Not between two packets of any of these formats.
+    await truncate(path, Math.floor((size * 0.9) / 188) * 188 + 50);
+    expect(await missingSpeech(path)).toBe('the end of its last packet');
+  });
+
+  it('Nothing is reported for an MP3 with tags at its end.', async () => {
+    const path = join(await temporaryFolder(), 'speech.mp3');
+    await makeSpeech(path, 1, '-write_xing', '0', '-write_id3v1', '1', '-metadata', 'title=long title');
+    expect(await missingSpeech(path)).toBeUndefined();
   });
 
   it('Nothing is reported for a WAV file with chunks after its samples, or with a size that its writer did not know.', async () => {
