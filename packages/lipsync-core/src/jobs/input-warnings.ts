@@ -2,7 +2,13 @@ import { framesPerSecond, type ClipFacts } from '../media/index.ts';
 import type { Warning } from '../contract/provider-types.ts';
 
 /** Describes how the pictures of a take differ from those of its clip. */
-export function listClipWarnings({ interlacing, lowFrameRate, frameRate }: ClipFacts): readonly Warning[] {
+export function listClipWarnings({
+  interlacing,
+  lowFrameRate,
+  frameRate,
+  transparent,
+  kind,
+}: ClipFacts): readonly Warning[] {
   const warnings: Warning[] = [];
   if (interlacing !== undefined) {
     const mark = interlacing === 'marked' ? '' : ', although its frames are marked as progressive';
@@ -12,6 +18,11 @@ export function listClipWarnings({ interlacing, lowFrameRate, frameRate }: ClipF
     warnings.push({
       code: 'low_frame_rate',
       message: `The clip has ${round(lowFrameRate)} frames per second; they were repeated at ${round(framesPerSecond(frameRate))} per second for the movement of the mouth.`,
+    });
+  if (transparent)
+    warnings.push({
+      code: 'transparent_picture',
+      message: `The ${kind === 'still' ? 'image' : 'clip'} has transparency; its transparent parts are black in the output. Place it on a background for another color.`,
     });
   return warnings;
 }

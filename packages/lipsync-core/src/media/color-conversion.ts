@@ -6,14 +6,38 @@ export const toneMapFilters = ['zscale', 'tonemap'] as const;
 /** Color tags of converted pictures: RGB sources and tone-mapped HDR. */
 export const convertedColor = { primaries: 'bt709', transfer: 'bt709', space: 'bt709', range: 'tv' } as const;
 
-/** Whether a pixel format stores red, green and blue (or a palette of them). */
+/** Whether a pixel format is converted to the YUV of BT.709: RGB, a palette of it, or gray with transparency. */
 export function isRgb(pixelFormat: string): boolean {
-  return /^(rgb|bgr|gbr|argb|abgr|0rgb|0bgr|x2rgb|x2bgr|pal8|mono)/.test(pixelFormat);
+  return /^(rgb|bgr|gbr|argb|abgr|0rgb|0bgr|x2rgb|x2bgr|pal8|mono|ya8|ya16)/.test(pixelFormat);
 }
 
 /** Whether a pixel format has transparency. */
 export function hasAlpha(pixelFormat: string): boolean {
-  return /^(rgba|bgra|argb|abgr|gbrap|yuva|ya8|ya16|pal8)/.test(pixelFormat);
+  return /^(rgba|bgra|argb|abgr|gbrap|yuva|vuya|ayuv|ya8|ya16|pal8)/.test(pixelFormat);
+}
+
+/**
+ * Composites a transparent picture on black, so that colors below transparent parts are never shown. YUV is not converted
+ * to RGB, which would depend on tags that many files lack.
+ */
+export function compositing(pixelFormat: string): readonly string[] {
+  if (!hasAlpha(pixelFormat)) return [];
+  const [transparent, opaque] = isRgb(pixelFormat)
+    ? ['gbrap', 'gbrp']
+    : [everyDepthOf('yuva444p'), everyDepthOf('yuv444p')];
+  return [`format=${transparent}`, 'premultiply=inplace=1', `format=${opaque}`];
+}
+
+function everyDepthOf(pixelFormat: string): string {
+  return ['', '10le', '12le', '16le'].map((depth) => `${pixelFormat}${depth}`).join('|');
+}
+
+/** Decoders that decode transparency, by codec; those that ffmpeg selects ignore it. */
+const alphaDecoders: Readonly<Record<string, string>> = { vp8: 'libvpx', vp9: 'libvpx-vp9' };
+
+/** The decoder for a stream whose pixel format states transparency; undefined for the usual one. */
+export function getAlphaDecoder(codec: string, pixelFormat: string): string | undefined {
+  return hasAlpha(pixelFormat) ? alphaDecoders[codec] : undefined;
 }
 
 /** The color of an HDR stream, complete, in ffmpeg's names. */

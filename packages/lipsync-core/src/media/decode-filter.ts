@@ -1,4 +1,4 @@
-import { hasAlpha, isRgb, toneMapping } from './color-conversion.ts';
+import { compositing, getAlphaDecoder, isRgb, toneMapping } from './color-conversion.ts';
 import { framesPerSecond, type ClipFacts } from './media-types.ts';
 import { orientationFilters } from './picture-orientation.ts';
 
@@ -49,7 +49,7 @@ export function decodeFilter(facts: ClipFacts, shape: DecodeShape): string {
     `scale=w='trunc(iw*max(1,sar))':h='trunc(ih*max(1,1/sar))'`,
     'setsar=1',
     `crop=w='trunc(iw/2)*2':h='trunc(ih/2)*2':x=0:y=0`,
-    ...(hasAlpha(facts.pixelFormat) ? ['format=gbrap', 'premultiply=inplace=1', 'format=gbrp'] : []),
+    ...compositing(facts.pixelFormat),
     ...(facts.hdr ? toneMapping(facts.hdr) : []),
     ...conversion(facts, shape.area ? { ...shape, width: facts.width, height: facts.height } : shape),
     ...(shape.area ? [`crop=w=${shape.area.width}:h=${shape.area.height}:x=${shape.area.x}:y=${shape.area.y}`] : []),
@@ -81,9 +81,10 @@ function needsTurning({ kind, interlacing }: ClipFacts): boolean {
   return kind === 'still' || interlacing !== undefined;
 }
 
-/** Input arguments that keep ffmpeg from turning pictures that `decodeFilter` turns. */
-export function turningArguments(facts: ClipFacts): readonly string[] {
-  return needsTurning(facts) ? ['-noautorotate'] : [];
+/** Input arguments that select the decoder and keep ffmpeg from turning pictures that `decodeFilter` turns. */
+export function decoderArguments(facts: ClipFacts): readonly string[] {
+  const decoder = getAlphaDecoder(facts.codec, facts.pixelFormat);
+  return [...(needsTurning(facts) ? ['-noautorotate'] : []), ...(decoder === undefined ? [] : ['-c:v', decoder])];
 }
 
 function timing(facts: ClipFacts, { start, end, every = 1, parts, seek = false }: DecodeShape): readonly string[] {
@@ -104,15 +105,14 @@ function timing(facts: ClipFacts, { start, end, every = 1, parts, seek = false }
 function conversion(facts: ClipFacts, { width, height, pixelFormat }: DecodeShape): readonly string[] {
   const size = `scale=w=${width}:h=${height}:flags=bicubic`;
   if (pixelFormat === 'rgb24') return [...analysisSize(facts, width, height), 'format=rgb24'];
-  if (isRgb(facts.pixelFormat) || hasAlpha(facts.pixelFormat))
-    return [`${size}:out_color_matrix=bt709:out_range=tv`, 'format=yuv420p'];
+  if (isRgb(facts.pixelFormat)) return [`${size}:out_color_matrix=bt709:out_range=tv`, 'format=yuv420p'];
   return [size, `format=${rawPixelFormat(facts.color)}`];
 }
 
 /** Frames for analysis. Scaled before the conversion to RGB, which takes half the time of a combined conversion. */
 function analysisSize(facts: ClipFacts, width: number, height: number): readonly string[] {
   const size = `scale=w=${width}:h=${height}:flags=area`;
-  return isRgb(facts.pixelFormat) || hasAlpha(facts.pixelFormat) ? [size] : [size, 'format=yuv420p'];
+  return isRgb(facts.pixelFormat) ? [size] : [size, 'format=yuv420p'];
 }
 
 /** The pixel format name of planar frames in ffmpeg, which encodes full range. */

@@ -1,17 +1,22 @@
+import { LipsyncError } from '../errors/index.ts';
+import { getAlphaDecoder, hasAlpha } from './color-conversion.ts';
 import { inputArguments } from './ffmpeg-arguments.ts';
 import { asUnusable } from './input-checks.ts';
-import { LipsyncError } from '../errors/index.ts';
 import { runMediaTool } from './ffmpeg-process.ts';
 import type { Interlacing } from './media-types.ts';
 
 export interface FirstFrames {
   /** Absent for progressive frames. */
   readonly interlacing?: Interlacing;
+  /** Whether there are transparent parts: seen in stills and GIF, declared by other clips. */
+  readonly transparent?: boolean;
 }
 
 export interface FirstFramesOptions {
   readonly streamIndex: number;
   readonly demuxer?: string | undefined;
+  readonly codec: string;
+  readonly pixelFormat: string;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -27,37 +32,51 @@ const maxReportBytes = 65_536;
  * `media_failed`, or the abort error.
  */
 export async function readFirstFrames(path: string, options: FirstFramesOptions): Promise<FirstFrames> {
-  const { streamIndex, demuxer, signal } = options;
-  const report = await runMediaTool({
+  // The mark of a frame is printed as its time; ffprobe reports it only for some containers.
+  const filter = 'setpts=INTERLACED,idet,metadata=print:key=lavfi.idet.multiple.current_frame:file=-';
+  const output = ['-fps_mode', 'passthrough', '-f', 'null', '-'];
+  const report = await runFilter(path, options, ['-frames:v', String(sampledFrames), '-vf', filter, ...output]);
+  if (!report.startsWith('frame:')) throw new LipsyncError('clip_unusable', undecodable);
+  const interlacing = findInterlacing(report);
+  const transparent = hasAlpha(options.pixelFormat) && (await isTransparent(path, options));
+  return { ...(interlacing && { interlacing }), ...(transparent && { transparent }) };
+}
+
+async function runFilter(path: string, options: FirstFramesOptions, output: readonly string[]): Promise<string> {
+  const { streamIndex, demuxer, codec, pixelFormat, signal } = options;
+  const decoder = getAlphaDecoder(codec, pixelFormat);
+  const decoding = decoder === undefined ? [] : ['-c:v', decoder];
+  return runMediaTool({
     tool: 'ffmpeg',
-    arguments: [
-      ...inputArguments(path, demuxer),
-      '-map',
-      `0:${streamIndex}`,
-      '-frames:v',
-      String(sampledFrames),
-      '-vf',
-      // The mark of a frame is printed as its time; ffprobe reports it only for some containers.
-      'setpts=INTERLACED,idet,metadata=print:key=lavfi.idet.multiple.current_frame:file=-',
-      '-fps_mode',
-      'passthrough',
-      '-f',
-      'null',
-      '-',
-    ],
+    arguments: [...decoding, ...inputArguments(path, demuxer), '-map', `0:${streamIndex}`, ...output],
     maxBytes: maxReportBytes,
     signal,
   }).catch((error: unknown) => {
-    throw asUnusable(error, 'clip_unusable', undecodable);
+    throw asUnusable(error, 'clip_unusable', decoder === undefined ? undecodable : undecodableAlpha(decoder));
   });
-  const frameCount = countMatches(report, /^frame:/gm);
-  if (frameCount === 0) throw new LipsyncError('clip_unusable', undecodable);
-  const interlacing = findInterlacing(report);
-  return interlacing === undefined ? {} : { interlacing };
 }
 
 const undecodable =
   'The first frame of the clip cannot be decoded: the file is damaged or its codec is not supported. Convert it to MP4 (H.264) first.';
+
+function undecodableAlpha(decoder: string): string {
+  return `The transparent clip cannot be decoded: it is damaged, or this ffmpeg lacks the decoder ${decoder}. Convert the clip to one without transparency.`;
+}
+
+/** Transparency is looked for in parts of the picture, so that single pixels do not count. */
+const gridSize = 16;
+
+/**
+ * Many stills and all GIF files can be transparent but are not, so their first picture is examined. Other clips with
+ * transparency were made for it.
+ */
+async function isTransparent(path: string, options: FirstFramesOptions): Promise<boolean> {
+  if (options.demuxer === undefined && options.codec !== 'gif') return true;
+  const toLetters = `lut=y='if(lt(val,254),65,66)'`;
+  const filter = `format=rgba,alphaextract,scale=w=${gridSize}:h=${gridSize}:flags=area,format=gray,${toLetters}`;
+  const letters = await runFilter(path, options, ['-frames:v', '1', '-vf', filter, '-f', 'rawvideo', '-']);
+  return letters.includes('A');
+}
 
 function findInterlacing(report: string): Interlacing | undefined {
   if (/^frame:.* pts:1\b/m.test(report)) return 'marked';

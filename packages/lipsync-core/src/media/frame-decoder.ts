@@ -4,7 +4,7 @@ import {
   getSkipTimeMs,
   rawPixelFormat,
   seekArguments,
-  turningArguments,
+  decoderArguments,
   type DecodeShape,
 } from './decode-filter.ts';
 import { MediaProcess } from './ffmpeg-process.ts';
@@ -193,7 +193,7 @@ function countFrames({ start, end, every = 1, parts }: DecodeShape): number {
 
 function decodeArguments({ path, facts, shape }: DecoderOptions): readonly string[] {
   return [
-    ...turningArguments(facts),
+    ...decoderArguments(facts),
     ...seekArguments(facts, shape),
     ...inputArguments(path, clipDemuxer(facts)),
     '-map',

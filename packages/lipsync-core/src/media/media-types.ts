@@ -37,6 +37,8 @@ export interface ClipFacts {
   readonly interlacing?: Interlacing | undefined;
   readonly codec: string;
   readonly pixelFormat: string;
+  /** Whether it has transparent parts, which are composited on black. */
+  readonly transparent?: boolean;
   readonly color: ColorTags;
   /** Color of the stored picture of a PQ or HLG clip, which is decoded as BT.709; absent otherwise. */
   readonly hdr?: HdrColor | undefined;

@@ -1,7 +1,7 @@
 import { LipsyncError } from '../errors/index.ts';
 import { measureMissingMs } from './declared-duration.ts';
-import { isTruncatedJpeg, readPngSize, sniffStillDemuxer } from './still-image.ts';
-import { completeHdrColor, convertedColor, hasAlpha, isRgb, toneMapFilters } from './color-conversion.ts';
+import { isAnimatedWebp, isTruncatedJpeg, readPngSize, sniffStillDemuxer } from './still-image.ts';
+import { completeHdrColor, convertedColor, isRgb, toneMapFilters } from './color-conversion.ts';
 import { hasFilters } from './ffmpeg-process.ts';
 import { isPicture, readPacketTimes, type PacketTimes, type ProbedStream, type ProbeReport } from './ffprobe.ts';
 import { readFirstFrames } from './first-frames.ts';
@@ -27,6 +27,8 @@ export interface ClipProbeContext extends ProbeContext {
 export async function probeClip(path: string, context: ClipProbeContext): Promise<ClipFacts> {
   await requireFile(path, 'clip', 'clip_unusable');
   const demuxer = await sniffStillDemuxer(path);
+  if (demuxer === 'webp_pipe' && (await isAnimatedWebp(path)))
+    throw new LipsyncError('clip_unusable', 'Animated WebP images cannot be decoded. Convert the image to MP4 or GIF.');
   const { signal } = context;
   const report = await probeInput(path, 'clip', 'clip_unusable', {
     demuxer,
@@ -36,14 +38,17 @@ export async function probeClip(path: string, context: ClipProbeContext): Promis
   const shape = await getShape(path, stream, await readOrientation(path, stream, demuxer));
   requireSize(shape, context.limits);
   requireDuration(report.format.duration ?? 0, context.limits, 'clip', 'clip_unusable');
-  const color = await readColor(stream);
-  const firstFrames = await readFirstFrames(path, { streamIndex: stream.index, demuxer, signal });
+  const pixelFormat = getPixelFormat(stream);
+  const color = await readColor(stream, pixelFormat);
+  const { codec_name: codec = 'unknown', index: streamIndex } = stream;
+  const firstFrames = await readFirstFrames(path, { streamIndex, demuxer, codec, pixelFormat, signal });
   const common = {
     ...shape,
     ...color,
     hasSound: report.streams.some(({ codec_type }) => codec_type === 'audio'),
-    codec: stream.codec_name ?? 'unknown',
-    pixelFormat: stream.pix_fmt ?? 'unknown',
+    ...firstFrames,
+    codec,
+    pixelFormat,
   };
   if (demuxer !== undefined) {
     const frameMs = 1000 / framesPerSecond(stillFrameRate);
@@ -59,7 +64,7 @@ export async function probeClip(path: string, context: ClipProbeContext): Promis
   }
   const timing = await readTiming(path, { stream, report }, context);
   const missingMs = await measureMissingMs(path, { stream, report, actualMs: timing.durationMs });
-  return { ...common, ...firstFrames, kind: 'video', ...timing, ...describeMissing(missingMs) };
+  return { ...common, kind: 'video', ...timing, ...describeMissing(missingMs) };
 }
 
 function requirePicture({ streams }: ProbeReport, advice: string): ProbedStream {
@@ -112,8 +117,13 @@ function requireSize({ width, height }: PictureShape, { maxDimensionPx }: MediaL
   }
 }
 
-async function readColor(stream: ProbedStream): Promise<Pick<ClipFacts, 'color' | 'hdr'>> {
-  const pixelFormat = stream.pix_fmt ?? '';
+/** ffprobe ignores the transparency of VP8 and VP9, which is a second picture in each packet. */
+function getPixelFormat({ codec_name: codec, pix_fmt: pixelFormat = 'unknown', tags }: ProbedStream): string {
+  const hasSecondPicture = (codec === 'vp8' || codec === 'vp9') && tags['alpha_mode'] === '1';
+  return hasSecondPicture ? 'yuva420p' : pixelFormat;
+}
+
+async function readColor(stream: ProbedStream, pixelFormat: string): Promise<Pick<ClipFacts, 'color' | 'hdr'>> {
   const range = pixelFormat.startsWith('yuvj') ? 'pc' : stream.color_range;
   const tags = { primaries: stream.color_primaries, transfer: stream.color_transfer, space: stream.color_space, range };
   const known: ColorTags = Object.fromEntries(
@@ -126,7 +136,7 @@ async function readColor(stream: ProbedStream): Promise<Pick<ClipFacts, 'color' 
       'The clip is HDR, which this ffmpeg cannot convert. Convert the clip to SDR (BT.709), or install an ffmpeg with the zscale filter.',
     );
   }
-  const color = hdr || isRgb(pixelFormat) || hasAlpha(pixelFormat) ? convertedColor : known;
+  const color = hdr || isRgb(pixelFormat) ? convertedColor : known;
   return { color, ...(hdr && { hdr }) };
 }
 

@@ -1,4 +1,4 @@
-import { decodeFilter, seekArguments, turningArguments, type DecodeShape, type PictureArea } from './decode-filter.ts';
+import { decodeFilter, seekArguments, decoderArguments, type DecodeShape, type PictureArea } from './decode-filter.ts';
 import { fileUrl, inputArguments } from './ffmpeg-arguments.ts';
 import { MediaProcess } from './ffmpeg-process.ts';
 import { framesPerSecond, type ClipFacts } from './media-types.ts';
@@ -48,7 +48,7 @@ export async function reencode(options: ReencodeOptions): Promise<void> {
     tool: 'ffmpeg',
     arguments: [
       '-y',
-      ...turningArguments(facts),
+      ...decoderArguments(facts),
       ...seekArguments(facts, shape),
       ...inputArguments(path),
       '-filter_complex',

@@ -14,6 +14,12 @@ export async function sniffStillDemuxer(path: string): Promise<string | undefine
   return undefined;
 }
 
+/** Whether a WebP file declares an animation, which ffmpeg does not decode. */
+export async function isAnimatedWebp(path: string): Promise<boolean> {
+  const head = await readPart(path, { start: 12, length: 9 });
+  return head.toString('latin1', 0, 4) === 'VP8X' && ((head[8] ?? 0) & 0x02) !== 0;
+}
+
 /**
  * The size in the header of a PNG, which ffprobe reports as 0 × 0 when it is more than ffmpeg decodes. Undefined for
  * other files.

@@ -60,26 +60,6 @@ describe('Unusual clips', () => {
     expect(lumaAt(decoded, 0.75, 0.5)).toBeCloseTo(16, -1);
   });
 
-  it.each([
-    ['qtrle', 'argb'],
-    ['png', 'rgba'],
-  ])('A transparent clip (%s) is composited on black.', async (codec, pixelFormat) => {
-    const folder = await temporaryFolder();
-    const clear = 'color=white:s=128x96:r=25:d=0.2,format=rgba,colorchannelmixer=aa=0';
-    const path = await makeMedia(
-      '-f',
-      'lavfi',
-      '-i',
-      clear,
-      '-c:v',
-      codec,
-      '-pix_fmt',
-      pixelFormat,
-      join(folder, 'clear.mov'),
-    );
-    expect(lumaAt(await decodeClip(path), 0.5, 0.5)).toBe(16);
-  });
-
   it('A variable-rate clip is decoded at the nearest standard rate.', async () => {
     const folder = await temporaryFolder();
     const uneven = `testsrc2=s=128x96:r=60:d=2,select='not(mod(n\\,2))+not(mod(n\\,7))'`;
