@@ -14,6 +14,7 @@ import {
   createArtifactStore,
   createIdSource,
   createLipsyncCore,
+  createProgressEvents,
   createWebhookEvents,
   parseAllowedHosts,
   readEngineVersion,
@@ -105,6 +106,7 @@ export async function startWorker(config: WorkerConfig, log: Logger, signal: Abo
     cancelPollMs,
     watchCancel: (jobId: string, onChange: () => void) => notifications.watchInterrupts(jobId, onChange),
     progressIntervalMs,
+    onProgress: reportProgress(producer, logger),
     checkStorage: () => requireWritableStore(artifacts),
     publish: async (takePath: string, { id }: JobRecord) => (await artifacts.publish(takePath, outputKeyOf(id))).key,
     findPublished: async ({ id }: JobRecord) => (await artifacts.stat(outputKeyOf(id)))?.key,
@@ -149,6 +151,14 @@ function createWebhookHandler({ core }: WorkerConfig, connection: Redis): Webhoo
     sender: new WebhookSender({ client, secrets: core.webhookSecrets }),
     receivers,
     clock: systemClock,
+  });
+}
+
+function reportProgress(producer: LipsyncProducer, logger: Logger): (record: JobRecord) => void {
+  return createProgressEvents({
+    submit: (delivery) => producer.submit(delivery),
+    clock: systemClock,
+    onError: (error) => logger.warn({ error }, 'progress not reported to a webhook'),
   });
 }
 

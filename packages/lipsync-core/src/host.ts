@@ -87,7 +87,7 @@ export { JobRunner, type JobRunnerOptions } from './jobs/job-runner.ts';
 export { LipsyncHandler, type LipsyncHandlerOptions } from './jobs/lipsync-handler.ts';
 export type { BatchSummary, ItemOutcome } from './jobs/batch-summary.ts';
 export { WebhookSender } from './jobs/webhook-delivery.ts';
-export { createWebhookEvents, webhookIdOf } from './jobs/webhook-events.ts';
+export { createProgressEvents, createWebhookEvents, webhookIdOf } from './jobs/webhook-events.ts';
 export { newWebhookRecord } from './jobs/webhook-record.ts';
 export { ReceiverSwitches, type SilencedReceiver } from './jobs/receiver-switches.ts';
 export { toDeliveryView, toReceiverView } from './jobs/webhook-view.ts';

@@ -22,6 +22,9 @@ export function documentWebhooks(): Record<string, ZodOpenApiPathItemObject> {
   );
 }
 
+const progressText =
+  ' Only for jobs with `webhook_progress`, at most every 30 s. Messages may arrive out of order, also after that of the end.';
+
 interface Message {
   readonly type: string;
   readonly kind: string;
@@ -30,16 +33,21 @@ interface Message {
 }
 
 function describeMessage({ type, kind, outcome, schema }: Message) {
+  const isProgress = outcome === 'progress';
   const subject = { lipsync: 'A lip-sync job', quality: 'A quality job', batch: 'A batch' }[kind] ?? kind;
   return {
     operationId: `on${[kind, outcome].map((word) => word.charAt(0).toUpperCase() + word.slice(1)).join('')}`,
     tags: ['Webhooks'],
-    summary: `${subject} is ${outcome}`.replace('is failed', 'has failed'),
-    description: `Sent to the \`webhook_url\` of the request as \`${type}\`, signed by Standard Webhooks. Answer 2xx within 15 s.`,
+    summary: isProgress ? `${subject} makes progress` : `${subject} is ${outcome}`.replace('is failed', 'has failed'),
+    description: `Sent to the \`webhook_url\` of the request as \`${type}\`, signed by Standard Webhooks. Answer 2xx within 15 s.${isProgress ? progressText : ''}`,
     requestParams: { header: headers },
     requestBody: { required: true, content: { 'application/json': { schema } } },
     responses: {
-      200: { description: 'Delivered, as any 2xx. Everything else is tried again for about three days.' },
+      200: {
+        description: isProgress
+          ? 'Delivered, as any 2xx. Everything else is not tried again.'
+          : 'Delivered, as any 2xx. Everything else is tried again for about three days.',
+      },
       410: { description: 'The receiver is switched off and gets no more messages.' },
     },
   };

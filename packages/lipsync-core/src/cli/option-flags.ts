@@ -111,6 +111,7 @@ function requestFlags(
       isNegated: true,
       description: 'render again where an equal result exists; has an effect in the queue only (default: reuse it)',
     },
+    webhookProgress: { description: 'also send the progress to --webhook-url, at most every 30 s (default: no)' },
     ...jobFlags,
   };
 }

@@ -27,6 +27,7 @@ const kinds: Readonly<Record<keyof LipsyncOptions, Kind>> = {
   userId: 'text',
   metadata: 'json',
   webhookUrl: 'text',
+  webhookProgress: 'boolean',
 };
 
 /** Converts form fields to values. Text that does not fit its kind stays text, and the schema refuses it. */

@@ -118,6 +118,10 @@ export const lipsyncFields = {
     .boolean()
     .optional()
     .describe('False renders again where an equal job has a result, which is reused otherwise.'),
+  webhookProgress: z
+    .boolean()
+    .optional()
+    .describe('Whether `webhook_url` also gets `lipsync.progress`, at most every 30 s. Default: false.'),
   ...jobFields,
 };
 

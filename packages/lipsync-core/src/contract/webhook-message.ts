@@ -20,6 +20,11 @@ const lipsyncDataSchema = jobViewSchema
   .extend(summaryFields)
   .meta({ id: 'LipsyncMessageData', description: 'A lip-sync job that has ended.' });
 
+const progressDataSchema = jobViewSchema
+  .omit({ request: true, attempts: true })
+  .extend(summaryFields)
+  .meta({ id: 'ProgressMessageData', description: 'A lip-sync job that runs.' });
+
 const qualityDataSchema = qualityJobViewSchema
   .omit(omitted)
   .extend(summaryFields)
@@ -33,7 +38,7 @@ function messageSchema<Type extends string, Data extends z.ZodType>(type: Type, 
   return z.strictObject({
     type: z.literal(type).describe('Type of the event.'),
     timestamp: timestamp.describe('When the event happened, not when it is sent.'),
-    data: data.describe('What has ended.'),
+    data: data.describe('What the event is about.'),
   });
 }
 
@@ -42,6 +47,7 @@ export const webhookMessageSchemas = {
   'lipsync.completed': messageSchema('lipsync.completed', lipsyncDataSchema),
   'lipsync.failed': messageSchema('lipsync.failed', lipsyncDataSchema),
   'lipsync.canceled': messageSchema('lipsync.canceled', lipsyncDataSchema),
+  'lipsync.progress': messageSchema('lipsync.progress', progressDataSchema),
   'quality.completed': messageSchema('quality.completed', qualityDataSchema),
   'quality.failed': messageSchema('quality.failed', qualityDataSchema),
   'quality.canceled': messageSchema('quality.canceled', qualityDataSchema),

@@ -24,6 +24,8 @@ export interface JobRunnerOptions extends StorageWaitOptions {
   readonly cancelPollMs: number;
   watchCancel?(jobId: string, onChange: () => void): () => void;
   readonly progressIntervalMs: number;
+  /** Called with the record after progress was stored. Must not throw. */
+  onProgress?(record: JobRecord): void;
 }
 
 /**
@@ -238,7 +240,10 @@ export class JobRunner {
     return new ProgressWriter({
       intervalMs: progressIntervalMs,
       clock,
-      write: (update) => this.#store.append(record.id, { type: 'progressed', run: record.runs, ...update }),
+      write: async (update) => {
+        const progressed = { type: 'progressed', run: record.runs, ...update } as const;
+        this.#options.onProgress?.(await this.#store.append(record.id, progressed));
+      },
       onError: (error) => logger.warn({ ...logFields(record), error }, 'progress was not stored'),
     });
   }

@@ -34,6 +34,7 @@ const withoutEffect: ReadonlySet<string> = new Set<keyof LipsyncOptions>([
   'metadata',
   'priority',
   'userId',
+  'webhookProgress',
   'webhookUrl',
 ]);
 

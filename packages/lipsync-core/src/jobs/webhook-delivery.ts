@@ -23,6 +23,9 @@ export type WebhookAnswer =
       readonly notBeforeMs?: number;
     };
 
+/** The event of a running job. Its next message replaces one that is not delivered, so it is tried once. */
+export const progressEvent = 'lipsync.progress';
+
 /** What a delivery sends. */
 export interface WebhookMessage {
   readonly url: string;

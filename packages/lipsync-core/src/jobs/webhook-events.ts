@@ -6,7 +6,7 @@ import type { JobRecord } from './job-record.ts';
 import type { JobStore, OutboxEntry } from './job-store.ts';
 import { toJobView, toQualityJobView, toTimestamp } from './job-view.ts';
 import type { OutboxConsumer } from './outbox-dispatcher.ts';
-import { toWebhookBody } from './webhook-delivery.ts';
+import { progressEvent, toWebhookBody } from './webhook-delivery.ts';
 import { newWebhookRecord } from './webhook-record.ts';
 
 export interface WebhookEventsOptions {
@@ -51,6 +51,44 @@ export function createWebhookEvents(options: WebhookEventsOptions): OutboxConsum
   };
 }
 
+/** Shortest time between two messages about the progress of one job. */
+const progressIntervalMs = 30_000;
+
+/**
+ * Returns a function that creates a delivery for the progress of a running job with `webhook_progress`, at most one per
+ * interval. It does not throw: `onError` gets what went wrong, and the next message replaces the lost one.
+ */
+export function createProgressEvents({
+  submit,
+  clock,
+  onError,
+}: Pick<WebhookEventsOptions, 'submit' | 'clock'> & {
+  onError(error: unknown): void;
+}): (record: JobRecord) => void {
+  /** Interval of the last message, by job. */
+  const sent = new Map<string, number>();
+  const send = async (record: JobRecord<'lipsync'>, url: string, interval: number): Promise<void> => {
+    const nowMs = clock.nowMs();
+    const { id: subjectId, owner, requestId, traceparent } = record;
+    const { attempts: _attempts, request: _request, ...view } = toJobView(record, null);
+    const data = { ...view, ...summarizeFindings(view) };
+    const body = toWebhookBody({ type: progressEvent, timestamp: toTimestamp(nowMs), data });
+    // Another worker that resumes the job in this interval creates no second one.
+    const id = `msg_${subjectId}_p${interval}`;
+    const event = progressEvent;
+    await submit(newWebhookRecord({ id, owner, requestId, traceparent, nowMs, url, event, subjectId, body }));
+  };
+  return (record) => {
+    if (record.kind !== 'lipsync' || record.status !== 'processing') return;
+    const { webhookUrl: url, webhookProgress } = record.spec.options;
+    const interval = Math.floor(clock.nowMs() / progressIntervalMs);
+    if (!webhookProgress || url === undefined || sent.get(record.id) === interval) return;
+    for (const [id, last] of sent) if (last !== interval) sent.delete(id);
+    sent.set(record.id, interval);
+    send(record, url, interval).catch(onError);
+  };
+}
+
 /** The id of the message about the end of a job. A job that is retried ends once more. Pure. */
 export function webhookIdOf({ jobId, retries }: Pick<OutboxEntry, 'jobId' | 'retries'>): string {
   return `msg_${jobId}_${retries}`;
@@ -82,13 +120,13 @@ function summarizeView<View extends Omit<JobView, 'attempts'> | QualityJobView>(
   progress: _progress,
   message: _message,
   expected_completion_at: _expected,
-  quality,
-  warnings,
-  error,
   ...view
 }: View) {
+  return { ...view, ...summarizeFindings(view) };
+}
+
+function summarizeFindings({ quality, warnings, error }: Pick<JobView, 'quality' | 'warnings' | 'error'>) {
   return {
-    ...view,
     quality: quality && summarizeQuality(quality),
     warnings: [...new Set(warnings.map(({ code }) => code))],
     error: error && { ...error, message: error.message.slice(0, maxTextLength) },

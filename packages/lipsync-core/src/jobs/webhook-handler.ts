@@ -4,7 +4,13 @@ import type { JobEvent } from './job-events.ts';
 import type { JobHandler, JobRun } from './job-handler.ts';
 import { requireKind, type JobRecord } from './job-record.ts';
 import type { ReceiverSwitches } from './receiver-switches.ts';
-import { nextWebhookTryAtMs, type WebhookAnswer, type WebhookSender, type WebhookTry } from './webhook-delivery.ts';
+import {
+  nextWebhookTryAtMs,
+  progressEvent,
+  type WebhookAnswer,
+  type WebhookSender,
+  type WebhookTry,
+} from './webhook-delivery.ts';
 
 export interface WebhookHandlerOptions {
   readonly sender: Pick<WebhookSender, 'send'>;
@@ -36,7 +42,11 @@ export class WebhookHandler implements JobHandler<'webhook'> {
     const { id, owner, runs: run, triesInRound, replays = 0 } = record;
     const atMs = clock.nowMs();
     const sending = this.#sending.get(owner) ?? 0;
-    if (sending >= this.#options.maxPerKey) {
+    const isBusy = sending >= this.#options.maxPerKey;
+    const isOnce = record.spec.event === progressEvent && replays === 0;
+    if (isOnce && (isBusy || atMs - record.createdAtMs > maxProgressAgeMs))
+      return { type: 'failed', run, atMs, code: 'webhook_failed', message: outOfDate, warnings: [] };
+    if (isBusy) {
       // Receivers that never answer must not occupy all workers.
       const untilMs = atMs + Math.round(busyPauseOf(record, atMs) * (1 + random()));
       const message = 'Waiting until other messages of the key are sent.';
@@ -44,7 +54,8 @@ export class WebhookHandler implements JobHandler<'webhook'> {
     }
     this.#sending.set(owner, sending + 1);
     const answer = await this.#try(record, signal).finally(() => this.#endSending(owner));
-    const nextTryAtMs = answer.type === 'failed' ? nextWebhookTryAtMs(triesInRound + 1, clock.nowMs(), random()) : null;
+    const mayRepeat = answer.type === 'failed' && record.spec.event !== progressEvent;
+    const nextTryAtMs = mayRepeat ? nextWebhookTryAtMs(triesInRound + 1, clock.nowMs(), random()) : null;
     const notBeforeMs = answer.type === 'failed' ? (answer.notBeforeMs ?? 0) : 0;
     const attempt = toTry(answer, atMs);
     const tried = await store.append(id, {
@@ -95,6 +106,10 @@ export class WebhookHandler implements JobHandler<'webhook'> {
     return { type: 'parked', run, untilMs: nextTryAtMs, message: `Waiting for the next try. ${last?.reason ?? ''}` };
   }
 }
+
+/** An older message about progress is not sent. */
+const maxProgressAgeMs = 60_000;
+const outOfDate = 'The progress was not sent: it was out of date, or other messages of the key were being sent.';
 
 const minBusyPauseMs = 3_000;
 const maxBusyPauseMs = 60_000;

@@ -29,10 +29,12 @@ const everyOption: Required<LipsyncOptions> = {
   priority: 0,
   userId: 'user-1',
   metadata: { title: 'Grüße', deep: [1, null] },
+  webhookProgress: true,
   webhookUrl: 'https://example.org/hook',
 };
 
 const commandLine = [
+  '--webhook-progress',
   '--no-cache',
   '--method',
   'preview',

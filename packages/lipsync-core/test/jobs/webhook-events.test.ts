@@ -3,7 +3,7 @@ import { webhookMessageSchemas } from '../../src/contract/index.ts';
 import type { JobRecord } from '../../src/jobs/job-record.ts';
 import { newWebhookRecord } from '../../src/jobs/webhook-record.ts';
 import { outboxEventFor } from '../../src/jobs/job-store.ts';
-import { createWebhookEvents, webhookIdOf } from '../../src/jobs/webhook-events.ts';
+import { createProgressEvents, createWebhookEvents, webhookIdOf } from '../../src/jobs/webhook-events.ts';
 import { testJobRecord } from '../../src/testing/index.ts';
 import { createMemoryJobStore } from '../../src/testing/memory-job-store.ts';
 
@@ -62,6 +62,54 @@ it('A message stays below 20 kB with the largest metadata, user and error.', asy
   expect(Buffer.byteLength(spec.body)).toBeGreaterThan(16_000);
   const message = webhookMessageSchemas['lipsync.failed'].parse(JSON.parse(spec.body));
   expect(message.data.metadata).toEqual(metadata);
+});
+
+it('The progress of a running job with webhook_progress creates one delivery in 30 s, and none without it.', async () => {
+  const store = createMemoryJobStore();
+  let nowMs = 60_000;
+  const submitted: JobRecord<'webhook'>[] = [];
+  const failures: unknown[] = [];
+  const report = createProgressEvents({
+    clock: { nowMs: () => nowMs },
+    onError: (error) => void failures.push(error),
+    async submit(record) {
+      await store.create(record);
+      submitted.push(record);
+    },
+  });
+  const run = async (id: string, options: Parameters<typeof testJobRecord>[2]) => {
+    await store.create(testJobRecord(id, 1_000, options));
+    await store.append(id, { type: 'run_started', atMs: 2_000 });
+    return (progress: number) =>
+      store.append(id, { type: 'progressed', run: 1, stage: 'rendering', progress, message: 'Rendering.' });
+  };
+  const progressOf = await run('job_1', { webhookUrl, webhookProgress: true, metadata: { order: 7 } });
+  const other = await run('job_2', { webhookUrl });
+  report(await store.get('job_1').then((record) => record ?? Promise.reject(new Error('no job'))));
+  for (const progress of [45, 50, 55]) {
+    report(await progressOf(progress));
+    report(await other(progress));
+    nowMs += 15_000;
+  }
+  await expect.poll(() => submitted.length).toBe(2);
+  expect(submitted).toMatchObject([
+    { status: 'queued', spec: { url: webhookUrl, event: 'lipsync.progress', subjectId: 'job_1' } },
+    { spec: { subjectId: 'job_1' } },
+  ]);
+  expect(new Set(submitted.map(({ id }) => id)).size).toBe(2);
+  const { data } = webhookMessageSchemas['lipsync.progress'].parse(JSON.parse(submitted[1]?.spec.body ?? ''));
+  expect(data).toMatchObject({ status: 'processing', stage: 'rendering', progress: 55, metadata: { order: 7 } });
+  report(
+    await store.append('job_1', {
+      type: 'failed',
+      run: 1,
+      atMs: 3_000,
+      code: 'clip_unusable',
+      message: 'No face.',
+      warnings: [],
+    }),
+  );
+  expect([submitted.length, failures]).toEqual([2, []]);
 });
 
 it('The end of a delivery is no event.', () => {

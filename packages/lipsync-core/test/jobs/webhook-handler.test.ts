@@ -229,6 +229,21 @@ it('Receivers that are off are listed page by page with their origin only, for o
   expect(received).toHaveLength(4);
 });
 
+it('A message about progress is sent once, is dropped when it is a minute old, and can be replayed.', async () => {
+  const { url, received } = await startReceiver({ status: 500 });
+  const about = { url, event: 'lipsync.progress', subjectId: 'job_1', body: '{}', owner: 'alice' };
+  for (const id of ['msg_job_1_p1', 'msg_job_1_p2']) await store.create(newWebhookRecord({ ...about, id, nowMs }));
+  expect(await deliver('msg_job_1_p1')).toMatchObject({
+    waitsS: [],
+    record: { status: 'failed', tries: [{ status: 500 }] },
+  });
+  nowMs += 61_000;
+  expect(await deliver('msg_job_1_p2')).toMatchObject({ record: { status: 'failed', tries: [] } });
+  expect(received).toHaveLength(1);
+  await store.append('msg_job_1_p2', { type: 'replayed', atMs: nowMs });
+  expect((await deliver('msg_job_1_p2')).record.tries).toMatchObject([{ status: 500 }]);
+});
+
 it('A replay of a delivered message sends it once more with the same id, and starts the schedule again.', async () => {
   const { url, received } = await startReceiver({ status: 200 }, { status: 500 }, { status: 200 });
   await createDelivery(url);
