@@ -16,11 +16,13 @@ const maxSpreadDb = 20;
 /** Noise, hum and tones vary less than this share of the channel that varies most, if that one may be speech. */
 const leastSpreadShare = 0.4;
 const leastSpeechSpreadDb = 6;
-/** Frames further below the loud parts are pauses of the voice. */
+/** Blocks further below the loud parts are pauses of the voice. */
 const activeDb = 25;
-/** A channel is one of the loudest of a frame within this range. */
+/** Length of a block, longer than the echoes of a voice in other microphones. */
+const blockFrames = 10;
+/** A channel is one of the loudest of a block within this range. */
 const nearLoudestDb = 6;
-/** Share of the active frames in which a channel with a voice of its own is one of the loudest. */
+/** Share of the active blocks in which a channel with a voice of its own is one of the loudest. */
 const leastNearShare = 0.02;
 /** Correlation below which a channel is the inverse of the others. */
 const inverseBelow = -0.2;
@@ -166,17 +168,32 @@ export class ChannelMeter {
     const largest = Math.max(...spread);
     const leastSpread = largest < leastSpeechSpreadDb ? 0 : leastSpreadShare * largest;
     const voices = audible.filter((_, index) => (spread[index] ?? 0) >= leastSpread);
+    const near = this.#countNear(voices);
+    return voices.filter((_, index) => (near.counts[index] ?? 0) >= leastNearShare * near.active);
+  }
+
+  /** In how many active blocks each of the channels is one of the loudest. */
+  #countNear(voices: readonly number[]): { readonly counts: Uint32Array; readonly active: number } {
     const limitDb = Math.max(...voices.map((channel) => this.#quantileDb(channel, 0.95))) - activeDb;
-    const near = new Map<number, number>();
+    const counts = new Uint32Array(voices.length);
     let active = 0;
-    for (let frame = 0; frame < this.#frameCount; frame += 1) {
-      const loudest = voices.reduce((level, channel) => Math.max(level, this.#levelAt(frame, channel)), lowestDb);
+    for (let start = 0; start < this.#frameCount; start += blockFrames) {
+      const end = Math.min(this.#frameCount, start + blockFrames);
+      const levels = voices.map((channel) => this.#blockDb(channel, start, end));
+      const loudest = Math.max(...levels);
       if (loudest < limitDb) continue;
       active += 1;
-      for (const channel of voices)
-        if (this.#levelAt(frame, channel) >= loudest - nearLoudestDb) near.set(channel, (near.get(channel) ?? 0) + 1);
+      levels.forEach((levelDb, index) => {
+        if (levelDb >= loudest - nearLoudestDb) counts[index] = (counts[index] ?? 0) + 1;
+      });
     }
-    return voices.filter((channel) => (near.get(channel) ?? 0) >= leastNearShare * active);
+    return { counts, active };
+  }
+
+  #blockDb(channel: number, start: number, end: number): number {
+    let power = 0;
+    for (let frame = start; frame < end; frame += 1) power += 10 ** (this.#levelAt(frame, channel) / 10);
+    return 10 * Math.log10(power / (end - start));
   }
 
   /** The sign with which each channel adds to the earlier ones rather than canceling them. */

@@ -27,6 +27,10 @@ const reply = makeVoice(310, (timeS) => timeS % 1 >= 0.7);
 const noise = makeNoise(0.3);
 const scaled = (factor: number, channel = voice): Channel => add([factor, channel]);
 
+/** The voice in a microphone further away. */
+const echo = (factor: number, delayS: number): Channel =>
+  voice.map((_, index) => factor * (voice[index - Math.round(delayS * sampleRateHz)] ?? 0));
+
 /** Six, ten or more channels, of which some hold a voice. */
 function onChannels(count: number, ...voices: readonly (readonly [number, Channel])[]): readonly Channel[] {
   return Array.from({ length: count }, (_, index) => voices.find(([number]) => number === index + 1)?.[1] ?? silence);
@@ -70,6 +74,7 @@ describe('The analyzed sound is the mean of the channels that carry voice:', () 
     ['the bass channel of six', onChannels(6, [4, voice]), voice],
     ['the last one of seven', onChannels(7, [7, voice]), voice],
     ['two of ten', onChannels(10, [3, voice], [8, reply]), add([0.5, voice], [0.5, reply])],
+    ['the nearest of four microphones', [echo(0.3, 0.004), voice, echo(0.25, 0.009), echo(0.25, 0.014)], voice],
     ['two inverse ones of twenty', onChannels(20, [2, voice], [20, scaled(-1)]), voice],
     ['of six equal channels', onChannels(6, ...[1, 2, 3, 4, 5, 6].map((number) => [number, voice] as const)), voice],
   ])('%s.', async (_, channels, expected) => {
