@@ -7,7 +7,7 @@ const root = join(import.meta.dirname, '..');
 const readPage = (name: string): string => readFileSync(join(root, 'docs', `${name}.md`), 'utf8');
 
 /** What reads and describes inputs. Warnings of takes come from `providers/` and `quality/`. */
-const inputSources = ['media/**/*.ts', 'audio/**/*.ts', 'face/**/*.ts', 'jobs/*input*.ts'];
+const inputSources = ['media/**/*.ts', 'audio/**/*.ts', 'face/**/*.ts', 'jobs/*input*.ts', 'jobs/*-warnings.ts'];
 
 /** Warnings in the sources that read inputs: codes beside a message or its beginning. */
 function inputWarnings(): ReadonlySet<string> {

@@ -186,16 +186,12 @@ export function isSilent({ voiceFound, peakLevelDb }: SpeechReport): boolean {
 
 /** Warnings on the files, which apply whatever was made of them. */
 function listInputWarnings({ clip, speech }: Pick<ProbedInputs, 'clip' | 'speech'>): readonly Warning[] {
-  const advice = 'Use another copy of the file if that matters.';
   const { missing: ofClip } = clip;
   const { missing: ofSpeech, unusedMs, trackChoice } = speech;
   return [
-    ...(ofClip === undefined
-      ? []
-      : [{ code: 'clip_truncated', message: `The clip is truncated: it lacks ${ofClip}. ${advice}` }]),
-    ...(ofSpeech === undefined
-      ? []
-      : [{ code: 'speech_truncated', message: `The speech audio is truncated: it lacks ${ofSpeech}. ${advice}` }]),
+    ...(ofClip === undefined ? [] : [truncated(`The clip is truncated: it lacks ${ofClip}.`)]),
+    ...(ofSpeech === undefined ? [] : [truncated(`The speech audio is truncated: it lacks ${ofSpeech}.`)]),
+    ...(clip.warnings ?? []),
     ...listClipWarnings(clip),
     ...(unusedMs === undefined ? [] : [unusedDataWarning(unusedMs)]),
     ...(trackChoice === undefined
@@ -211,6 +207,10 @@ function unusedDataWarning(unusedMs: number): Warning {
     code: 'speech_data_unused',
     message: `The speech audio has ${length} behind the end that its header states; as in players, they are not used. Correct the length in the header to use them.`,
   };
+}
+
+function truncated(fault: string): Warning {
+  return { code: 'input_truncated', message: `${fault} Use another copy of the file if that matters.` };
 }
 
 const silentWarning: Warning = Object.freeze({

@@ -6,6 +6,8 @@ import { runMediaTool } from './ffmpeg-process.ts';
 import type { Interlacing } from './media-types.ts';
 
 export interface FirstFrames {
+  /** Time of the first frame in the container, in seconds. */
+  readonly firstFrameS: number;
   /** Absent for progressive frames. */
   readonly interlacing?: Interlacing;
   /** Whether there are transparent parts: seen in stills and GIF, declared by other clips. */
@@ -32,14 +34,18 @@ const maxReportBytes = 65_536;
  * `media_failed`, or the abort error.
  */
 export async function readFirstFrames(path: string, options: FirstFramesOptions): Promise<FirstFrames> {
-  // The mark of a frame is printed as its time; ffprobe reports it only for some containers.
-  const filter = 'setpts=INTERLACED,idet,metadata=print:key=lavfi.idet.multiple.current_frame:file=-';
+  // Time and mark of a frame are printed as one number; ffprobe reports the mark only for some containers.
+  const mark = 'round(if(isnan(T),0,T)*1000000)*2+INTERLACED';
+  const filter = `setpts='${mark}',idet,metadata=print:key=lavfi.idet.multiple.current_frame:file=-`;
   const output = ['-fps_mode', 'passthrough', '-f', 'null', '-'];
   const report = await runFilter(path, options, ['-frames:v', String(sampledFrames), '-vf', filter, ...output]);
-  if (!report.startsWith('frame:')) throw new LipsyncError('clip_unusable', undecodable);
-  const interlacing = findInterlacing(report);
+  const marks = [...report.matchAll(/^frame:.* pts:(-?\d+)/gm)].map(([, text]) => Number(text));
+  const [first] = marks;
+  if (first === undefined) throw new LipsyncError('clip_unusable', undecodable);
+  const interlacing = marks.some((value) => value % 2 !== 0) ? 'marked' : findUnmarked(report);
   const transparent = hasAlpha(options.pixelFormat) && (await isTransparent(path, options));
-  return { ...(interlacing && { interlacing }), ...(transparent && { transparent }) };
+  const firstFrameS = Math.floor(first / 2) / 1e6;
+  return { firstFrameS, ...(interlacing && { interlacing }), ...(transparent && { transparent }) };
 }
 
 async function runFilter(path: string, options: FirstFramesOptions, output: readonly string[]): Promise<string> {
@@ -48,7 +54,7 @@ async function runFilter(path: string, options: FirstFramesOptions, output: read
   const decoding = decoder === undefined ? [] : ['-c:v', decoder];
   return runMediaTool({
     tool: 'ffmpeg',
-    arguments: [...decoding, ...inputArguments(path, demuxer), '-map', `0:${streamIndex}`, ...output],
+    arguments: ['-copyts', ...decoding, ...inputArguments(path, demuxer), '-map', `0:${streamIndex}`, ...output],
     maxBytes: maxReportBytes,
     signal,
   }).catch((error: unknown) => {
@@ -78,8 +84,7 @@ async function isTransparent(path: string, options: FirstFramesOptions): Promise
   return letters.includes('A');
 }
 
-function findInterlacing(report: string): Interlacing | undefined {
-  if (/^frame:.* pts:1\b/m.test(report)) return 'marked';
+function findUnmarked(report: string): Interlacing | undefined {
   const countOf = (kind: string): number => countMatches(report, new RegExp(`current_frame=${kind}$`, 'gm'));
   const [topFirst, bottomFirst, progressive] = [countOf('tff'), countOf('bff'), countOf('progressive')];
   const recognized = Math.max(topFirst, bottomFirst);

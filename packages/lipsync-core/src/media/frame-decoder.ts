@@ -1,12 +1,5 @@
 import { LipsyncError } from '../errors/index.ts';
-import {
-  decodeFilter,
-  getSkipTimeMs,
-  rawPixelFormat,
-  seekArguments,
-  decoderArguments,
-  type DecodeShape,
-} from './decode-filter.ts';
+import { clipInputArguments, decodeFilter, getSkipTimeMs, rawPixelFormat, type DecodeShape } from './decode-filter.ts';
 import { MediaProcess } from './ffmpeg-process.ts';
 import { clipDemuxer, inputArguments } from './ffmpeg-arguments.ts';
 import type { ClipFacts } from './media-types.ts';
@@ -193,8 +186,7 @@ function countFrames({ start, end, every = 1, parts }: DecodeShape): number {
 
 function decodeArguments({ path, facts, shape }: DecoderOptions): readonly string[] {
   return [
-    ...decoderArguments(facts),
-    ...seekArguments(facts, shape),
+    ...clipInputArguments(facts, shape),
     ...inputArguments(path, clipDemuxer(facts)),
     '-map',
     '0:V:0',

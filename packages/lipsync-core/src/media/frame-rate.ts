@@ -22,6 +22,8 @@ const timestampRoundingS = 0.0011;
 const lowestRate = 20;
 const raisedRate: FrameRate = { numerator: 25, denominator: 1 };
 const steadyShareOfFrame = 0.1;
+/** Share of frames that are shown longer than one frame, in a clip of constant rate with holes. */
+const largestGapShare = 0.1;
 
 export interface ChosenRate {
   readonly frameRate: FrameRate;
@@ -66,11 +68,21 @@ export function nearestStandard(rate: number): FrameRate {
   return standardRates.reduce((best, candidate) => (distance(candidate) < distance(best) ? candidate : best));
 }
 
+/** Whether all times are multiples of the frame duration, most of them without a gap. */
 function matchesTimes(times: Float64Array, rate: FrameRate): boolean {
   const frameS = 1 / framesPerSecond(rate);
   const tolerance = steadyShareOfFrame * frameS + timestampRoundingS;
   const first = times[0] ?? 0;
-  return times.every((time, index) => Math.abs(time - first - index * frameS) <= tolerance);
+  let last = -1;
+  let gaps = 0;
+  const isOnGrid = times.every((time) => {
+    const index = Math.round((time - first) / frameS);
+    if (index > last + 1) gaps += 1;
+    const isNext = index > last && Math.abs(time - first - index * frameS) <= tolerance;
+    last = index;
+    return isNext;
+  });
+  return isOnGrid && gaps <= times.length * largestGapShare;
 }
 
 /** Replaces averages such as 2997/100 or 359641/12000 by the standard rate that they approximate. */

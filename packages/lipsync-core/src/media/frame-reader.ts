@@ -29,7 +29,7 @@ export interface RangeOptions extends CommonOptions {
   /** Yields only these parts of the range, ascending and without overlap; ffmpeg drops the frames between them. */
   readonly parts?: readonly FrameRange[];
   /**
-   * Reads from a keyframe before the range on, for clips with `facts.seekOriginS`. Use the pictures only after the last one:
+   * Reads from a keyframe before the range on, for clips with `canSeek`. Use the pictures only after the last one:
    * damaged or unusual files deliver others, which is noticed at the end.
    */
   readonly seek?: boolean;

@@ -1,4 +1,4 @@
-export { type PictureArea, type PixelFormat } from './decode-filter.ts';
+export { canSeek, withoutSeeking, type PictureArea, type PixelFormat } from './decode-filter.ts';
 export { getToolVersions, type ToolVersions } from './ffmpeg-process.ts';
 export { type FrameStatistics } from './frame-decoder.ts';
 export {

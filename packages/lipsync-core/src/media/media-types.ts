@@ -1,3 +1,4 @@
+import type { Warning } from '../contract/provider-types.ts';
 import type { ColorTags } from '../image/planes.ts';
 import type { HdrColor } from './color-conversion.ts';
 import type { Orientation } from './picture-orientation.ts';
@@ -42,11 +43,36 @@ export interface ClipFacts {
   readonly color: ColorTags;
   /** Color of the stored picture of a PQ or HLG clip, which is decoded as BT.709; absent otherwise. */
   readonly hdr?: HdrColor | undefined;
-  /** Time of the first frame in the container, in seconds; present if frames can be found by seeking. */
-  readonly seekOriginS?: number | undefined;
+  /** How a decoded frame finds its place; absent for a still. */
+  readonly clock?: ClipClock | undefined;
+  /** Time of the first frame as a player displays it; 0 by default. */
+  readonly startMs?: number;
+  /** What differs from what the owner of the clip may expect. */
+  readonly warnings?: readonly Warning[];
   /** What a truncated file lacks; absent when nothing is known to be missing. */
   readonly missing?: string;
 }
+
+/** A jump of the clock of a container, as where two recordings are joined. */
+export interface ClockJoin {
+  /** Last time before the jump, in seconds. */
+  readonly afterS: number;
+  /** What is added to the times behind the jump, so that they follow those before it. */
+  readonly shiftS: number;
+}
+
+/** The times of decoded frames. */
+export type ClipClock =
+  | {
+      readonly type: 'container';
+      /** Time of the first frame in the container, in seconds. */
+      readonly originS: number;
+      /** Whether frames can be found by seeking. */
+      readonly canSeek: boolean;
+      readonly joins: readonly ClockJoin[];
+    }
+  /** Frames without time stamps, at equal distances. */
+  | { readonly type: 'counted' };
 
 /** The sound that is read from a file. Plain data: it crosses a process boundary. */
 export interface SoundSource {

@@ -1,19 +1,18 @@
 import { LipsyncError } from '../errors/index.ts';
 import { measureMissingMs } from './declared-duration.ts';
 import { isAnimatedWebp, isTruncatedJpeg, readPngSize, sniffStillDemuxer } from './still-image.ts';
+import { readClipTiming } from './clip-timing.ts';
 import { completeHdrColor, convertedColor, isRgb, toneMapFilters } from './color-conversion.ts';
 import { hasFilters } from './ffmpeg-process.ts';
-import { isPicture, readPacketTimes, type PacketTimes, type ProbedStream, type ProbeReport } from './ffprobe.ts';
+import { isPicture, type ProbedStream, type ProbeReport } from './ffprobe.ts';
 import { readFirstFrames } from './first-frames.ts';
-import { chooseFrameRate, parseFrameRate, stillFrameRate } from './frame-rate.ts';
+import { stillFrameRate } from './frame-rate.ts';
 import { describeMissing, probeInput, requireDuration, requireFile, type ProbeContext } from './input-checks.ts';
 import { framesPerSecond, type ClipFacts, type ColorTags, type MediaLimits } from './media-types.ts';
 import { isTransposed, parseDisplayMatrix, readExifOrientation, type Orientation } from './picture-orientation.ts';
 
 /** Faces in smaller pictures cannot be tracked. */
 const minDimensionPx = 64;
-/** Smallest share of the declared frames; a file with fewer is truncated. */
-const minFrameShare = 0.98;
 
 export interface ClipProbeContext extends ProbeContext {
   /** What to do about a file without a picture; completes the message. */
@@ -37,11 +36,11 @@ export async function probeClip(path: string, context: ClipProbeContext): Promis
   const stream = requirePicture(report, context.pictureAdvice ?? 'Use a video or an image that shows a face.');
   const shape = await getShape(path, stream, await readOrientation(path, stream, demuxer));
   requireSize(shape, context.limits);
-  requireDuration(report.format.duration ?? 0, context.limits, 'clip', 'clip_unusable');
   const pixelFormat = getPixelFormat(stream);
   const color = await readColor(stream, pixelFormat);
   const { codec_name: codec = 'unknown', index: streamIndex } = stream;
-  const firstFrames = await readFirstFrames(path, { streamIndex, demuxer, codec, pixelFormat, signal });
+  const decoded = await readFirstFrames(path, { streamIndex, demuxer, codec, pixelFormat, signal });
+  const { firstFrameS, ...firstFrames } = decoded;
   const common = {
     ...shape,
     ...color,
@@ -62,7 +61,8 @@ export async function probeClip(path: string, context: ClipProbeContext): Promis
       ...(demuxer === 'jpeg_pipe' && (await isTruncatedJpeg(path)) ? { missing: 'the lower part of the picture' } : {}),
     };
   }
-  const timing = await readTiming(path, { stream, report }, context);
+  const timing = await readClipTiming(path, { stream, report, firstFrameS, ...context });
+  requireDuration(timing.durationMs / 1000, context.limits, 'clip', 'clip_unusable');
   const missingMs = await measureMissingMs(path, { stream, report, actualMs: timing.durationMs });
   return { ...common, kind: 'video', ...timing, ...describeMissing(missingMs) };
 }
@@ -138,53 +138,4 @@ async function readColor(stream: ProbedStream, pixelFormat: string): Promise<Pic
   }
   const color = hdr || isRgb(pixelFormat) ? convertedColor : known;
   return { color, ...(hdr && { hdr }) };
-}
-
-type ClipTiming = Pick<
-  ClipFacts,
-  'frameRate' | 'frameCount' | 'durationMs' | 'variableFrameRate' | 'lowFrameRate' | 'seekOriginS'
->;
-
-/** Containers with an index of their keyframes, in which ffmpeg seeks to the frame that was requested. */
-const seekableFormats = /\b(mp4|matroska)\b/;
-
-async function readTiming(
-  path: string,
-  { stream, report }: { readonly stream: ProbedStream; readonly report: ProbeReport },
-  { limits, signal }: ProbeContext,
-): Promise<ClipTiming> {
-  const packets = await readPacketTimes(path, stream.index, { maxDurationMs: limits.maxDurationMs, signal });
-  const spanS = (packets.times.at(-1) ?? 0) - (packets.times[0] ?? 0);
-  requireDuration(spanS, limits, 'clip', 'clip_unusable');
-  requireComplete(stream, packets);
-  const { frameRate, variable, lowFrameRate } = chooseFrameRate(packets.times, [
-    parseFrameRate(stream.r_frame_rate),
-    parseFrameRate(stream.avg_frame_rate),
-  ]);
-  const frameS = 1 / framesPerSecond(frameRate);
-  const shownS = lowFrameRate === undefined ? frameS : 1 / lowFrameRate;
-  const lastS = variable ? (packets.lastDurationS ?? shownS) : shownS;
-  const frameCount = Math.max(1, Math.round((spanS + lastS) / frameS));
-  const durationMs = frameCount * frameS * 1000;
-  requireDuration(durationMs / 1000, limits, 'clip', 'clip_unusable');
-  const canSeek = packets.startsWithKey && seekableFormats.test(report.format.format_name);
-  const seekOriginS = canSeek ? packets.times[0] : undefined;
-  const timing = {
-    frameRate,
-    frameCount,
-    durationMs,
-    variableFrameRate: variable,
-    ...(lowFrameRate && { lowFrameRate }),
-  };
-  return seekOriginS === undefined ? timing : { ...timing, seekOriginS };
-}
-
-function requireComplete({ nb_frames: declared }: ProbedStream, { times, packetCount }: PacketTimes): void {
-  if (times.length === 0)
-    throw new LipsyncError('clip_unusable', 'The clip contains no frames. Use another copy of the file.');
-  if (declared === undefined || packetCount >= declared * minFrameShare - 1) return;
-  throw new LipsyncError(
-    'clip_unusable',
-    `The clip is truncated: it contains only ${packetCount} of ${declared} frames. Use a complete copy of the file.`,
-  );
 }

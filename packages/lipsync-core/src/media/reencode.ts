@@ -1,4 +1,4 @@
-import { decodeFilter, seekArguments, decoderArguments, type DecodeShape, type PictureArea } from './decode-filter.ts';
+import { canSeek, clipInputArguments, decodeFilter, type DecodeShape, type PictureArea } from './decode-filter.ts';
 import { fileUrl, inputArguments } from './ffmpeg-arguments.ts';
 import { MediaProcess } from './ffmpeg-process.ts';
 import { framesPerSecond, type ClipFacts } from './media-types.ts';
@@ -42,14 +42,13 @@ export async function reencode(options: ReencodeOptions): Promise<void> {
     pixelFormat: 'yuv420p',
     ...range,
     area,
-    seek: facts.seekOriginS !== undefined,
+    seek: canSeek(facts),
   };
   const running = new MediaProcess({
     tool: 'ffmpeg',
     arguments: [
       '-y',
-      ...decoderArguments(facts),
-      ...seekArguments(facts, shape),
+      ...clipInputArguments(facts, shape),
       ...inputArguments(path),
       '-filter_complex',
       `${pictureGraph(facts, shape)};${soundGraph(facts, shape)}`,
@@ -82,10 +81,10 @@ function pictureGraph(facts: ClipFacts, shape: DecodeShape): string {
   return `[0:V:0]${decodeFilter(facts, shape)},setpts=PTS-STARTPTS,split=${outputs.length}${outputs.join('')}`;
 }
 
-function soundGraph(facts: ClipFacts, { start, end, seek = false }: DecodeShape): string {
+function soundGraph(facts: ClipFacts, { start, end }: DecodeShape): string {
   const outputs = reencodeRecipes.map((recipe) => `[${recipe}-sound]`);
-  const timeOf = (frame: number): number =>
-    (seek ? (facts.seekOriginS ?? 0) : 0) + frame / framesPerSecond(facts.frameRate);
+  const originS = facts.clock?.type === 'container' ? facts.clock.originS : 0;
+  const timeOf = (frame: number): number => originS + frame / framesPerSecond(facts.frameRate);
   const cut = `atrim=start=${timeOf(start)}:end=${timeOf(end)},asetpts=PTS-${timeOf(start)}/TB`;
   return `[0:a:0]${cut},asplit=${outputs.length}${outputs.join('')}`;
 }

@@ -5,7 +5,7 @@ import { aacArguments, fileUrl, untrustedInputOptions, wavArguments } from './ff
 import { MediaProcess } from './ffmpeg-process.ts';
 import { framesPerSecond, type ClipFacts, type SpeechFacts } from './media-types.ts';
 import { probeTake } from './take-probe.ts';
-import type { Timeline } from './timeline.ts';
+import { frameTimeMs, type Timeline } from './timeline.ts';
 
 /** Total time for copying or decoding sound, during which ffmpeg reports no progress. */
 const timeLimitMs = 300_000;
@@ -48,8 +48,8 @@ export interface SoundSwapOptions extends SpeechTrackOptions {
 }
 
 /**
- * Whether the video stream of a clip can be copied into the MP4 of a take: every frame once and in order, already in
- * the format of the encoder.
+ * Whether the video stream of a clip can be copied into the MP4 of a take: every frame once and in order from the start
+ * of the file on, already in the format of the encoder.
  */
 export function canCopyVideo(clip: ClipFacts, timeline: Timeline): boolean {
   const isEncoderFormat =
@@ -60,7 +60,11 @@ export function canCopyVideo(clip: ClipFacts, timeline: Timeline): boolean {
     clip.hdr === undefined &&
     clip.interlacing === undefined &&
     clip.lowFrameRate === undefined &&
-    !clip.variableFrameRate;
+    !clip.variableFrameRate &&
+    clip.clock?.type === 'container' &&
+    clip.clock.joins.length === 0 &&
+    !clip.warnings?.length &&
+    (clip.startMs ?? 0) < frameTimeMs(timeline, 1) / 2;
   return (
     isEncoderFormat &&
     timeline.windowStart === 0 &&

@@ -2,7 +2,7 @@ import type { SyncMode } from '../contract/index.ts';
 import { LipsyncError } from '../errors/index.ts';
 import { framesPerSecond, type ClipFacts, type FrameRate } from './media-types.ts';
 
-/** The part of a clip to use, in clip time; the end is exclusive. */
+/** The part of a clip to use, in the time that a player displays; the end is exclusive. */
 export interface ClipWindow {
   readonly startMs?: number | undefined;
   readonly endMs?: number | undefined;
@@ -26,7 +26,7 @@ export interface TimelineOptions {
 }
 
 /** The properties of a clip that determine its timeline. */
-type TimedClip = Pick<ClipFacts, 'kind' | 'frameRate' | 'frameCount' | 'durationMs'>;
+type TimedClip = Pick<ClipFacts, 'kind' | 'frameRate' | 'frameCount' | 'durationMs' | 'startMs'>;
 
 /** Time at which output frame `index` is shown, in milliseconds. */
 export function frameTimeMs(timeline: Pick<Timeline, 'frameRate'>, index: number): number {
@@ -126,16 +126,23 @@ function windowFrames(clip: TimedClip, { startMs, endMs }: ClipWindow): { start:
   if (startMs === undefined && endMs === undefined) return { start: 0, length: clip.frameCount };
   if (clip.kind === 'still') throw windowError('A still image has no duration. Remove start_ms and end_ms.');
   const frameMs = frameTimeMs(clip, 1);
-  const lengthS = (clip.durationMs / 1000).toFixed(2);
-  if ((startMs ?? 0) >= clip.durationMs)
+  const { startMs: firstMs = 0 } = clip;
+  const lastMs = firstMs + clip.durationMs;
+  const lengthS = (lastMs / 1000).toFixed(2);
+  if ((startMs ?? 0) >= lastMs)
     throw windowError(`start_ms is after the end of the clip (${lengthS} s). Use a smaller value.`);
   // Players round durations up to a frame, so a window may end at the displayed duration.
-  if ((endMs ?? 0) > clip.durationMs + frameMs)
+  if ((endMs ?? 0) > lastMs + frameMs)
     throw windowError(`end_ms is after the end of the clip (${lengthS} s). Use a smaller value.`);
   if (startMs !== undefined && endMs !== undefined && startMs >= endMs)
     throw windowError('end_ms must be later than start_ms.');
-  const start = Math.min(framesWithin(startMs ?? 0, clip.frameRate), clip.frameCount - 1);
-  const end = endMs === undefined ? clip.frameCount : Math.min(framesWithin(endMs, clip.frameRate), clip.frameCount);
+  if (endMs !== undefined && endMs <= firstMs)
+    throw windowError(
+      `end_ms is before the first picture of the clip (${(firstMs / 1000).toFixed(2)} s). Use a larger value.`,
+    );
+  const frameAt = (timeMs: number): number => Math.max(0, framesWithin(timeMs - firstMs, clip.frameRate));
+  const start = Math.min(frameAt(startMs ?? 0), clip.frameCount - 1);
+  const end = endMs === undefined ? clip.frameCount : Math.min(frameAt(endMs), clip.frameCount);
   return { start, length: Math.max(1, end - start) };
 }
 

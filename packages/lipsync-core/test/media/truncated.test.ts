@@ -81,10 +81,11 @@ describe('truncated speech', () => {
 });
 
 describe('truncated clips', () => {
-  it.each(['mkv', 'webm'])('A truncated %s clip is used, and what it lacks is reported.', async (extension) => {
+  it.each(['mkv', 'webm', 'mp4'])('A truncated %s clip is used, and what it lacks is reported.', async (extension) => {
     const codec = extension === 'webm' ? ['-c:v', 'libvpx', '-deadline', 'realtime'] : x264;
     const source = ['-f', 'lavfi', '-i', 'testsrc2=s=128x96:r=25:d=4', '-g', '10'];
-    const path = await makeMedia(...source, ...codec, join(await temporaryFolder(), `clip.${extension}`));
+    const index = extension === 'mp4' ? ['-movflags', '+faststart'] : [];
+    const path = await makeMedia(...source, ...codec, ...index, join(await temporaryFolder(), `clip.${extension}`));
     expect(await missingClip(path)).toBeUndefined();
     expect(await missingClip(await cut(path, 0.5))).toMatch(/^[123]\.\d s that the file declares$/);
   });

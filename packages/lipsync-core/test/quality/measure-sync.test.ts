@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { probeClip } from '../../src/media/index.ts';
+import { probeClip, withoutSeeking } from '../../src/media/index.ts';
 import { allStretches, chooseStretches } from '../../src/quality/syncnet/choose-stretches.ts';
 import type { BoxTrack } from '../../src/quality/syncnet/face-boxes.ts';
 import { measureSync, type SyncVideo } from '../../src/quality/syncnet/measure-sync.ts';
@@ -114,7 +114,7 @@ describe('measureSync', { timeout: 120_000 }, () => {
     const stretches = chooseStretches([trackOf(50, 4 * frameCount - 100)], options);
     expect(stretches).toHaveLength(2);
     const found = await measureSync({ path, facts, sound }, stretches, { model, signal });
-    const whole = { ...facts, seekOriginS: undefined };
+    const whole = withoutSeeking(facts);
     const passed = await measureSync({ path, facts: whole, sound }, stretches, { model, signal });
     expect([found.didSeek, passed.didSeek]).toEqual([true, false]);
     expect(found.distances).toEqual(passed.distances);

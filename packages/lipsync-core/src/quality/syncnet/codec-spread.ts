@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { colorSpaceOf } from '../../image/color-matrix.ts';
-import { reencode, reencodeRecipes, type ClipFacts, type PictureArea } from '../../media/index.ts';
+import { reencode, reencodeRecipes, withoutSeeking, type ClipFacts, type PictureArea } from '../../media/index.ts';
 import { droppedWindows, syncFramesPerSecond, type Stretch } from './choose-stretches.ts';
 import { measureSync, type MeasureOptions, type SyncDistances, type SyncVideo } from './measure-sync.ts';
 import { maxShiftFrames, meanCurve, scoreCurve } from './sync-distances.ts';
@@ -38,7 +38,7 @@ export async function measureCodecSpread(
   const scores = [scoreCurve(meanCurve(measured.distances, rows))];
   const folder = await mkdtemp(join(options.workFolder, 'codec-spread-'));
   try {
-    for (const again of await encodeAgain(measured.didSeek ? video : withoutSeeking(video), middle, {
+    for (const again of await encodeAgain(measured.didSeek ? video : readFromStart(video), middle, {
       folder,
       signal: options.signal,
     })) {
@@ -92,8 +92,8 @@ async function encodeAgain(
 }
 
 /** Seeking is used where it found the frames of the windows. */
-function withoutSeeking(video: SyncVideo): SyncVideo {
-  return { ...video, facts: { ...video.facts, seekOriginS: undefined } };
+function readFromStart(video: SyncVideo): SyncVideo {
+  return { ...video, facts: withoutSeeking(video.facts) };
 }
 
 /** Facts of the encoded area, which has the colors of the whole picture. */
@@ -109,6 +109,6 @@ function factsOf(facts: ClipFacts, { width, height }: PictureArea, frameCount: n
     interlacing: undefined,
     pixelFormat: 'yuv420p',
     color,
-    seekOriginS: undefined,
+    clock: { type: 'container', originS: 0, canSeek: false, joins: [] },
   };
 }

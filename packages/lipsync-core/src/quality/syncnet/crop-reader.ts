@@ -1,6 +1,6 @@
 import { abortError } from '../../errors/index.ts';
 import { colorMatrixOf } from '../../image/color-matrix.ts';
-import { openFrames, type ClipFacts, type PictureArea } from '../../media/index.ts';
+import { canSeek, openFrames, type ClipFacts, type PictureArea } from '../../media/index.ts';
 import { droppedWindows, syncFramesPerSecond, type Stretch } from './choose-stretches.ts';
 import type { FaceBox } from './face-boxes.ts';
 import { areaOfBoxes, croppedLength, FaceCropper } from './syncnet-crop.ts';
@@ -72,7 +72,7 @@ export class CropReader {
   async *#read(options: CropReaderOptions): AsyncGenerator<Crop, void> {
     const ranges = rangesOf(options.stretches);
     let index = 0;
-    this.#didSeek = options.facts.seekOriginS !== undefined && areFarApart(ranges);
+    this.#didSeek = canSeek(options.facts) && areFarApart(ranges);
     let next = this.#didSeek ? readBySeeking(options, ranges[0]) : undefined;
     for (; next && index < ranges.length; index += 1) {
       const crops = await next;
