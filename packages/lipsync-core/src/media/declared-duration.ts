@@ -19,8 +19,8 @@ export async function measureMissingMs(
     actualMs,
   }: { readonly stream: ProbedStream; readonly report: ProbeReport; readonly actualMs: number },
 ): Promise<number> {
-  const declaredMs = readDeclaredMs(stream, report);
-  if (report.format.format_name === 'mp3' && !(await hasMp3Header(path))) return 0;
+  const isMp3 = report.format.format_name === 'mp3';
+  const declaredMs = isMp3 ? await readMp3Ms(path, stream) : readDeclaredMs(stream, report);
   const missingMs = declaredMs - actualMs;
   return missingMs > toleranceMs ? missingMs : 0;
 }
@@ -61,12 +61,25 @@ function parseTime(text: string | undefined): number | undefined {
   return Number(hours) * 3_600 + Number(minutes) * 60 + Number(seconds);
 }
 
-/** Whether an MP3 begins with a frame that declares the number of its frames, after an ID3 tag. */
-async function hasMp3Header(path: string): Promise<boolean> {
+/**
+ * The duration that the first frame of an MP3 declares after an ID3 tag, in milliseconds; 0 without one. ffprobe instead
+ * estimates it from the size of a file that is longer, such as joined ones.
+ */
+async function readMp3Ms(path: string, { sample_rate: sampleRateHz = 0 }: ProbedStream): Promise<number> {
   const tag = await readPart(path, { start: 0, length: 10 });
   const isTagged = tag.length === 10 && tag.toString('latin1', 0, 3) === 'ID3';
   // Seven bits per byte.
   const tagBytes = isTagged ? 10 + tag.subarray(6).reduce((size, byte) => size * 128 + (byte & 0x7f), 0) : 0;
   const frame = await readPart(path, { start: tagBytes, length: 2_048 });
-  return /Xing|Info|VBRI/.test(frame.toString('latin1'));
+  const frames = readMp3Frames(frame);
+  // MPEG-2 and 2.5 have lower rates and half the samples per frame.
+  return sampleRateHz > 0 ? (frames * (sampleRateHz >= 32_000 ? 1_152 : 576) * 1000) / sampleRateHz : 0;
+}
+
+function readMp3Frames(frame: Buffer): number {
+  const { index: xing, 0: name } = /Xing|Info/.exec(frame.toString('latin1')) ?? {};
+  const vbri = frame.indexOf('VBRI', 0, 'latin1');
+  if (xing !== undefined && name !== undefined && xing + 12 <= frame.length)
+    return (frame.readUInt32BE(xing + 4) & 1) === 1 ? frame.readUInt32BE(xing + 8) : 0;
+  return vbri >= 0 && vbri + 18 <= frame.length ? frame.readUInt32BE(vbri + 14) : 0;
 }

@@ -63,10 +63,19 @@ export interface ByteRange {
   readonly end?: number | undefined;
 }
 
-/** Like `inputArguments`, but for a part of a file, whose format must be known. */
-export function partArguments(path: string, { start, end = 0 }: ByteRange, demuxer: string): readonly string[] {
-  const options = untrustedInputOptions(demuxer).map((option) => (option === 'file,pipe' ? 'file,subfile' : option));
-  return [...options, '-i', `subfile,,start,${start},end,${end},,:${fileUrl(path)}`];
+/** A part of a file, and how ffmpeg reads it. */
+export interface FilePart {
+  readonly range: ByteRange;
+  readonly demuxer: string;
+  /** Options of the demuxer. */
+  readonly options?: readonly string[];
+}
+
+/** Like `inputArguments`, but for a part of a file. */
+export function partArguments(path: string, { range, demuxer, options = [] }: FilePart): readonly string[] {
+  const { start, end = 0 } = range;
+  const limits = ['-protocol_whitelist', 'file,subfile', '-format_whitelist', demuxer];
+  return [...limits, '-f', demuxer, ...options, '-i', `subfile,,start,${start},end,${end},,:${fileUrl(path)}`];
 }
 
 /**

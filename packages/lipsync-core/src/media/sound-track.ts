@@ -1,9 +1,9 @@
-import { inputArguments, isFloatingPoint, partArguments, selectSound } from './ffmpeg-arguments.ts';
+import { inputArguments, isFloatingPoint, partArguments, selectSound, type FilePart } from './ffmpeg-arguments.ts';
 import type { ProbedStream, ProbeReport } from './ffprobe.ts';
 import { MatroskaBlockParser } from './matroska-blocks.ts';
 import { keepChannels } from './sound-mix.ts';
 import { bytesPerSample, decodeBytes } from './sample-decoder.ts';
-import { findSoundParts, type SoundPart } from './sound-parts.ts';
+import { findSoundParts } from './sound-parts.ts';
 
 /** A sound stream of a file, and when a player plays its samples. */
 export interface SoundTrackPlan {
@@ -13,7 +13,7 @@ export interface SoundTrackPlan {
   readonly soundIndex: number;
   readonly codec: string;
   /** Parts that are played one after another; empty for a file of one part. */
-  readonly parts: readonly SoundPart[];
+  readonly parts: readonly FilePart[];
   /**
    * Seconds in the clock of the container at which a player starts, or null for a format without a clock, whose samples
    * follow each other.
@@ -78,13 +78,13 @@ export async function* decodeSoundTrack(
 }
 
 function decodeArguments(
-  { path, part, streamIndex, soundIndex, codec, origin }: SoundTrackPlan & { readonly part: SoundPart | undefined },
+  { path, part, streamIndex, soundIndex, codec, origin }: SoundTrackPlan & { readonly part: FilePart | undefined },
   { sampleRateHz, channels, channelLayout }: DecodedSound,
 ): readonly string[] {
   const filters = [...(isFloatingPoint(codec) ? [finiteSamples] : []), ...keepChannels(channelLayout)];
   return [
     ...(origin === null ? [] : ['-itsoffset', (origin.fileStartS - origin.startS || leastOffsetS).toFixed(6)]),
-    ...(part ? partArguments(path, part.range, part.demuxer) : inputArguments(path)),
+    ...(part ? partArguments(path, part) : inputArguments(path)),
     ...selectSound(part ? `a:${soundIndex}` : streamIndex),
     ...(filters.length === 0 ? [] : ['-af', filters.join(',')]),
     // A default layout would merge or move channels of another one.

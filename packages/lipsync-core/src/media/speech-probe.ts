@@ -4,6 +4,7 @@ import { isInputRejection } from './ffmpeg-process.ts';
 import type { ProbeReport } from './ffprobe.ts';
 import { probeInput, requireDuration, requireFile, type ProbeContext } from './input-checks.ts';
 import type { SpeechFacts } from './media-types.ts';
+import { readOpenEndedSound } from './open-ended-sound.ts';
 import { refuseRawPcm } from './raw-pcm.ts';
 import {
   countTracks,
@@ -65,6 +66,8 @@ export async function probeSpeech(path: string, context: SpeechProbeContext): Pr
 const guessedScore = 1;
 
 async function probeFile(path: string, signal: AbortSignal | undefined): Promise<ProbeReport> {
+  const openEnded = await readOpenEndedSound(path);
+  if (openEnded) return openEnded.report;
   try {
     const report = await probeInput(path, what, 'speech_unusable', { signal });
     if (report.format.probe_score <= guessedScore) await refuseRawPcm(path);

@@ -102,8 +102,9 @@ describe('Speech that changes in mid-stream', () => {
     const one = await makeBursts(join(folder, `one.${extension}`), { timesS: bursts, lengthS, more: first });
     const two = await makeBursts(join(folder, `two.${extension}`), { timesS: [0.5, 1.2], lengthS: 2, more: second });
     const endOfFirst = (await play(one)).lengthS;
-    const { starts } = await play(await appendPart(one, two));
+    const { starts, facts } = await play(await appendPart(one, two));
     expectTimes(starts, [...bursts, endOfFirst + 0.5, endOfFirst + 1.2], 0.08);
+    expect(facts).not.toHaveProperty('missing');
   });
 
   it.each([
@@ -161,6 +162,51 @@ async function makeJoinedSpeech(folder: string): Promise<{ path: string; times: 
   const endOfFirst = (await play(one)).lengthS;
   return { path: await appendPart(one, two), times: [0.3, 1, endOfFirst + 0.4, endOfFirst + 0.9] };
 }
+
+describe('Sound files whose header states no length', () => {
+  it.each([
+    ['AIFF', 'aiff', []],
+    ['AIFF of 24 bits and two channels', 'aiff', ['-c:a', 'pcm_s24be', '-ac', '2', '-ar', '44100']],
+    ['W64', 'w64', []],
+    ['W64 of floats', 'w64', ['-c:a', 'pcm_f32le', '-ar', '16000']],
+    ['WAV', 'wav', ['-ac', '2']],
+    ['AU', 'au', []],
+    ['CAF', 'caf', ['-c:a', 'pcm_s16le']],
+    ['FLAC', 'flac', ['-ar', '32000']],
+  ] as const)('A file of %s that was written to a pipe is played to its end.', async (_, format, more) => {
+    const path = join(await temporaryFolder(), 'piped');
+    const source = burstSource([0.3, 1.4], 2);
+    const { stdout } = await promisify(execFile)(
+      'ffmpeg',
+      ['-nostdin', '-v', 'error', ...source, ...more, '-f', format, 'pipe:1'],
+      { encoding: 'buffer', maxBuffer: 10_000_000 },
+    );
+    await writeFile(path, stdout);
+    const { starts, facts } = await play(path);
+    expectTimes(starts, [0.3, 1.4]);
+    expect(facts.durationMs).toBeCloseTo(2_000, -1);
+    expect(facts).not.toHaveProperty('missing');
+  });
+
+  it.each([0, 2 ** 32 - 1])('An RF64 file whose size of %d is not known is played to its end.', async (size) => {
+    const folder = await temporaryFolder();
+    const more = ['-rf64', 'always', '-c:a', 'pcm_s24le'];
+    const path = await makeBursts(join(folder, 'speech.wav'), { timesS: [0.3, 1.4], lengthS: 2, more });
+    const bytes = await readFile(path);
+    bytes.fill(size === 0 ? 0 : 0xff, bytes.indexOf('ds64') + 8, bytes.indexOf('ds64') + 32);
+    await writeFile(path, bytes);
+    expectTimes((await play(path)).starts, [0.3, 1.4]);
+  });
+
+  it('A long MP3 of variable bit rate without a length is measured by decoding, not refused by an estimate.', async () => {
+    const path = join(await temporaryFolder(), 'speech.mp3');
+    const source = ['-f', 'lavfi', '-i', 'aevalsrc=exprs=if(lt(t\\,15)\\,0\\,random(0)-0.5):s=44100:d=20'];
+    await makeMedia(...source, '-q:a', '0', '-write_xing', '0', path);
+    const facts = await probeSpeech(path, { limits: { ...limits, maxDurationMs: 21_000 } });
+    expect(facts.durationMs / 1000).toBeCloseTo(20, 0);
+    expect(facts).not.toHaveProperty('missing');
+  });
+});
 
 describe('WAV files whose header is not that of their samples', () => {
   const wavBytes = async (): Promise<Buffer> =>
