@@ -24,13 +24,14 @@ export interface CellInputs {
 const limits = { maxDurationMs: 600_000, maxDimensionPx: 4096 };
 const timeLimitMs = 120_000;
 
-/** Makes the take that shows the unchanged clip with the speech: probe, timeline, decoder and encoder of every local provider. */
-export async function makePlainTake({ clipPath, speechPath, folder }: CellInputs): Promise<Outcome> {
+/** Makes the take that shows the unchanged clip with the speech, by the probes, the decoder and the encoder of jobs. */
+export async function makePlainTake({ clipPath, speechPath: sourcePath, folder }: CellInputs): Promise<Outcome> {
   const signal = AbortSignal.timeout(timeLimitMs);
   const takePath = join(folder, 'take.mp4');
   return catchRefusal(async () => {
     const clip = await probeClip(clipPath, { limits, signal });
-    const speech = await probeSpeech(speechPath, { limits, signal });
+    const speechPath = join(folder, 'speech.wav');
+    const speech = await probeSpeech(sourcePath, { limits, signal, targetPath: speechPath });
     const timeline = planTimeline(clip, speech.durationMs, { syncMode: 'cut_off' });
     const task = { clipPath, clip, speechPath, speech, timeline, workFolder: folder, takePath };
     await passThroughTask(task, { signal, onProgress: () => undefined });
