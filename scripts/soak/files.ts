@@ -31,6 +31,8 @@ export interface CellResult {
   /** For the table: what was measured, the reason of a refusal, or why the container cannot hold the cell. */
   readonly text: string;
   readonly figures?: object;
+  /** What made the take: `plain`, `preview`, or `vendor` for what HeyGen receives. */
+  readonly maker?: string;
 }
 
 export async function createFileSet(folder: string): Promise<FileSet> {
@@ -102,7 +104,8 @@ export async function checkSpeech(cell: SpeechCell, files: FileSet, makeTake: Ma
     Math.abs(error.offsetMs) <= maxOffsetMs &&
     Math.abs(levelDb) <= written.levelToleranceDb &&
     error.missing.length === 0 &&
-    error.surplus.length === 0;
+    error.surplus.length === 0 &&
+    !warnings.some((code) => code.endsWith('truncated'));
   const text = [
     `${heard.lengthS.toFixed(2)} s`,
     `${error.offsetMs.toFixed(0)} ms`,
@@ -129,9 +132,9 @@ export async function proveFiles(): Promise<boolean> {
   try {
     const files = await createFileSet(folder);
     const results = await checkAll(files, [
-      makePlainTake,
-      (inputs) => makePreviewTake(inputs, service),
-      (inputs) => receiveVendorInputs(inputs, service, standin),
+      ['plain', makePlainTake],
+      ['preview', (inputs) => makePreviewTake(inputs, service)],
+      ['vendor', (inputs) => receiveVendorInputs(inputs, service, standin)],
     ]);
     printTable(
       'clip',
@@ -158,19 +161,24 @@ export async function proveFiles(): Promise<boolean> {
   }
 }
 
-async function checkAll(files: FileSet, makers: readonly MakeTake[]): Promise<readonly CellResult[]> {
+async function checkAll(
+  files: FileSet,
+  makers: readonly (readonly [name: string, makeTake: MakeTake])[],
+): Promise<readonly CellResult[]> {
   const wanted = process.env['LIPSYNC_SOAK_CELLS'] ?? '';
   const results: CellResult[] = [];
   for (const [index, cell] of [...clipCells, ...speechCells].entries()) {
     if (!nameOf(cell).includes(wanted)) continue;
     // Moves by one from row to row, so that each fault is tried with each maker.
-    const makeTake = makers[(index + Math.floor(index / clipFaults.length)) % makers.length] ?? makePlainTake;
+    const [maker = '', makeTake = makePlainTake] =
+      makers[(index + Math.floor(index / clipFaults.length)) % makers.length] ?? [];
     const folder = await mkdtemp(join(files.folder, 'cell-'));
     await mkdir(folder, { recursive: true });
     const own = { ...files, folder };
-    results.push('container' in cell ? await checkClip(cell, own, makeTake) : await checkSpeech(cell, own, makeTake));
+    const check = 'container' in cell ? checkClip(cell, own, makeTake) : checkSpeech(cell, own, makeTake);
+    results.push({ ...(await check), maker });
     await rm(folder, { recursive: true, force: true });
-    console.error(`${nameOf(cell)}: ${results.at(-1)?.text}`);
+    console.error(`${nameOf(cell)} (${maker}): ${results.at(-1)?.text}`);
   }
   return results;
 }

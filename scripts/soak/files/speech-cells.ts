@@ -180,7 +180,7 @@ export async function writeSpeech(cell: SpeechCell, marksPath: string, folder: s
       );
       return { ...steady, expected: (await delayed(all)).filter(({ mark }) => mark < 4 || mark > 6) };
     case 'joined rates':
-      return { ...steady, expected: await join2(cell, marksPath, name) };
+      return { ...steady, expected: await writeJoined(cell, marksPath, name) };
     case '2 channels':
       await encode(path, '-ac', '2', '-af', 'pan=stereo|c0=c0|c1=c0');
       return { ...steady, expected: await delayed(all) };
@@ -232,8 +232,8 @@ async function measureDelayS(path: string, firstMark: number): Promise<number> {
   return delays[delays.length >> 1] ?? 0;
 }
 
-/** Joins two halves of other rates and channels; the second begins where the decoded first one ends. */
-async function join2(
+/** Joins two halves of other rates and channels. */
+async function writeJoined(
   { format }: SpeechCell,
   marksPath: string,
   name: (suffix: string) => string,
@@ -255,6 +255,10 @@ async function join2(
   await ffmpeg('-ss', splitS, '-i', marksPath, ...encoder, ...(second ?? []), name('-2'));
   await copyFile(name('-1'), name(''));
   await appendFile(name(''), await readFile(name('-2')));
+  // A player plays the padding of the first part and the delay of the second one, as a decoder without filters does.
+  await ffmpeg('-i', name(''), '-map', '0:a:0', '-ar', '48000', '-ac', '1', `${name('')}.wav`);
+  const { marks } = await readMarks(`${name('')}.wav`);
+  if (marks.length === markCount) return marks;
   const firstDelayS = await measureDelayS(name('-1'), 0);
   const secondDelayS = await measureDelayS(name('-2'), splitMark);
   const { lengthS } = await readMarks(`${name('-1')}.wav`);
