@@ -54,7 +54,7 @@ export interface ApiDependencies {
   readonly ledger: Pick<Ledger, 'sum'>;
   readonly estimator: Estimator;
   /** Time until a new job is expected to end; undefined while it is unknown. */
-  readonly expectedMs: (options: LipsyncOptions) => Promise<number | undefined>;
+  readonly expectedMs: (options: LipsyncOptions, jobsAhead?: number) => Promise<number | undefined>;
   readonly clock: Clock;
   /** Throws `url_forbidden` or `request_invalid` for a URL that the service does not fetch. */
   readonly checkUrl: (url: string) => void;

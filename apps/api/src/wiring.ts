@@ -95,6 +95,7 @@ interface JobParts {
   readonly producer: LipsyncProducer;
   readonly keys: IdempotencyKeys;
   readonly state: RedisStateStore;
+  readonly expectedMs: ApiDependencies['expectedMs'];
 }
 
 /** What creates, changes and deletes jobs. */
@@ -103,6 +104,7 @@ function wireJobs({
   redis,
   artifacts,
   state,
+  expectedMs,
   ...queue
 }: JobParts): Pick<ApiDependencies, 'jobs' | 'batches' | 'erasure' | 'userErasure'> {
   const connection = redis.commands;
@@ -114,7 +116,7 @@ function wireJobs({
     logger: redis.logger,
     verifyRedis: () => redis.verify(),
   };
-  const batches = new Batches(shared);
+  const batches = new Batches({ ...shared, expectedMs });
   const ledger = new LedgerPseudonyms({ state });
   const erasure = new JobErasure({
     ...queue,
@@ -162,10 +164,11 @@ export function wireApi(config: ApiConfig, log: Logger): WiredApi {
   const keys = new IdempotencyKeys({ connection });
   const state = new RedisStateStore({ connection });
   const slots = new RedisConcurrencySlots({ connection, clock: systemClock });
+  const expectedMs = createCompletionOutlook(config.core, { state, slots, load: () => producer.load() });
   return {
     redis,
     dependencies: {
-      ...wireJobs({ config, redis, artifacts, store, producer, keys, state }),
+      ...wireJobs({ config, redis, artifacts, store, producer, keys, state, expectedMs }),
       requestKeys: keys,
       store,
       artifacts,
@@ -177,7 +180,7 @@ export function wireApi(config: ApiConfig, log: Logger): WiredApi {
       breaker: new CircuitBreaker({ state, clock: systemClock }),
       ledger: new Ledger({ state, clock: systemClock, caps: config.core.budget }),
       estimator: createCostEstimator(config.core, { state, slots, load: () => producer.load() }),
-      expectedMs: createCompletionOutlook(config.core, { state, slots, load: () => producer.load() }),
+      expectedMs,
       clock: systemClock,
       ...urlChecks(config),
       receivers: new ReceiverSwitches({ state }),

@@ -73,6 +73,13 @@ describe('the expected completion of a job', () => {
     const job = await send(measured);
     expect(Date.parse(job.expected_completion_at) - sentAtMs).toBeGreaterThan(39_000);
     expect(Date.parse(job.expected_completion_at) - sentAtMs).toBeLessThan(60_000);
+    const item = { video_url: 'https://example.org/clip.mp4', audio_url: 'https://example.org/speech.wav' };
+    const batch = await json(await measured.postJson('/batches', { method: 'preview', items: [item, item, item] }));
+    const [first, second, third] = batch.results.map((one: { expected_completion_at: string }) =>
+      Date.parse(one.expected_completion_at),
+    );
+    expect(first - sentAtMs).toBeGreaterThan(39_000);
+    expect([second - first > 30_000, third - second > 30_000]).toEqual([true, true]);
     await measured.post(`/lipsync/${job.id}/cancel`);
     expect((await json(await measured.fetch(`/lipsync/${job.id}`))).expected_completion_at).toBeNull();
   });

@@ -21,7 +21,7 @@ import {
   type OutboxEntry,
   type TraceContext,
 } from '@lipsync/core/host';
-import type { BatchSummaryView } from '@lipsync/core/contract';
+import type { BatchSummaryView, LipsyncOptions } from '@lipsync/core/contract';
 import type { RequestClaim } from './idempotency-keys.ts';
 import type { LipsyncProducer } from './lipsync-producer.ts';
 import { cancelJob, type Accepted } from './queued-jobs.ts';
@@ -39,6 +39,8 @@ export interface BatchesOptions {
   readonly clock: Clock;
   readonly ids: IdSource;
   readonly logger: Logger;
+  /** Time until a job of a batch is expected to end; undefined while that is unknown. */
+  expectedMs?(options: LipsyncOptions, jobsAhead: number): Promise<number | undefined>;
   /** Throws when Redis belongs to another installation; called before a batch is stored. */
   verifyRedis(): Promise<void>;
 }
@@ -175,8 +177,13 @@ export class Batches {
   }
 
   async #queueItem(batch: JobRecord<'batch'>, item: number): Promise<void> {
-    const { producer, store } = this.#options;
-    const record = newBatchItemRecord(batch, item);
+    const { clock, producer, store } = this.#options;
+    const created = newBatchItemRecord(batch, item);
+    const expectedMs = await this.#options.expectedMs?.(created.spec.options, item);
+    const record = {
+      ...created,
+      ...(expectedMs !== undefined && { expectedCompletionAtMs: clock.nowMs() + expectedMs }),
+    };
     if (await store.get(record.id)) return;
     // Read after the record: a job that was deleted meanwhile has an outcome.
     if ((await store.listOutcomes(batch.id)).has(record.id)) return;

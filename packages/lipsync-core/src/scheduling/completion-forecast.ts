@@ -26,6 +26,8 @@ export interface ExpectedOutput {
   readonly options: LipsyncOptions;
   /** The job, if it waits for a slot already: only jobs ahead of it count. */
   readonly waitingJobId?: string;
+  /** Jobs that are queued before it besides those of `load`; none by default. */
+  readonly jobsAhead?: number;
 }
 
 export interface Expectation {
@@ -77,27 +79,28 @@ export function createForecast({
     { id, maxConcurrent }: ForecastProvider,
     { typicalMs }: ThroughputEstimate,
     { inlineJobs, inlineSeats }: Load,
-    waitingJobId: string | undefined,
+    { waitingJobId, jobsAhead = 0 }: Pick<ExpectedOutput, 'waitingJobId' | 'jobsAhead'>,
   ): Promise<number | null> => {
-    if (maxConcurrent === null) return expectedWaitMs({ busy: inlineJobs, capacity: inlineSeats, typicalMs });
+    if (maxConcurrent === null)
+      return expectedWaitMs({ busy: inlineJobs + jobsAhead, capacity: inlineSeats, typicalMs });
     if ((await breaker.inspect(id)).state === 'open') return null;
     const held = (await slots.holders(id)).length;
     const ahead = await slots.countWaiting(id, waitingJobId);
-    return expectedWaitMs({ busy: held + ahead, capacity: maxConcurrent, typicalMs });
+    return expectedWaitMs({ busy: held + ahead + jobsAhead, capacity: maxConcurrent, typicalMs });
   };
   return {
     async record({ provider, options, durationMs }, tookMs) {
       const profile = providers.find(({ id }) => id === provider)?.throughput(options);
       if (profile) await estimates.record({ profile, durationMs }, tookMs);
     },
-    async expect({ durationMs, options, waitingJobId }) {
+    async expect({ durationMs, options, ...queued }) {
       const now = await load();
       return Promise.all(
         providers.map(async (provider) => {
           const estimate = await estimates.read({ profile: provider.throughput(options), durationMs });
           return {
             provider: provider.id,
-            waitMs: await waitOf(provider, estimate, now, waitingJobId),
+            waitMs: await waitOf(provider, estimate, now, queued),
             workMs: estimate.workMs,
             typicalMs: estimate.typicalMs,
             isMeasured: estimate.isMeasured,

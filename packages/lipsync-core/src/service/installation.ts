@@ -196,36 +196,67 @@ export function createInstallationForecast(
 const outlookLifetimeMs = 2_000;
 const maxOutlooks = 100;
 
+/** When a new job is expected to end. */
+interface Outlook {
+  readonly firstMs: number;
+  /** What each job that is queued before it adds. */
+  readonly perJobMs: number;
+}
+
+/** A number of jobs that occupies every provider. */
+const manyJobs = 1_000;
+
 /**
- * Expects when a new job ends, from the queues and recent takes of its first provider; undefined while there are none, or
- * where its worker decides about the provider. Requests with equal options share one look, so that it costs them nothing.
+ * Expects when a new job ends that has `jobsAhead` others of its batch before it, from the queues and recent takes of its
+ * first provider, or of the one that is done first with `optimize` = `speed`. Undefined while there are none, and for
+ * `balanced`, where the length of the inputs decides. Requests with equal options share one look, so that it costs them
+ * nothing.
  */
 export function createCompletionOutlook(
   config: ProviderConfig,
   host: ForecastHost,
-): (options: LipsyncOptions) => Promise<number | undefined> {
+): (options: LipsyncOptions, jobsAhead?: number) => Promise<number | undefined> {
   const forecast = createInstallationForecast(config, host);
   const { clock = systemClock } = host;
-  const outlooks = new Map<string, { readonly untilMs: number; readonly expected: Promise<number | undefined> }>();
-  const look = async (options: LipsyncOptions): Promise<number | undefined> => {
-    const first = planJob(options, config).plan?.[0];
-    if (!first) return undefined;
+  const outlooks = new Map<string, { readonly untilMs: number; readonly expected: Promise<Outlook | undefined> }>();
+  const look = async (options: LipsyncOptions): Promise<Outlook | undefined> => {
+    const candidates = listFirstProviders(options, config);
     // The length is not known yet; recent takes stand for it.
-    const expectations = await forecast.expect({ options, durationMs: 0 });
-    const expectation = expectations.find(({ provider }) => provider === first.provider);
-    if (!expectation?.isMeasured || expectation.waitMs === null) return undefined;
-    return expectation.waitMs + expectation.typicalMs;
+    const output = { options, durationMs: 0 };
+    const later = await forecast.expect({ ...output, jobsAhead: manyJobs });
+    const expected = (await forecast.expect(output)).flatMap(({ provider, isMeasured, waitMs, typicalMs }) => {
+      const latest = later.find((other) => other.provider === provider)?.waitMs ?? null;
+      if (!candidates.includes(provider) || !isMeasured || waitMs === null || latest === null) return [];
+      return [{ firstMs: waitMs + typicalMs, perJobMs: (latest - waitMs) / manyJobs }];
+    });
+    // One without a measurement may be the first.
+    if (expected.length < candidates.length) return undefined;
+    return expected.toSorted((one, other) => one.firstMs - other.firstMs)[0];
   };
-  return (options) => {
+  return async (options, jobsAhead = 0) => {
     const { method, optimize, allowPreview, providerOptions } = options;
     const key = JSON.stringify([method, optimize, allowPreview, providerOptions]);
     const known = outlooks.get(key);
-    if (known && known.untilMs > clock.nowMs()) return known.expected;
-    if (outlooks.size >= maxOutlooks) outlooks.clear();
-    const expected = look(options).catch(() => undefined);
-    outlooks.set(key, { untilMs: clock.nowMs() + outlookLifetimeMs, expected });
-    return expected;
+    const isCurrent = known !== undefined && known.untilMs > clock.nowMs();
+    const expected = isCurrent ? known.expected : look(options).catch(() => undefined);
+    if (!isCurrent) {
+      if (outlooks.size >= maxOutlooks) outlooks.clear();
+      outlooks.set(key, { untilMs: clock.nowMs() + outlookLifetimeMs, expected });
+    }
+    const outlook = await expected;
+    return outlook && Math.round(outlook.firstMs + outlook.perJobMs * jobsAhead);
   };
+}
+
+/** The providers of which one is tried first; none where the inputs decide. */
+function listFirstProviders(options: LipsyncOptions, config: ProviderConfig): readonly string[] {
+  const { plan } = planJob(options, config);
+  if (plan) return plan.slice(0, 1).map(({ provider }) => provider);
+  if (options.optimize !== 'speed') return [];
+  const ready = listReady(config).map(toPlannedProvider);
+  return planExecution(ready, options)
+    .map(({ provider }) => provider)
+    .filter((id) => ready.some((provider) => provider.id === id && !provider.degraded));
 }
 
 /** For every host, also those that render nothing. */
