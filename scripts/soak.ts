@@ -4,6 +4,7 @@
  */
 import { proveApiFuzz } from './soak/api-fuzz.ts';
 import { proveBadInputs } from './soak/bad-inputs.ts';
+import { proveBatchCap } from './soak/batch-cap.ts';
 import { proveBatchKills } from './soak/batch-kills.ts';
 import { proveCrowd } from './soak/crowd.ts';
 import { proveErasure } from './soak/erasure.ts';
@@ -32,6 +33,7 @@ import { proveWebhooks } from './soak/webhooks.ts';
 const proofs: Readonly<Record<string, () => Promise<boolean>>> = {
   'api-fuzz': proveApiFuzz,
   'bad-inputs': proveBadInputs,
+  'batch-cap': proveBatchCap,
   'batch-kills': proveBatchKills,
   kills: proveKills,
   crowd: proveCrowd,
