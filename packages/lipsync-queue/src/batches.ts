@@ -24,7 +24,7 @@ import {
 import type { BatchSummaryView, LipsyncOptions } from '@lipsync/core/contract';
 import type { RequestClaim } from './idempotency-keys.ts';
 import type { LipsyncProducer } from './lipsync-producer.ts';
-import { cancelJob, type Accepted } from './queued-jobs.ts';
+import { acceptRecord, cancelJob, type Accepted } from './queued-jobs.ts';
 
 /** A validated request for a batch. */
 export interface BatchSubmission extends TraceContext {
@@ -74,16 +74,12 @@ export class Batches {
       options,
       items,
     });
-    const repeated = claim ? await producer.submitOnce(record, claim) : await producer.submit(record);
-    if (repeated !== undefined) {
-      const earlier = await store.get(repeated);
-      if (!earlier) throw new LipsyncError('internal', `The batch ${repeated} of this request cannot be read.`);
-      return { record: earlier, isRepeated: true };
-    }
+    const accepted = await acceptRecord({ producer, store }, record, claim);
+    if (accepted.isRepeated) return accepted;
     await this.#queueItems(record).catch((error: unknown) =>
       logger.warn({ batchId: record.id, error }, 'batch stored but not queued completely; the next sweep queues it'),
     );
-    return { record, isRepeated: false };
+    return accepted;
   }
 
   /** Reads the jobs of a batch, or those of `count` items from the item `start`, and the outcomes of all. */

@@ -97,13 +97,12 @@ export class QueuedJobs {
   }
 
   async #accept(create: (id: string, nowMs: number) => JobRecord, claim: RequestClaim | undefined): Promise<Accepted> {
-    const { clock, ids, producer, results, verifyRedis } = this.#options;
+    const { clock, ids, producer, results, store, verifyRedis } = this.#options;
     await verifyRedis();
     const record = create(ids.jobId(), clock.nowMs());
     const source = record.kind === 'lipsync' ? await results.find(record) : undefined;
     if (record.kind === 'lipsync' && source) return this.#acceptReused(record, source, claim);
-    const repeated = claim ? await producer.submitOnce(record, claim) : await producer.submit(record);
-    return repeated === undefined ? { record, isRepeated: false } : this.#findEarlier(repeated);
+    return acceptRecord({ producer, store }, record, claim);
   }
 
   /** Stores a job that ends at once, because the job `source` has its result. If that is gone by then, queues it. */
@@ -114,7 +113,7 @@ export class QueuedJobs {
   ): Promise<Accepted> {
     const { clock, producer, results, store } = this.#options;
     const repeated = claim ? await store.createOnce(record, claim) : await store.create(record);
-    if (repeated !== undefined) return this.#findEarlier(repeated);
+    if (repeated !== undefined) return findEarlier(store, repeated);
     try {
       const reused = await results.share(record, source);
       const event = reused && ({ type: 'completed', run: record.runs, atMs: clock.nowMs(), ...reused } as const);
@@ -125,12 +124,6 @@ export class QueuedJobs {
     }
     await producer.requeue(record);
     return { record, isRepeated: false };
-  }
-
-  async #findEarlier(repeated: string): Promise<Accepted> {
-    const earlier = await this.#options.store.get(repeated);
-    if (!earlier) throw new LipsyncError('internal', `The job ${repeated} of this request cannot be read.`);
-    return { record: earlier, isRepeated: true };
   }
 
   /**
@@ -191,6 +184,28 @@ export class QueuedJobs {
     const { watcher, pollIntervalMs = defaultPollIntervalMs } = this.#options;
     return watchChanges({ watcher, pollIntervalMs }, options);
   }
+}
+
+/** Where an accepted request is stored. */
+interface AcceptingQueue {
+  readonly producer: Pick<LipsyncProducer, 'submit' | 'submitOnce'>;
+  readonly store: Pick<JobStore, 'get'>;
+}
+
+/** Stores and queues a new record, or finds the one that an equal request with the same claim created. */
+export async function acceptRecord(
+  { producer, store }: AcceptingQueue,
+  record: JobRecord,
+  claim: RequestClaim | undefined,
+): Promise<Accepted> {
+  const repeated = claim ? await producer.submitOnce(record, claim) : await producer.submit(record);
+  return repeated === undefined ? { record, isRepeated: false } : findEarlier(store, repeated);
+}
+
+async function findEarlier(store: Pick<JobStore, 'get'>, id: string): Promise<Accepted> {
+  const earlier = await store.get(id);
+  if (!earlier) throw new LipsyncError('internal', `The record ${id} of this request cannot be read.`);
+  return { record: earlier, isRepeated: true };
 }
 
 function notFailed({ status }: JobRecord): LipsyncError {
