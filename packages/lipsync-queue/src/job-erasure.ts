@@ -7,6 +7,7 @@ import {
   LipsyncError,
   type LedgerPseudonyms,
   type VendorCopies,
+  listPages,
   webhookIdOf,
   type ArtifactStore,
   type JobRecord,
@@ -45,7 +46,7 @@ export type ErasureState = 'erased' | 'pending';
 export interface JobErasureOptions extends CancelOptions {
   /** Made by `createClientConnection`; the caller closes it. */
   readonly connection: Redis;
-  readonly store: Pick<JobStore, 'get' | 'append'>;
+  readonly store: Pick<JobStore, 'append' | 'get' | 'list'>;
   readonly artifacts: Pick<ArtifactStore, 'delete' | 'stat'>;
   readonly batches: Pick<Batches, 'cancel'>;
   readonly ledger: Pick<LedgerPseudonyms, 'replaceInAttempts'>;
@@ -98,14 +99,24 @@ export class JobErasure {
     return 'erased';
   }
 
-  /** Erases the messages about the ends of a job, which repeat its metadata. False while one is being sent. */
+  /** Erases the messages about a job, which repeat its metadata. False while one is being sent. */
   async #eraseDeliveries(record: JobRecord): Promise<boolean> {
     if (record.kind === 'webhook') return true;
     const ids = Array.from({ length: countRetries(record) + 1 }, (_, retries) =>
       webhookIdOf({ jobId: record.id, retries }),
     );
-    const states = await Promise.all(ids.map((id) => this.erase(id)));
+    const all = [...ids, ...(await this.#listProgressMessages(record))];
+    const states = await inChunks(all.length, (index) => this.erase(all[index] ?? ''));
     return !states.includes('pending');
+  }
+
+  /** Ids of the messages about the progress of a job. */
+  async #listProgressMessages(record: JobRecord): Promise<readonly string[]> {
+    if (record.kind !== 'lipsync' || !record.spec.options.webhookProgress) return [];
+    const ids: string[] = [];
+    for await (const page of listPages(this.#options.store, { kind: 'webhook', subjectId: record.id, limit: 100 }))
+      ids.push(...page.records.map(({ id }) => id));
+    return ids;
   }
 
   /**

@@ -106,6 +106,18 @@ describe('JobErasure', () => {
     expect((await connection.keys('*')).filter((key) => /job_a|jobs-(?!indexed)|erasing/.test(key))).toEqual([]);
   });
 
+  it('Erasing a job erases the messages about its progress.', async () => {
+    const job = await jobOf('job_a', 'clip');
+    const options = { ...job.spec.options, webhookProgress: true };
+    await bench.producer.submit({ ...job, spec: { ...job.spec, options } });
+    await bench.store.append('job_a', { type: 'canceled', atMs: 2_000 });
+    const message = { url: 'https://example.org/hook', event: 'lipsync.progress', subjectId: 'job_a', body: '{}' };
+    for (const id of ['msg_job_a_p1', 'msg_job_a_p2'])
+      await bench.producer.submit(newWebhookRecord({ ...message, id, owner: 'alice', nowMs: 2_000 }));
+    expect(await erasure.erase('job_a')).toBe('erased');
+    expect((await connection.keys('*')).filter((key) => /job_a|jobs-(?!indexed)|erasing/.test(key))).toEqual([]);
+  });
+
   it('The files of a batch are kept until the jobs of its items exist, and deleted with the last of these jobs.', async () => {
     const [video, audio] = [reference(await stored('clip')), reference(await stored('speech'))];
     const item = { options: lipsyncOptionsSchema.parse({}), video, audio };

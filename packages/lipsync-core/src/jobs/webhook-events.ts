@@ -65,27 +65,27 @@ export function createProgressEvents({
 }: Pick<WebhookEventsOptions, 'submit' | 'clock'> & {
   onError(error: unknown): void;
 }): (record: JobRecord) => void {
-  /** Interval of the last message, by job. */
+  /** Time of the last message, by job. */
   const sent = new Map<string, number>();
-  const send = async (record: JobRecord<'lipsync'>, url: string, interval: number): Promise<void> => {
-    const nowMs = clock.nowMs();
+  const send = async (record: JobRecord<'lipsync'>, url: string, nowMs: number): Promise<void> => {
     const { id: subjectId, owner, requestId, traceparent } = record;
     const { attempts: _attempts, request: _request, ...view } = toJobView(record, null);
     const data = { ...view, ...summarizeFindings(view) };
     const body = toWebhookBody({ type: progressEvent, timestamp: toTimestamp(nowMs), data });
     // Another worker that resumes the job in this interval creates no second one.
-    const id = `msg_${subjectId}_p${interval}`;
+    const id = `msg_${subjectId}_p${Math.floor(nowMs / progressIntervalMs)}`;
     const event = progressEvent;
     await submit(newWebhookRecord({ id, owner, requestId, traceparent, nowMs, url, event, subjectId, body }));
   };
   return (record) => {
     if (record.kind !== 'lipsync' || record.status !== 'processing') return;
     const { webhookUrl: url, webhookProgress } = record.spec.options;
-    const interval = Math.floor(clock.nowMs() / progressIntervalMs);
-    if (!webhookProgress || url === undefined || sent.get(record.id) === interval) return;
-    for (const [id, last] of sent) if (last !== interval) sent.delete(id);
-    sent.set(record.id, interval);
-    send(record, url, interval).catch(onError);
+    const nowMs = clock.nowMs();
+    if (!webhookProgress || url === undefined) return;
+    for (const [id, lastMs] of sent) if (nowMs - lastMs >= progressIntervalMs) sent.delete(id);
+    if (sent.has(record.id)) return;
+    sent.set(record.id, nowMs);
+    send(record, url, nowMs).catch(onError);
   };
 }
 

@@ -66,7 +66,7 @@ it('A message stays below 20 kB with the largest metadata, user and error.', asy
 
 it('The progress of a running job with webhook_progress creates one delivery in 30 s, and none without it.', async () => {
   const store = createMemoryJobStore();
-  let nowMs = 60_000;
+  let nowMs = 65_000;
   const submitted: JobRecord<'webhook'>[] = [];
   const failures: unknown[] = [];
   const report = createProgressEvents({
