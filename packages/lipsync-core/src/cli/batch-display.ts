@@ -49,6 +49,10 @@ function createTable(
       table.log(`${describe(result)}\n`);
       total.increment();
     },
-    end: () => table.stop(),
+    end() {
+      // Lines wait for the next drawing, which `stop` does not do.
+      table.update();
+      table.stop();
+    },
   };
 }
