@@ -20,9 +20,16 @@ export function trackFilters(mix: SoundMix | undefined): readonly string[] {
 /** How channels are converted to mono where nothing was measured: their mean, not their sum at equal power. */
 export const meanOfChannels = 'rematrix_maxval=1:ochl=mono';
 
+/**
+ * Restores the level of parts that are converted to stereo: mono loses 3 dB, and surround 7.7 dB.
+ * Evaluated again for each part, because ffmpeg then rebuilds its filters.
+ */
+const levelOfParts = `volume=volume='if(eq(nb_channels,1),1.414214,if(gte(nb_channels,5),2.414214,1))':precision=float`;
+
 /** Filter that keeps the channels of a stream, also where its layout changes within the file. Pure. */
 export function keepChannels(layout: string | undefined): readonly string[] {
   // A layout without a name is reported as "3 channels (FL+FR+LFE)".
   const name = /^\d+ channels \(([A-Z+]+)\)$/.exec(layout ?? '')?.[1] ?? layout ?? '';
-  return /^[\w.()+]+$/.test(name) && name !== 'unknown' ? [`aresample=rematrix_maxval=1:ochl='${name}'`] : [];
+  if (!/^[\w.()+]+$/.test(name) || name === 'unknown') return [];
+  return [...(name === 'stereo' ? [levelOfParts] : []), `aresample=rematrix_maxval=1:ochl='${name}'`];
 }

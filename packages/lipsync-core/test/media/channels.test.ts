@@ -1,3 +1,4 @@
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import {
@@ -98,6 +99,26 @@ describe('The analyzed sound is the mean of the channels that carry voice:', () 
     // Encoders delay and filter, so that only levels and the kind of sound are compared.
     expectSound(align(samples, voice), voice, 1, -12);
   });
+});
+
+it.each([
+  ['mono before stereo in MP3', 'mp3', ['-b:a', '96k'], [[voice], [voice, voice]]],
+  ['stereo before mono in MP3', 'mp3', ['-b:a', '96k'], [[voice, voice], [voice]]],
+  ['stereo before surround in AC-3', 'ac3', ['-ar', '48000'], [[voice, voice], onChannels(6, [3, scaled(Math.SQRT2)])]],
+  ['stereo before mono in AAC', 'aac', ['-ar', '32000'], [[voice, voice], [voice]]],
+] as const)('Parts of a file have the same level: %s.', async (_, extension, more, [first, second]) => {
+  const folder = await temporaryFolder();
+  const parts = [];
+  for (const [index, channels] of [first, second].entries())
+    parts.push(
+      await readFile(await makeMedia('-i', await makeWav(channels), ...more, join(folder, `${index}.${extension}`))),
+    );
+  const path = join(folder, `joined.${extension}`);
+  await writeFile(path, Buffer.concat(parts));
+  const { samples } = await analyze(path);
+  const half = Math.round(samples.length / 2);
+  expectSound(align(samples.slice(0, half), voice), voice, 0.6, -12);
+  expectSound(align(samples.slice(half), voice), voice, 0.6, -12);
 });
 
 /** Moves a sound by the delay of an encoder, up to 100 ms. */
