@@ -93,7 +93,7 @@ const ownWarnings: ReadonlySet<string> = new Set([
   'degraded',
   'no_voice_found',
   'lips_unchanged',
-  'quality_not_measured',
+  'quality_below_request',
 ]);
 
 function listCodes(warnings: readonly Warning[]): readonly string[] {
