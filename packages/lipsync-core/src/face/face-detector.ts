@@ -6,8 +6,9 @@ import { graphModelToOnnx } from '../inference/graph-model-to-onnx.ts';
 import { readGraphModel } from '../inference/graph-model.ts';
 import { loadSession, type OnnxSession, type OnnxTensor } from '../inference/onnx-session.ts';
 import { decodeFaceBoxes, detectorInputSize } from './bounding-boxes.ts';
-import { sampleRegion, toPicture, type RgbPicture, type ValueScaling } from './face-regions.ts';
+import { sampleRegion, toPicture, type RegionSample, type RgbPicture, type ValueScaling } from './face-regions.ts';
 import { landmarkCount, type FaceBox, type FaceDetector, type FaceMesh, type FaceRegion } from './face-types.ts';
+import { samplePlanarRegion, type YuvPicture } from './planar-sampling.ts';
 import { leftEyeCorners, rightEyeCorners } from './landmarks.ts';
 
 const meshInputSize = 192;
@@ -28,7 +29,8 @@ export async function createFaceDetector(): Promise<FaceDetector> {
   return {
     id: 'blazeface-256+facemesh-192',
     detect: (rgb, width, height) => detectFaces(boxModel, { rgb, width, height }),
-    mesh: (rgb, width, height, region) => detectMesh(meshModel, { rgb, width, height }, region),
+    mesh: (rgb, width, height, region) => detectMesh(meshModel, samplerOf({ rgb, width, height }), region),
+    planarMesh: (picture, region) => detectMesh(meshModel, planarSamplerOf(picture), region),
     close: async () => {
       await Promise.all([boxModel.session.release(), meshModel.session.release()]);
     },
@@ -71,7 +73,7 @@ async function readModelFiles(name: string): Promise<[Buffer, Buffer]> {
 async function detectFaces(model: RegionModel, picture: RgbPicture): Promise<readonly FaceBox[]> {
   const side = Math.max(picture.width, picture.height);
   const region: FaceRegion = { centerX: picture.width / 2, centerY: picture.height / 2, side, roll: 0 };
-  const outputs = await runRegionModel(model, picture, region, signedScaling);
+  const outputs = await runRegionModel(model, samplerOf(picture), region, signedScaling);
   const boxes = decodeFaceBoxes([
     { scores: valuesOf(outputs, 'Identity'), values: valuesOf(outputs, 'Identity_2'), stride: 16, anchorsPerCell: 2 },
     { scores: valuesOf(outputs, 'Identity_1'), values: valuesOf(outputs, 'Identity_3'), stride: 32, anchorsPerCell: 6 },
@@ -85,8 +87,12 @@ function toPictureBox(box: FaceBox, region: FaceRegion): FaceBox {
   return { ...box, x, y, width: box.width * scale, height: box.height * scale };
 }
 
-async function detectMesh(model: RegionModel, picture: RgbPicture, region: FaceRegion): Promise<FaceMesh | undefined> {
-  const outputs = await runRegionModel(model, picture, region, unsignedScaling);
+async function detectMesh(
+  model: RegionModel,
+  sample: RegionSampler,
+  region: FaceRegion,
+): Promise<FaceMesh | undefined> {
+  const outputs = await runRegionModel(model, sample, region, unsignedScaling);
   const [score = 0] = valuesOf(outputs, 'Identity_1');
   const raw = valuesOf(outputs, 'Identity_2');
   // The negation rejects NaN scores too.
@@ -107,16 +113,27 @@ function toPicturePoints(raw: Float32Array, region: FaceRegion): Float32Array {
   return points;
 }
 
+/** Fills the input of a model, red plane first, with a region of a picture. */
+type RegionSampler = (sample: RegionSample, planes: Float32Array) => void;
+
+function samplerOf(picture: RgbPicture): RegionSampler {
+  return (sample, planes) => sampleRegion(picture, sample, planes);
+}
+
+export function planarSamplerOf(picture: YuvPicture): RegionSampler {
+  return (sample, planes) => samplePlanarRegion(picture, sample, planes);
+}
+
 /** Runs a model on a region of a picture. */
 export async function runRegionModel(
   model: RegionModel,
-  picture: RgbPicture,
+  sample: RegionSampler,
   region: FaceRegion,
   scaling: ValueScaling,
 ) {
   const { session, size, freeInputs } = model;
   const data = freeInputs.pop() ?? new Float32Array(3 * size * size);
-  sampleRegion(picture, { region, size, scaling }, data);
+  sample({ region, size, scaling }, data);
   const [input = ''] = session.inputNames;
   try {
     return await session.run({ [input]: { type: 'float32', data, dims: [1, 3, size, size] } });

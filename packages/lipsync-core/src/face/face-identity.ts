@@ -1,6 +1,7 @@
-import { loadRegionModel, runRegionModel, valuesOf } from './face-detector.ts';
-import type { RgbPicture, ValueScaling } from './face-regions.ts';
+import { loadRegionModel, planarSamplerOf, runRegionModel, valuesOf } from './face-detector.ts';
+import type { ValueScaling } from './face-regions.ts';
 import type { FaceRegion } from './face-types.ts';
+import type { YuvPicture } from './planar-sampling.ts';
 
 const inputSize = 224;
 const descriptorNode = 'global_pooling/Mean';
@@ -11,7 +12,7 @@ const regionScale = 0.72;
 /** Describes faces so that those of one person are alike. */
 export interface FaceIdentifier {
   /** Returns 1024 values that describe the face in `region`, which is that of the landmark model. */
-  describe(picture: RgbPicture, region: FaceRegion): Promise<Float32Array>;
+  describe(picture: YuvPicture, region: FaceRegion): Promise<Float32Array>;
 }
 
 /**
@@ -23,7 +24,7 @@ export async function createFaceIdentifier(): Promise<FaceIdentifier> {
   return {
     async describe(picture, region) {
       const face = { ...region, side: region.side * regionScale };
-      return valuesOf(await runRegionModel(model, picture, face, byteScaling), descriptorNode).slice();
+      return valuesOf(await runRegionModel(model, planarSamplerOf(picture), face, byteScaling), descriptorNode).slice();
     },
   };
 }

@@ -107,7 +107,7 @@ export interface RegionSample {
 }
 
 /** A row of samples: position of the first one and step to the next, in pixel-center coordinates. */
-interface SampleRow {
+export interface SampleRow {
   readonly x: number;
   readonly y: number;
   readonly stepX: number;

@@ -1,3 +1,5 @@
+import type { YuvPicture } from './planar-sampling.ts';
+
 /**
  * Points of the face mesh: 468, and five per iris (468–472 left, 473–477 right in the picture). A detector may place
  * the irises without measuring them.
@@ -75,6 +77,8 @@ export interface FaceDetector {
   detect(rgb: Uint8Array, width: number, height: number): Promise<readonly FaceBox[]>;
   /** Returns the landmarks of the face in `region`, or undefined when it shows none. */
   mesh(rgb: Uint8Array, width: number, height: number, region: FaceRegion): Promise<FaceMesh | undefined>;
+  /** The same for a picture in YUV. */
+  planarMesh(picture: YuvPicture, region: FaceRegion): Promise<FaceMesh | undefined>;
   close(): Promise<void>;
 }
 

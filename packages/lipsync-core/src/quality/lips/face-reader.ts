@@ -3,14 +3,15 @@ import { createFaceDetector, type FaceDetector, type FaceRegion, type FaceTrack 
 import { trackedRange } from '../../face/face-tracking.ts';
 import { trackFaces } from '../../face/track-faces.ts';
 import { LipsyncError } from '../../errors/index.ts';
+import { colorMatrixOf, type ColorMatrix } from '../../image/color-matrix.ts';
 import { clipFrameAt, type Picture } from '../../media/index.ts';
 import { hashFile } from '../../storage/file-hash.ts';
 import type { AnalyzerSetup, FaceLocator, SourceFrame } from '../analyzer.ts';
-import { cropFace, FixedCrop } from './landmark-crop.ts';
+import { FixedCrop } from './landmark-crop.ts';
 
 const shortVideoS = 8;
-/** Speech moves lips up to about six times a second. */
-const measuresPerSecond = { short: 24, usual: 12 } as const;
+/** Speech moves lips up to about six times a second. A longer video has enough samples at a lower rate. */
+const measuresPerSecond = { short: 24, usual: 8 } as const;
 
 const picturesPerSecond = 5;
 
@@ -26,6 +27,7 @@ export class FaceReader implements FaceLocator {
   readonly #detector: FaceDetector;
   readonly #track: FaceTrack | undefined;
   readonly #crop: FixedCrop | undefined;
+  readonly #matrix: ColorMatrix;
   #latest: Promise<Float32Array | undefined> = Promise.resolve(undefined);
 
   private constructor(setup: FaceReaderSetup, detector: FaceDetector, track: FaceTrack | undefined) {
@@ -33,6 +35,7 @@ export class FaceReader implements FaceLocator {
     this.#detector = detector;
     this.#track = track;
     this.#crop = track && new FixedCrop(track);
+    this.#matrix = colorMatrixOf(setup.facts.color, setup.facts.height);
   }
 
   /** Opens the track. The caller closes the reader. */
@@ -41,7 +44,7 @@ export class FaceReader implements FaceLocator {
     return new FaceReader(setup, detector, await findTrack(setup, detector, onProgress));
   }
 
-  /** Landmarks are measured in the first of so many frames: twelve times a second, and more often in a short video. */
+  /** Landmarks are measured in the first of so many frames: eight times a second, and more often in a short video. */
   get every(): number {
     const { frameCount, framesPerSecond } = this.#setup;
     const rate = frameCount < shortVideoS * framesPerSecond ? measuresPerSecond.short : measuresPerSecond.usual;
@@ -126,16 +129,8 @@ export class FaceReader implements FaceLocator {
   }
 
   async #measureIn(region: FaceRegion, picture: Picture): Promise<Float32Array | undefined> {
-    const face = cropFace(picture, region, this.#setup.facts.color);
-    const mesh = await this.#detector.mesh(face.rgb, face.width, face.height, face.region);
-    if (!mesh) return undefined;
-    const { points } = mesh;
-    for (let index = 0; index < points.length; index += 3) {
-      points[index] = (points[index] ?? 0) * face.factor + face.left;
-      points[index + 1] = (points[index + 1] ?? 0) * face.factor + face.top;
-      points[index + 2] = (points[index + 2] ?? 0) * face.factor;
-    }
-    return points;
+    const mesh = await this.#detector.planarMesh({ picture, matrix: this.#matrix }, region);
+    return mesh?.points;
   }
 }
 

@@ -1,8 +1,8 @@
 import { compareIdentities, createFaceIdentifier, type FaceIdentifier } from '../../face/face-identity.ts';
 import { regionOfMesh } from '../../face/face-regions.ts';
+import { colorMatrixOf } from '../../image/color-matrix.ts';
 import type { Picture } from '../../image/planes.ts';
 import type { AnalyzerSetup } from '../analyzer.ts';
-import { cropFace } from '../lips/landmark-crop.ts';
 
 /** Faces that are compared, spread over the video: a network describes each of them. */
 const comparedFaces = 3;
@@ -34,8 +34,8 @@ export class IdentityMeter {
   }
 
   #describe(identifier: FaceIdentifier, { picture, points }: PicturedFace): Promise<Float32Array> {
-    const face = cropFace(picture, regionOfMesh(points), this.#setup.facts.color);
-    return identifier.describe(face, face.region);
+    const matrix = colorMatrixOf(this.#setup.facts.color, picture.height);
+    return identifier.describe({ picture, matrix }, regionOfMesh(points));
   }
 
   /** Mean cosine; null when no face was compared. */

@@ -1,9 +1,9 @@
 import { intersectionOverUnion, type Rectangle } from '../../face/bounding-boxes.ts';
 import { boxOfRegion, regionOfMesh, stabilizeRegion } from '../../face/face-regions.ts';
 import type { FaceDetector, FacePlace, FaceRegion } from '../../face/face-types.ts';
+import { colorMatrixOf } from '../../image/color-matrix.ts';
 import type { ColorTags, Picture } from '../../media/index.ts';
 import type { AnalyzerSetup } from '../analyzer.ts';
-import { cropFace } from '../lips/landmark-crop.ts';
 import { boxOfPoints, type SpeakerBox } from './mouth-crop.ts';
 import { FaceWindow } from './speaker-windows.ts';
 
@@ -49,12 +49,10 @@ export class OtherFace {
   }
 
   async #find(picture: Picture, color: ColorTags, tracked: SpeakerBox | undefined): Promise<SpeakerBox | undefined> {
-    const { rgb, width, height, region, factor, left, top } = cropFace(picture, this.#region, color);
-    const mesh = await this.#detector.mesh(rgb, width, height, region);
+    const matrix = colorMatrixOf(color, picture.height);
+    const mesh = await this.#detector.planarMesh({ picture, matrix }, this.#region);
     if (!mesh) return undefined;
-    const points = mesh.points.map(
-      (value, index) => value * factor + (index % 3 === 0 ? left : index % 3 === 1 ? top : 0),
-    );
+    const { points } = mesh;
     const found = regionOfMesh(points);
     if (tracked && intersectionOverUnion(boxOfRegion(found), toRectangle(tracked)) > sameFaceIou) {
       this.#isOther = false;
