@@ -12,7 +12,7 @@ import { writeLevelSyncNet } from '../../src/testing/syncnet-models.ts';
 import { limits } from '../media/make-media.ts';
 import { TakeMaker } from './take-fixture.ts';
 
-const signal = AbortSignal.timeout(120_000);
+const signal = AbortSignal.timeout(600_000);
 const frameCount = 150;
 
 /** Whether picture and sound are bright and loud in a frame: the same irregular pattern in every run. */
