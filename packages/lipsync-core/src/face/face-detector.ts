@@ -7,8 +7,15 @@ import { readGraphModel } from '../inference/graph-model.ts';
 import { loadSession, type OnnxSession, type OnnxTensor } from '../inference/onnx-session.ts';
 import { decodeFaceBoxes, detectorInputSize } from './bounding-boxes.ts';
 import { sampleRegion, toPicture, type RegionSample, type RgbPicture, type ValueScaling } from './face-regions.ts';
-import { landmarkCount, type FaceBox, type FaceDetector, type FaceMesh, type FaceRegion } from './face-types.ts';
-import { samplePlanarRegion, type YuvPicture } from './planar-sampling.ts';
+import {
+  landmarkCount,
+  type FaceBox,
+  type FaceDetector,
+  type FaceMesh,
+  type FaceRegion,
+  type YuvPicture,
+} from './face-types.ts';
+import { samplePlanarRegion } from './planar-sampling.ts';
 import { leftEyeCorners, rightEyeCorners } from './landmarks.ts';
 
 const meshInputSize = 192;

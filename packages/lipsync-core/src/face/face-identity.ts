@@ -1,7 +1,6 @@
 import { loadRegionModel, planarSamplerOf, runRegionModel, valuesOf } from './face-detector.ts';
 import type { ValueScaling } from './face-regions.ts';
-import type { FaceRegion } from './face-types.ts';
-import type { YuvPicture } from './planar-sampling.ts';
+import type { FaceRegion, YuvPicture } from './face-types.ts';
 
 const inputSize = 224;
 const descriptorNode = 'global_pooling/Mean';

@@ -1,4 +1,5 @@
-import type { YuvPicture } from './planar-sampling.ts';
+import type { ColorMatrix } from '../image/color-matrix.ts';
+import type { Picture } from '../image/planes.ts';
 
 /**
  * Points of the face mesh: 468, and five per iris (468–472 left, 473–477 right in the picture). A detector may place
@@ -67,6 +68,12 @@ export interface FaceTrack {
   /** Opacity, 0–1, that a redrawn mouth may have. It fades to 0 where the mouth is hidden or the face is absent. */
   visibility(index: number): number;
   close(): void;
+}
+
+/** A picture in YUV with the matrix of its colors. */
+export interface YuvPicture {
+  readonly picture: Picture;
+  readonly matrix: ColorMatrix;
 }
 
 /** Detects faces and their landmarks. Tests replace it; another model pair implements it. */

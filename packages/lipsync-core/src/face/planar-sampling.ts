@@ -1,12 +1,7 @@
 import type { ColorMatrix } from '../image/color-matrix.ts';
 import type { Picture } from '../image/planes.ts';
 import type { RegionSample, SampleRow, ValueScaling } from './face-regions.ts';
-
-/** A picture in YUV with the matrix of its colors. */
-export interface YuvPicture {
-  readonly picture: Picture;
-  readonly matrix: ColorMatrix;
-}
+import type { YuvPicture } from './face-types.ts';
 
 /** Positions and weights are fixed point; weights have 11 fraction bits. */
 const positionBits = 16;
