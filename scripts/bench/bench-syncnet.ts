@@ -10,7 +10,7 @@ import {
   chooseStretches,
   syncFramesPerSecond,
 } from '../../packages/lipsync-core/src/quality/syncnet/choose-stretches.ts';
-import { measureCodecSpread } from '../../packages/lipsync-core/src/quality/syncnet/codec-spread.ts';
+import { CodecSpreadMeter } from '../../packages/lipsync-core/src/quality/syncnet/codec-spread.ts';
 import { croppedLength } from '../../packages/lipsync-core/src/quality/syncnet/syncnet-crop.ts';
 import { measureSync } from '../../packages/lipsync-core/src/quality/syncnet/measure-sync.ts';
 import { SyncNetModel } from '../../packages/lipsync-core/src/quality/syncnet/syncnet-model.ts';
@@ -73,9 +73,14 @@ export async function benchSyncNet({ folder, clipSeconds, signal }: BenchOptions
     const video = { path, facts, sound };
     const options = { soundFrames: sound.frameCount, loudnessAt: (frame: number) => sound.loudnessAt(frame) };
     const stretches = chooseStretches([track], options);
-    const measured = await measureSync(video, stretches, { model, signal });
-    const [stretch] = stretches;
-    if (stretch) await measureCodecSpread(video, { stretch, measured }, { model, signal, workFolder: folder });
+    const [first, ...others] = stretches;
+    if (!first) throw new RangeError('The sample has no stretch to score.');
+    const spread = new CodecSpreadMeter(video, [first, ...others], { model, signal, workFolder: folder });
+    try {
+      await spread.measure(await measureSync(video, stretches, { model, signal }));
+    } finally {
+      await spread.close();
+    }
   };
   try {
     await score();

@@ -9,9 +9,15 @@ import { hashFile } from '../../storage/file-hash.ts';
 import type { AnalyzerSetup, FaceLocator, SourceFrame } from '../analyzer.ts';
 import { FixedCrop } from './landmark-crop.ts';
 
-const shortVideoS = 8;
-/** Speech moves lips up to about six times a second. A longer video has enough samples at a lower rate. */
-const measuresPerSecond = { short: 24, usual: 8 } as const;
+/**
+ * Measured frames per second, by the length of the video. Speech moves lips up to about six times a second; the longer the
+ * video, the fewer samples of each second the offset needs.
+ */
+const measureRates = [
+  { belowS: 8, perSecond: 24 },
+  { belowS: 20, perSecond: 12 },
+  { belowS: Infinity, perSecond: 8 },
+] as const;
 
 const picturesPerSecond = 5;
 
@@ -44,10 +50,10 @@ export class FaceReader implements FaceLocator {
     return new FaceReader(setup, detector, await findTrack(setup, detector, onProgress));
   }
 
-  /** Landmarks are measured in the first of so many frames: eight times a second, and more often in a short video. */
+  /** Landmarks are measured in the first of so many frames. */
   get every(): number {
     const { frameCount, framesPerSecond } = this.#setup;
-    const rate = frameCount < shortVideoS * framesPerSecond ? measuresPerSecond.short : measuresPerSecond.usual;
+    const rate = measureRates.find(({ belowS }) => frameCount < belowS * framesPerSecond)?.perSecond ?? Infinity;
     return Math.max(1, Math.floor(framesPerSecond / rate));
   }
 

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { colorSpaceOf } from '../../image/color-matrix.ts';
 import { reencode, reencodeRecipes, withoutSeeking, type ClipFacts, type PictureArea } from '../../media/index.ts';
 import { droppedWindows, syncFramesPerSecond, type Stretch } from './choose-stretches.ts';
+import { seeksFor } from './crop-reader.ts';
 import { measureSync, type MeasureOptions, type SyncDistances, type SyncVideo } from './measure-sync.ts';
 import { maxShiftFrames, meanCurve, scoreCurve } from './sync-distances.ts';
 import { areaOfBoxes } from './syncnet-crop.ts';
@@ -22,34 +23,63 @@ export interface CodecSpreadOptions extends MeasureOptions {
 }
 
 /**
- * Scores the middle two seconds of a stretch as they are and after each way of encoding the face and the sound again, and
- * returns the spread of the scores. Throws the errors of the media functions.
+ * Scores the middle two seconds of the first stretch as they are and after each way of encoding the face and the sound
+ * again. Encoding starts with the construction, so that it runs beside the networks. The caller calls `close`.
  */
-export async function measureCodecSpread(
-  video: SyncVideo,
-  { stretch, measured }: { readonly stretch: Stretch; readonly measured: SyncDistances },
-  options: CodecSpreadOptions,
-): Promise<CodecSpread> {
-  const middle = middleOf(stretch);
-  const rows = [...measured.frames.keys()].filter((row) => {
-    const frame = measured.frames[row] ?? -1;
-    return frame >= middle.start && frame < middle.end;
-  });
-  const scores = [scoreCurve(meanCurve(measured.distances, rows))];
-  const folder = await mkdtemp(join(options.workFolder, 'codec-spread-'));
-  try {
-    for (const again of await encodeAgain(measured.didSeek ? video : readFromStart(video), middle, {
-      folder,
-      signal: options.signal,
-    })) {
-      const { distances } = await measureSync(again.video, [again.stretch], options);
+export class CodecSpreadMeter {
+  readonly #video: SyncVideo;
+  readonly #middle: Stretch;
+  readonly #options: CodecSpreadOptions;
+  readonly #stopped = new AbortController();
+  readonly #folders: string[] = [];
+  readonly #seeks: boolean;
+  #encoding: Promise<readonly EncodedAgain[]>;
+
+  /** `stretches` are those of the video that are measured, at least one. */
+  constructor(video: SyncVideo, stretches: readonly [Stretch, ...Stretch[]], options: CodecSpreadOptions) {
+    this.#video = video;
+    this.#middle = middleOf(stretches[0]);
+    this.#options = options;
+    this.#seeks = seeksFor(video.facts, stretches);
+    this.#encoding = this.#encode(this.#seeks ? video : readFromStart(video));
+    // Awaited by `measure`; a failure before must not count as unhandled.
+    this.#encoding.catch(() => undefined);
+  }
+
+  /** The spread of the scores. `measured` are the distances of the stretches. Throws the errors of the media functions. */
+  async measure(measured: SyncDistances): Promise<CodecSpread> {
+    const { start, end } = this.#middle;
+    const rows = [...measured.frames.keys()].filter((row) => {
+      const frame = measured.frames[row] ?? -1;
+      return frame >= start && frame < end;
+    });
+    const scores = [scoreCurve(meanCurve(measured.distances, rows))];
+    if (this.#seeks && !measured.didSeek) {
+      // Seeking finds other frames in this file.
+      await Promise.allSettled([this.#encoding]);
+      this.#encoding = this.#encode(readFromStart(this.#video));
+    }
+    for (const again of await this.#encoding) {
+      const { distances } = await measureSync(again.video, [again.stretch], this.#options);
       scores.push(scoreCurve(meanCurve(distances)));
     }
-  } finally {
-    await rm(folder, { recursive: true, force: true });
+    const spreadOf = (values: readonly number[]): number => Math.max(...values) - Math.min(...values);
+    return { lseC: spreadOf(scores.map(({ lseC }) => lseC)), lseD: spreadOf(scores.map(({ lseD }) => lseD)) };
   }
-  const spreadOf = (values: readonly number[]): number => Math.max(...values) - Math.min(...values);
-  return { lseC: spreadOf(scores.map(({ lseC }) => lseC)), lseD: spreadOf(scores.map(({ lseD }) => lseD)) };
+
+  /** Stops encoding and deletes its files. */
+  async close(): Promise<void> {
+    this.#stopped.abort();
+    await Promise.allSettled([this.#encoding]);
+    for (const folder of this.#folders) await rm(folder, { recursive: true, force: true });
+  }
+
+  async #encode(video: SyncVideo): Promise<readonly EncodedAgain[]> {
+    const { workFolder, signal } = this.#options;
+    const folder = await mkdtemp(join(workFolder, 'codec-spread-'));
+    this.#folders.push(folder);
+    return encodeAgain(video, this.#middle, { folder, signal: AbortSignal.any([signal, this.#stopped.signal]) });
+  }
 }
 
 function middleOf({ track, start, end }: Stretch): Stretch {
@@ -91,7 +121,6 @@ async function encodeAgain(
   );
 }
 
-/** Seeking is used where it found the frames of the windows. */
 function readFromStart(video: SyncVideo): SyncVideo {
   return { ...video, facts: withoutSeeking(video.facts) };
 }

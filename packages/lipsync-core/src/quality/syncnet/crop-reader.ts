@@ -39,6 +39,8 @@ export class CropReader {
   readonly #crops: AsyncGenerator<Crop, void>;
   readonly #stopped = new AbortController();
   readonly #kept = new Map<number, Uint8Array>();
+  /** Never rejects. */
+  #ahead: Promise<readonly Crop[] | undefined> = Promise.resolve(undefined);
   #position = -1;
   #didSeek = false;
 
@@ -67,18 +69,19 @@ export class CropReader {
   async close(): Promise<void> {
     this.#stopped.abort();
     await this.#crops.return(undefined);
+    await this.#ahead;
   }
 
   async *#read(options: CropReaderOptions): AsyncGenerator<Crop, void> {
     const ranges = rangesOf(options.stretches);
     let index = 0;
-    this.#didSeek = canSeek(options.facts) && areFarApart(ranges);
-    let next = this.#didSeek ? readBySeeking(options, ranges[0]) : undefined;
-    for (; next && index < ranges.length; index += 1) {
-      const crops = await next;
+    this.#didSeek = seeksFor(options.facts, options.stretches);
+    if (this.#didSeek) this.#ahead = readBySeeking(options, ranges[0]);
+    for (; this.#didSeek && index < ranges.length; index += 1) {
+      const crops = await this.#ahead;
       this.#didSeek = crops !== undefined;
       if (!crops) break;
-      next = readBySeeking(options, ranges[index + 1]);
+      this.#ahead = readBySeeking(options, ranges[index + 1]);
       yield* crops;
     }
     yield* readInOnePass(options, ranges.slice(index));
@@ -86,6 +89,11 @@ export class CropReader {
 }
 
 const blank = new Uint8Array(croppedLength);
+
+/** Whether the frames of stretches are looked for by seeking. */
+export function seeksFor(facts: ClipFacts, stretches: readonly Stretch[]): boolean {
+  return canSeek(facts) && areFarApart(rangesOf(stretches));
+}
 
 function areFarApart(ranges: readonly CropRange[]): boolean {
   const needed = ranges.reduce((sum, { start, end }) => sum + end - start, 0);

@@ -15,9 +15,9 @@ import {
 import { findSoundObstacle } from '../lips/lip-sync.ts';
 import type { VideoSpeech } from '../lips/video-speech.ts';
 import { allStretches, chooseStretches, syncFramesPerSecond, type Stretch } from './choose-stretches.ts';
-import { measureCodecSpread, type CodecSpread } from './codec-spread.ts';
+import { CodecSpreadMeter, type CodecSpread } from './codec-spread.ts';
 import { boxOfLandmarks, BoxSeries, cutTracks } from './face-boxes.ts';
-import { measureSync, type MeasureOptions, type SyncDistances, type SyncVideo } from './measure-sync.ts';
+import { measureSync, type SyncDistances } from './measure-sync.ts';
 import { syncNetKind } from './network-kind.ts';
 import {
   confidencePerRow,
@@ -79,26 +79,27 @@ class SyncNetAnalyzer implements Analyzer {
     if (typeof stretches === 'string') return unmeasured(stretches);
     const path = await resolveModel({ kind: syncNetKind, path: syncnetPath, cacheFolder, signal });
     const model = await SyncNetModel.load(path, signal);
+    const [first, ...others] = stretches;
+    const meter =
+      first && !facts.hdr
+        ? new CodecSpreadMeter(video, [first, ...others], { model, signal, workFolder: input.workFolder })
+        : undefined;
     try {
       const measured = await measureSync(video, stretches, { model, signal });
-      const spread = await this.#measureSpread(video, { stretch: stretches[0], measured }, { model, signal });
+      const spread = await this.#measureSpread(meter, measured);
       return describe(measured, { spread, source: await this.#measureSource(model), model });
     } finally {
+      await meter?.close();
       await model.release();
     }
   }
 
   /** The spread of encodings, or why it was not measured: it never costs the other figures. */
-  async #measureSpread(
-    video: SyncVideo,
-    { stretch, measured }: { readonly stretch: Stretch | undefined; readonly measured: SyncDistances },
-    options: MeasureOptions,
-  ): Promise<CodecSpread | string> {
-    const { input, signal } = this.#setup;
-    if (!stretch || video.facts.hdr) return 'The video is HDR, which is not encoded again.';
+  async #measureSpread(meter: CodecSpreadMeter | undefined, measured: SyncDistances): Promise<CodecSpread | string> {
+    const { signal } = this.#setup;
+    if (!meter) return 'The video is HDR, which is not encoded again.';
     try {
-      const { workFolder } = input;
-      return await measureCodecSpread(video, { stretch, measured }, { ...options, workFolder });
+      return await meter.measure(measured);
     } catch (error) {
       if (signal.aborted) throw abortError(signal);
       return `The video could not be encoded again. ${toLipsyncError(error).message}`;
