@@ -192,6 +192,26 @@ describe('POST /batches with a CSV file and files', () => {
     expect(await api.storedFiles()).toEqual(stored);
   });
 
+  it('A form that ends early, or that has too many files, is refused, and none of its files is kept.', async () => {
+    const before = await api.storedFiles();
+    const part = (name: string, content: string) =>
+      `--x\r\nContent-Disposition: form-data; name="${name}"; filename="${name}"\r\n\r\n${content}\r\n`;
+    const manifest = part('manifest', `video,audio\na.mp4,${url}\n`);
+    const answer = async (body: string) => {
+      const headers = { 'Content-Type': 'multipart/form-data; boundary=x' };
+      const response = await api.post('/batches', body, headers);
+      return [response.status, (await json(response)).detail];
+    };
+    const malformed = 'The multipart form is malformed or incomplete. Send it again.';
+    expect(await answer(`${manifest}${part('a.mp4', 'clip')}`)).toEqual([400, malformed]);
+    const many = Array.from({ length: 1_001 }, (_, index) => part(`${index}.mp4`, 'x')).join('');
+    expect(await answer(`${manifest}${many}--x--\r\n`)).toEqual([
+      422,
+      'The form has too many parts. Send one "manifest" and at most 1000 files and each field once.',
+    ]);
+    expect(await api.storedFiles()).toEqual(before);
+  });
+
   it('Without Redis a form is refused, and none of its files is kept.', async () => {
     const before = await api.storedFiles();
     await api.redis.kill();
