@@ -22,13 +22,10 @@ import { beginErasureScript, countInputsScript, endErasureScript } from './erasu
 import {
   allJobsKey,
   countedInputsKey,
-  erasingInputPrefix,
   erasingJobsKey,
   indexMember,
-  inputJobsPrefix,
   inputsNamedIn,
   jobKey,
-  jobKeyPrefix,
   lastingIndexes,
   outcomesKey,
   outputKeyOf,
@@ -206,8 +203,6 @@ export class JobErasure {
           jobId,
           names.join(' '),
           inputMarkerMs,
-          inputJobsPrefix,
-          erasingInputPrefix,
           withShared ? '1' : '0',
         )) as string[],
     );
@@ -230,17 +225,7 @@ export class JobErasure {
     // Also what was counted while the record was unreadable.
     const names = [outputKeyOf(record.id), ...inputsNamedIn(JSON.stringify(record))].join(' ');
     await guardRedis(() =>
-      connection.eval(
-        endErasureScript,
-        keys.length,
-        ...keys,
-        record.id,
-        indexMember(record),
-        names,
-        inputJobsPrefix,
-        erasingInputPrefix,
-        jobKeyPrefix,
-      ),
+      connection.eval(endErasureScript, keys.length, ...keys, record.id, indexMember(record), names),
     );
   }
 
@@ -258,9 +243,7 @@ export class JobErasure {
     const { connection } = this.#options;
     const names = await this.#inputsOf(id);
     if (names.length === 0) return;
-    await guardRedis(() =>
-      connection.eval(countInputsScript, 2, jobKey(id), erasingJobsKey, id, names.join(' '), inputJobsPrefix),
-    );
+    await guardRedis(() => connection.eval(countInputsScript, 2, jobKey(id), erasingJobsKey, id, names.join(' ')));
   }
 
   /** An unreadable record keeps every file that its JSON names. */

@@ -3,6 +3,7 @@ import {
   erasingJobsKey,
   inputJobsPrefix,
   endedJobsPrefix,
+  jobKeyPrefix,
   retainedData,
   uploadedInputsKey,
 } from './job-keys.ts';
@@ -70,14 +71,14 @@ return 1
 /**
  * Stores a new record unless an equal request has created one. A key whose job was deleted is used again.
  * KEYS: 1 to 4 as above, 5 idempotency key. ARGV: 1 to 9 as above, 10 value of a hold of this request, 11 value to store,
- * 12 its lifetime in milliseconds, 13 prefix of record keys. The record's field `idempotency` names the key.
+ * 12 its lifetime in milliseconds. The record's field `idempotency` names the key.
  * Returns as above, or the value of the key when it belongs to another request or to an earlier job.
  */
 export const createOnceScript = `
 local known = redis.call('GET', KEYS[5])
 if known and known ~= ARGV[10] and known ~= ARGV[11] then
   local job = string.match(known, '^job %S+ (%S+)$')
-  if not job or redis.call('EXISTS', ARGV[13] .. job) == 1 then return known end
+  if not job or redis.call('EXISTS', '${jobKeyPrefix}' .. job) == 1 then return known end
 end
 redis.call('SET', KEYS[5], ARGV[11], 'PX', ARGV[12])
 local stored = (function() ${createScript} end)()
@@ -183,8 +184,8 @@ return 1
  * Reads records that are in all of the given indexes, newest first. It walks the smallest index and looks every member up in
  * the others. It stops after a number of members, so that Redis serves other clients.
  * KEYS: indexes. ARGV: 1 latest member ('+', '(member' or '[member'), 2 earliest member ('-' or '[member'), 3 limit,
- * 4 prefix of record keys, 5 length of a member before the id, 6 maximum number of members, 7 and more texts of which the
- * record JSON contains one; none for all records.
+ * 4 length of a member before the id, 5 maximum number of members, 6 and more texts of which the record JSON contains one;
+ * none for all records.
  * Returns a flat list: the member after which the indexes continue, or an empty text at their end, then member, format
  * and record JSON of each entry.
  */
@@ -200,21 +201,21 @@ local function isInAll(member)
   return true
 end
 local function mayMatch(text)
-  for index = 7, #ARGV do
+  for index = 6, #ARGV do
     if string.find(text, ARGV[index], 1, true) then return true end
   end
-  return #ARGV < 7
+  return #ARGV < 6
 end
 local limit = tonumber(ARGV[3])
-local maximum = tonumber(ARGV[6])
-local step = #KEYS == 1 and #ARGV < 7 and limit or 250
+local maximum = tonumber(ARGV[5])
+local step = #KEYS == 1 and #ARGV < 6 and limit or 250
 local answer = {''}
 local start, inspected = ARGV[1], 0
 while true do
   local members = redis.call('ZRANGE', KEYS[smallest], start, ARGV[2], 'BYLEX', 'REV', 'LIMIT', 0, step)
   for _, member in ipairs(members) do
     inspected = inspected + 1
-    local found = isInAll(member) and redis.call('HMGET', ARGV[4] .. string.sub(member, ARGV[5] + 1), 'format', 'record')
+    local found = isInAll(member) and redis.call('HMGET', '${jobKeyPrefix}' .. string.sub(member, ARGV[4] + 1), 'format', 'record')
     if found and found[2] and mayMatch(found[2]) then
       table.insert(answer, member)
       table.insert(answer, found[1])
@@ -231,12 +232,11 @@ end
 `;
 
 /**
- * Adds stored jobs to indexes, except those that were deleted meanwhile. ARGV: 1 prefix of record keys, then for each
- * job its id, its index member, its indexes, separated by spaces, and the time of its end or an empty text.
+ * Adds stored jobs to indexes, except those that were deleted meanwhile. ARGV: for each job its id, its index member, its indexes, separated by spaces, and the time of its end or an empty text.
  */
 export const indexJobsScript = `${setEndFunction}
-for position = 2, #ARGV, 4 do
-  if redis.call('EXISTS', ARGV[1] .. ARGV[position]) == 1 then
+for position = 1, #ARGV, 4 do
+  if redis.call('EXISTS', '${jobKeyPrefix}' .. ARGV[position]) == 1 then
     for index in string.gmatch(ARGV[position + 2], '%S+') do redis.call('ZADD', index, 0, ARGV[position + 1]) end
     if ARGV[position + 3] ~= '' then setEnd(ARGV[position], ARGV[position + 3]) end
   end

@@ -19,7 +19,6 @@ import {
   filterIndexes,
   fromCursor,
   idOfMember,
-  jobKeyPrefix,
   memberPrefixLength,
   statusKey,
   toCursor,
@@ -89,7 +88,7 @@ export class RedisJobLists {
     const count = query.limit + 1;
     const texts = textsOf(query);
     const maximum = texts.length > 0 ? maxSearched : maxInspected;
-    const values = [...indexes, ...range, count, jobKeyPrefix, memberPrefixLength, maximum, ...texts];
+    const values = [...indexes, ...range, count, memberPrefixLength, maximum, ...texts];
     const answer = await guardRedis(() => this.#command.lipsyncListJobs(indexes.length, ...values));
     const entries: StoredEntry[] = [];
     for (let index = 1; index < answer.length; index += 3) {

@@ -30,7 +30,6 @@ import {
   interruptChannel,
   jobChannel,
   jobKey,
-  jobKeyPrefix,
   lastingIndexes,
   outcomesKey,
   outboxKey,
@@ -91,7 +90,7 @@ export class RedisJobStore implements JobStore {
     const { held, used, lifetimeMs } = claimValues(claim, record.id);
     const key = idempotencyKeyOf(claim);
     const stored = await guardRedis(() =>
-      this.#scripts.lipsyncCreateJobOnce(...keys, key, ...values, held, used, lifetimeMs, jobKeyPrefix),
+      this.#scripts.lipsyncCreateJobOnce(...keys, key, ...values, held, used, lifetimeMs),
     );
     if (typeof stored === 'string') return repeatedJobId(parseKeyState(stored), claim);
     requireStored(record, stored);

@@ -35,11 +35,11 @@ export interface RedisResultCacheOptions {
 
 /**
  * Finds the job with an equal result. KEYS: 1 engine version. ARGV: 1 engine version or empty for the stored one,
- * 2 prefix, 3 digest of the content.
+ * 2 digest of the content.
  */
 const findScript = `
 local version = ARGV[1] ~= '' and ARGV[1] or redis.call('GET', KEYS[1])
-return version and redis.call('GET', ARGV[2] .. version .. ':' .. ARGV[3])
+return version and redis.call('GET', '${resultPrefix}' .. version .. ':' .. ARGV[2])
 `;
 
 /**
@@ -59,17 +59,17 @@ return 1
 /**
  * Makes a job the one that makes a result, or a follower of the one that does. A job that has ended, was erased, or
  * follows another one itself makes nothing. May run twice. KEYS: 1 record, 2 id of the job that makes the result. ARGV:
- * 1 job id, 2 prefix of record keys, 3 prefix of the sets of followers, 4 id of a job that is not followed, or empty.
+ * 1 job id, 2 id of a job that is not followed, or empty.
  * Returns the id of the job to follow, or nil.
  */
 const claimScript = `
 if redis.call('HGET', KEYS[1], 'status') ~= 'processing' then return nil end
 local leader = redis.call('GET', KEYS[2])
-if leader and leader ~= ARGV[1] and leader ~= ARGV[4] then
-  local found = redis.call('HMGET', ARGV[2] .. leader, 'status', 'follows')
+if leader and leader ~= ARGV[1] and leader ~= ARGV[2] then
+  local found = redis.call('HMGET', '${jobKeyPrefix}' .. leader, 'status', 'follows')
   if (found[1] == 'queued' or found[1] == 'processing') and not found[2] then
     redis.call('HSET', KEYS[1], 'follows', leader)
-    redis.call('SADD', ARGV[3] .. leader, ARGV[1])
+    redis.call('SADD', '${followersPrefix}' .. leader, ARGV[1])
     return leader
   end
 end
@@ -109,8 +109,7 @@ export class RedisResultCache implements ResultCache {
     const version = this.#engineVersion ?? '';
     // `as`: the script returns the value of a string key, or nil.
     const id = await guardRedis(
-      async () =>
-        (await connection.eval(findScript, 1, engineVersionKey, version, resultPrefix, content)) as string | null,
+      async () => (await connection.eval(findScript, 1, engineVersionKey, version, content)) as string | null,
     );
     const found = id === null ? undefined : await store.get(id);
     if (!found || !isOfKind(found, 'lipsync') || found.owner !== record.owner || !found.result) return undefined;
@@ -159,10 +158,9 @@ export class RedisResultCache implements ResultCache {
   /** Runs the claim script. Returns the id of the job to follow; null if the job makes the result itself. */
   #follow(jobId: string, rendering: string, ignoredId: string): Promise<string | null> {
     const { connection } = this.#options;
-    const values = [jobId, jobKeyPrefix, followersPrefix, ignoredId];
     // `as`: the script returns an id, or nil.
     return guardRedis(
-      async () => (await connection.eval(claimScript, 2, jobKey(jobId), rendering, ...values)) as string | null,
+      async () => (await connection.eval(claimScript, 2, jobKey(jobId), rendering, jobId, ignoredId)) as string | null,
     );
   }
 

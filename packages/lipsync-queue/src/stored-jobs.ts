@@ -1,16 +1,7 @@
 import { decodeJobRecord, jobKinds, LipsyncError, type JobRecord } from '@lipsync/core/host';
 import type { Redis } from 'ioredis';
 import { guardRedis } from './connection.ts';
-import {
-  allJobsKey,
-  endTimeOf,
-  idOfMember,
-  indexedJobsKey,
-  indexMember,
-  jobKey,
-  jobKeyPrefix,
-  lastingIndexes,
-} from './job-keys.ts';
+import { allJobsKey, endTimeOf, idOfMember, indexedJobsKey, indexMember, jobKey, lastingIndexes } from './job-keys.ts';
 import { indexJobsScript } from './job-scripts.ts';
 
 const batchSize = 200;
@@ -45,7 +36,7 @@ export async function indexStoredJobs(connection: Redis): Promise<void> {
       lastingIndexes(record).join(' '),
       endTimeOf(record),
     ]);
-    await guardRedis(() => connection.eval(indexJobsScript, 0, jobKeyPrefix, ...values));
+    await guardRedis(() => connection.eval(indexJobsScript, 0, ...values));
   }
   await guardRedis(() => connection.set(indexedJobsKey, '1'));
 }
