@@ -16,6 +16,8 @@ const seekableFormats = /\b(mp4|matroska)\b/;
 const jumpingFormats = /^(?:mpegts|mpeg|flv)$/;
 /** Formats without time stamps; ffprobe may count some. */
 const untimedFormats = /^(?:h264|hevc|m4v|mpegvideo)$/;
+/** Longest time for which a decoder holds back a frame until those before it are decoded. */
+const longestReorderingS = 0.5;
 /** Shorter losses and delays at the beginning are usual and not visible. */
 const smallestReportedS = 0.1;
 
@@ -108,9 +110,8 @@ function dropUndecodable(
   { times, hasPresentationTimes, lastDurationS }: PacketTimes,
   firstFrameS: number,
 ): Float64Array {
-  // Without presentation times, decoded frames have those of other packets.
-  if (!hasPresentationTimes) return times;
-  const toleranceS = (lastDurationS ?? 0) / 2;
+  // Without presentation times, frames are decoded a few packets after their own.
+  const toleranceS = hasPresentationTimes ? (lastDurationS ?? 0) / 2 : longestReorderingS;
   const first = times.findIndex((timeS) => timeS >= firstFrameS - toleranceS);
   return first <= 0 ? times : times.subarray(first);
 }

@@ -45,7 +45,7 @@ export interface PacketTimesOptions {
 
 /**
  * Reads the packet times of one stream without decoding. Omits packets that the edit list of the container hides. Uses
- * eight bytes per frame and never blocks the event loop for long. Throws `media_failed` (`isInputRejection` identifies
+ * sixteen bytes per frame and never blocks the event loop for long. Throws `media_failed` (`isInputRejection` identifies
  * an unreadable file), `clip_unusable` for too many packets or joins, or the abort error.
  */
 export async function readPacketTimes(
@@ -121,13 +121,14 @@ export interface Packet {
 /** Collects the packets of a stream in the order of the container, and divides them where the clock jumps. */
 export class PacketCollector {
   readonly #jumps: ClockJumps;
-  readonly #finished: PartTimes[] = [];
-  #part = new PartTimes();
+  readonly #finished: Part[] = [];
+  #part = newPart();
   #finishedS = 0;
   #packetCount = 0;
   #packetsBeforeKey = 0;
   #sawKey = false;
   #withoutPresentation = 0;
+  #withoutDecoding = 0;
   #startsWithKey = false;
   #firstS = Infinity;
   /** Clock and duration of the packet before. */
@@ -143,7 +144,7 @@ export class PacketCollector {
 
   /** Seconds that the shown frames span so far. */
   get spanS(): number {
-    return this.#finishedS + this.#part.spanS;
+    return this.#finishedS + this.#part.presented.spanS;
   }
 
   add(packet: Packet): void {
@@ -152,17 +153,24 @@ export class PacketCollector {
     this.#sawKey ||= key;
     if (!this.#sawKey) this.#packetsBeforeKey += 1;
     if (presentationS === undefined) this.#withoutPresentation += 1;
-    // AVI has only decoding times.
+    if (decodingS === undefined) this.#withoutDecoding += 1;
     const timeS = presentationS ?? decodingS;
     if (timeS === undefined) return;
     this.#findJoin(packet, timeS);
     if (this.#packetCount === 1) [this.#firstS, this.#startsWithKey] = [timeS, key];
     this.#startsWithKey &&= timeS >= this.#firstS;
-    if (!hidden) this.#part.add(timeS, durationS);
+    if (hidden) return;
+    this.#part.presented.add(timeS, durationS);
+    if (decodingS !== undefined) this.#part.decoded.add(decodingS, durationS);
   }
 
   finish(): PacketTimes {
-    const parts = [...this.#finished, this.#part].filter(({ length }) => length > 0);
+    // AVI has only decoding times, and MPEG-PS states the times of the first frame in a packet only. Frames have the
+    // distances of the decoding times then, which are complete.
+    const hasPresentationTimes = this.#withoutPresentation === 0 || this.#withoutDecoding > 0;
+    const parts = [...this.#finished, this.#part]
+      .map(({ presented, decoded }) => (hasPresentationTimes ? presented : decoded))
+      .filter(({ length }) => length > 0);
     const { times, joins } = joinParts(parts);
     const lastDurationS = parts.at(-1)?.lastDurationS ?? 0;
     return {
@@ -172,7 +180,7 @@ export class PacketCollector {
       packetCount: this.#packetCount,
       packetsBeforeKey: this.#sawKey ? this.#packetsBeforeKey : 0,
       startsWithKey: this.#startsWithKey && joins.length === 0,
-      hasPresentationTimes: this.#withoutPresentation < this.#packetCount / 2,
+      hasPresentationTimes,
     };
   }
 
@@ -187,14 +195,24 @@ export class PacketCollector {
     const isJump = this.#jumps === 'both' && clockS > previous.clockS + previous.durationS + longestHoleS;
     if (!isBackward && !isJump) return;
     this.#finished.push(this.#part);
-    this.#finishedS += this.#part.spanS;
-    this.#part = new PartTimes();
+    this.#finishedS += this.#part.presented.spanS;
+    this.#part = newPart();
     if (this.#finished.length > maxJoins)
       throw new LipsyncError(
         'clip_unusable',
         `The clock of the clip jumps more than ${maxJoins} times. Use another copy of the clip.`,
       );
   }
+}
+
+/** Times between two jumps of the clock. */
+interface Part {
+  readonly presented: PartTimes;
+  readonly decoded: PartTimes;
+}
+
+function newPart(): Part {
+  return { presented: new PartTimes(), decoded: new PartTimes() };
 }
 
 /** Places each part after the one before, on the clock of the first. */
@@ -222,7 +240,7 @@ function joinParts(parts: readonly PartTimes[]): Pick<PacketTimes, 'times' | 'jo
   return { times, joins };
 }
 
-/** Times of shown frames between two jumps of the clock, sorted on insertion. */
+/** Times of shown frames, sorted on insertion. */
 class PartTimes {
   #times = new Float64Array(initialCapacity);
   #length = 0;
