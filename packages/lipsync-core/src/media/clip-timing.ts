@@ -16,7 +16,7 @@ const seekableFormats = /\b(mp4|matroska)\b/;
 const jumpingFormats = /^(?:mpegts|mpeg|flv)$/;
 /** Formats without time stamps; ffprobe may count some. */
 const untimedFormats = /^(?:h264|hevc|m4v|mpegvideo)$/;
-/** Longest time for which a decoder holds back a frame until those before it are decoded. */
+/** Longest time by which frames are decoded before they are shown. */
 const longestReorderingS = 0.5;
 /** Shorter losses and delays at the beginning are usual and not visible. */
 const smallestReportedS = 0.1;

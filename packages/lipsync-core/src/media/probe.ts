@@ -9,6 +9,7 @@ import { readFirstFrames } from './first-frames.ts';
 import { stillFrameRate } from './frame-rate.ts';
 import { describeMissing, probeInput, requireDuration, requireFile, type ProbeContext } from './input-checks.ts';
 import { framesPerSecond, type ClipFacts, type ColorTags, type MediaLimits } from './media-types.ts';
+import { isTruncatedFile } from './truncated-file.ts';
 import { isTransposed, parseDisplayMatrix, readExifOrientation, type Orientation } from './picture-orientation.ts';
 
 /** Faces in smaller pictures cannot be tracked. */
@@ -39,7 +40,15 @@ export async function probeClip(path: string, context: ClipProbeContext): Promis
   const pixelFormat = getPixelFormat(stream);
   const color = await readColor(stream, pixelFormat);
   const { codec_name: codec = 'unknown', index: streamIndex } = stream;
-  const decoded = await readFirstFrames(path, { streamIndex, demuxer, codec, pixelFormat, signal });
+  const isTruncated =
+    demuxer === undefined
+      ? await isTruncatedFile(path, report.format.format_name)
+      : await isTruncatedStill(path, demuxer);
+  const decoded = await readFirstFrames(path, { streamIndex, demuxer, codec, pixelFormat, signal }).catch(
+    (error: unknown) => {
+      throw isTruncated && demuxer !== undefined && isUnusable(error) ? truncatedImage(error) : error;
+    },
+  );
   const { firstFrameS, ...firstFrames } = decoded;
   const common = {
     ...shape,
@@ -58,13 +67,27 @@ export async function probeClip(path: string, context: ClipProbeContext): Promis
       frameCount: 1,
       durationMs: frameMs,
       variableFrameRate: false,
-      ...(demuxer === 'jpeg_pipe' && (await isTruncatedJpeg(path)) ? { missing: 'the lower part of the picture' } : {}),
+      ...(isTruncated && { missing: 'the lower part of the picture' }),
     };
   }
   const timing = await readClipTiming(path, { stream, report, firstFrameS, ...context });
   requireDuration(timing.durationMs / 1000, context.limits, 'clip', 'clip_unusable');
-  const missingMs = await measureMissingMs(path, { stream, report, actualMs: timing.durationMs });
-  return { ...common, kind: 'video', ...timing, ...describeMissing(missingMs) };
+  const actualMs = (timing.startMs ?? 0) + timing.durationMs;
+  const missing = describeMissing(await measureMissingMs(path, { stream, report, actualMs }));
+  return { ...common, kind: 'video', ...timing, ...(isTruncated && { missing: 'its end' }), ...missing };
+}
+
+function isTruncatedStill(path: string, demuxer: string): Promise<boolean> {
+  return demuxer === 'jpeg_pipe' ? isTruncatedJpeg(path) : isTruncatedFile(path, demuxer);
+}
+
+function isUnusable(error: unknown): boolean {
+  return LipsyncError.isInstance(error) && error.code === 'clip_unusable';
+}
+
+function truncatedImage(cause: unknown): LipsyncError {
+  const message = 'The image is truncated: it ends before its picture is complete. Use a complete copy of the file.';
+  return new LipsyncError('clip_unusable', message, { cause });
 }
 
 function requirePicture({ streams }: ProbeReport, advice: string): ProbedStream {

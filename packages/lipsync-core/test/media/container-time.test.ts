@@ -65,6 +65,20 @@ describe('What an edit list shows', { timeout: 60_000 }, () => {
     expect(warnings).toEqual([]);
   });
 
+  it('Two edits of a MOV show the frames of both.', async () => {
+    const folder = await temporaryFolder();
+    const encoding = ['-c:v', 'libx264', '-preset', 'veryfast', '-bf', '2', '-qp', '4', ...groups(7)];
+    const path = await makeNumbered(join(folder, 'clip.mov'), { count: 50 }, ...encoding);
+    await writeEditLists(path, [
+      { startS: 0.2, durationS: 0.4 },
+      { startS: 1.2, durationS: 0.6 },
+    ]);
+    const { facts, numbers, warnings } = await show(path);
+    expect(facts).toMatchObject({ frameRate: fps(25), frameCount: 25, variableFrameRate: false });
+    expect(numbers).toEqual([...range(5, 15), ...range(30, 45)]);
+    expect(warnings).toEqual([]);
+  });
+
   it('A pause of an edit list before the picture counts in the time of the clip.', async () => {
     const folder = await temporaryFolder();
     const path = await makeNumbered(join(folder, 'clip.mp4'), { count: 40 }, ...x264, '-qp', '4', '-bf', '1');
@@ -96,6 +110,8 @@ describe('Clocks that jump', { timeout: 60_000 }, () => {
   const cases: readonly [string, string, string, readonly string[], readonly string[]][] = [
     ['restarts in H.264', 'ts', '25', [...x264, '-qp', '4', '-bf', '2'], []],
     ['restarts in MPEG-2', 'ts', '30000/1001', [...mpeg2, '-bf', '2'], []],
+    ['restarts in a program stream', 'mpg', '25', [...mpeg2, '-bf', '2'], []],
+    ['jumps by 5000 s', 'mpg', '25', mpeg2, ['-output_ts_offset', '5000']],
     ['jumps by 70 s', 'ts', '50', [...x264, '-qp', '4'], ['-output_ts_offset', '70']],
   ];
 

@@ -90,6 +90,56 @@ describe('truncated clips', () => {
     expect(await missingClip(await cut(path, 0.5))).toMatch(/^[123]\.\d s that the file declares$/);
   });
 
+  it.each([
+    ['mp4', [...x264, '-movflags', '+faststart']],
+    ['mov', [...x264, '-movflags', '+frag_keyframe+empty_moov']],
+    ['mkv', ['-c:v', 'mpeg4']],
+    ['avi', ['-c:v', 'mjpeg']],
+    ['ts', ['-c:v', 'mpeg2video']],
+    ['flv', x264],
+  ] as const)(
+    'A truncated %s clip is reported wherever it ends, and a complete one is not.',
+    async (extension, codec) => {
+      const source = [
+        '-f',
+        'lavfi',
+        '-i',
+        'testsrc2=s=128x96:r=30:d=2',
+        '-f',
+        'lavfi',
+        '-i',
+        'sine=d=2:sample_rate=44100',
+      ];
+      const path = await makeMedia(...source, '-g', '10', ...codec, join(await temporaryFolder(), `clip.${extension}`));
+      expect(await missingClip(path)).toBeUndefined();
+      await truncate(path, (await stat(path)).size - 5);
+      expect(await missingClip(path)).toBe('its end');
+      expect(await missingClip(await cut(path, 0.6))).toMatch(/^its end$|^[01]\.\d s that the file declares$/);
+    },
+  );
+
+  it('A clip whose picture starts late, or is shown in part, lacks nothing.', async () => {
+    const folder = await temporaryFolder();
+    const source = ['-itsoffset', '1.5', '-f', 'lavfi', '-i', 'testsrc2=s=128x96:r=25:d=1'];
+    for (const extension of ['mp4', 'mkv']) {
+      const sound = ['-f', 'lavfi', '-i', 'sine=d=2.5'];
+      const path = await makeMedia(...source, ...sound, ...x264, join(folder, `late.${extension}`));
+      expect(await missingClip(path), extension).toBeUndefined();
+      const part = await makeMedia('-ss', '1.7', '-i', path, '-c', 'copy', join(folder, `part.${extension}`));
+      expect(await missingClip(part), `part of ${extension}`).toBeUndefined();
+    }
+  });
+
+  it('A truncated PNG is refused for that reason.', async () => {
+    const source = ['-f', 'lavfi', '-i', 'testsrc2=s=320x240', '-frames:v', '1', '-update', '1'];
+    const path = await makeMedia(...source, join(await temporaryFolder(), 'clip.png'));
+    expect(await missingClip(path)).toBeUndefined();
+    await expect(probeClip(await cut(path, 0.6), { limits })).rejects.toMatchObject({
+      code: 'clip_unusable',
+      message: expect.stringMatching(/image is truncated/),
+    });
+  });
+
   it('A truncated JPEG is used, and the missing part of its picture is reported.', async () => {
     const source = ['-f', 'lavfi', '-i', 'testsrc2=s=640x480', '-frames:v', '1', '-update', '1'];
     const path = await makeMedia(...source, join(await temporaryFolder(), 'clip.jpg'));

@@ -1,0 +1,102 @@
+import { stat } from 'node:fs/promises';
+import { readPart } from './still-image.ts';
+
+/** Parts of a file that are looked at; long recordings in fragments have two per second. */
+const maxParts = 50_000;
+
+/** Finds out whether a file ends within a part whose size its container states. */
+type Check = (path: string, sizeBytes: number) => Promise<boolean>;
+
+const checks: readonly (readonly [RegExp, Check])[] = [
+  [/\bmp4\b/, endsWithinBox],
+  [/^avi$|webp/, endsWithinRiff],
+  [/\bmatroska\b/, endsWithinSegment],
+  [/^mpegts$/, endsWithinPacket],
+  [/^flv$/, endsWithinTag],
+  [/^png_pipe$/, endsWithinPng],
+];
+
+/** Whether a file is truncated, as far as the structure of its container shows. */
+export async function isTruncatedFile(path: string, formatName: string): Promise<boolean> {
+  const [, check] = checks.find(([pattern]) => pattern.test(formatName)) ?? [];
+  return check ? check(path, (await stat(path)).size) : false;
+}
+
+async function endsWithinBox(path: string, sizeBytes: number): Promise<boolean> {
+  let position = 0;
+  for (let count = 0; count < maxParts && position < sizeBytes; count += 1) {
+    const header = await readPart(path, { start: position, length: 16 });
+    if (header.length < 8) return isBoxType(header);
+    const stated = header.readUInt32BE(0);
+    const isLong = stated === 1 && header.length === 16;
+    // Other data behind the last box do not make a file incomplete; size 0 reaches to the end.
+    if (!isBoxType(header.subarray(4, 8)) || stated === 0 || (stated < 8 && !isLong)) return false;
+    position += isLong ? Number(header.readBigUInt64BE(8)) : stated;
+  }
+  return position > sizeBytes;
+}
+
+function isBoxType(bytes: Buffer): boolean {
+  return bytes.length > 0 && bytes.every((byte) => byte >= 0x20 && byte < 0x7f);
+}
+
+async function endsWithinRiff(path: string, sizeBytes: number): Promise<boolean> {
+  const header = await readPart(path, { start: 0, length: 12 });
+  if (header.length < 12 || header.toString('latin1', 0, 4) !== 'RIFF') return false;
+  const stated = header.readUInt32LE(4);
+  return stated < 0xffff_ff00 && stated + 8 > sizeBytes;
+}
+
+/** The segment follows the EBML header and contains everything else. */
+async function endsWithinSegment(path: string, sizeBytes: number): Promise<boolean> {
+  const head = await readPart(path, { start: 0, length: 12 });
+  const ebml = readElementSize(head, 4);
+  if (!ebml) return false;
+  const start = ebml.end + ebml.size;
+  const segment = readElementSize(await readPart(path, { start, length: 12 }), 4);
+  return segment !== undefined && start + segment.end + segment.size > sizeBytes;
+}
+
+/** The size of an EBML element behind its identifier; undefined if it is unknown, as in a live recording. */
+function readElementSize(bytes: Buffer, position: number): { readonly size: number; readonly end: number } | undefined {
+  const first = bytes[position];
+  if (first === undefined || first === 0) return undefined;
+  const length = Math.clz32(first) - 23;
+  if (position + length > bytes.length) return undefined;
+  const digits = [first & (0xff >> length), ...bytes.subarray(position + 1, position + length)];
+  const isUnknown = digits[0] === 0xff >> length && digits.slice(1).every((digit) => digit === 0xff);
+  if (isUnknown) return undefined;
+  return { size: digits.reduce((size, digit) => size * 256 + digit, 0), end: position + length };
+}
+
+/** Packets are 188 bytes long, with 4 bytes before them on discs or 16 behind them with error correction. */
+async function endsWithinPacket(path: string, sizeBytes: number): Promise<boolean> {
+  const head = await readPart(path, { start: 0, length: 4 + 204 * 2 });
+  const packetBytes = [
+    { length: 188, first: 0 },
+    { length: 192, first: 4 },
+    { length: 204, first: 0 },
+  ].find(({ length, first }) => [0, 1].every((index) => head[first + index * length] === 0x47))?.length;
+  return packetBytes !== undefined && sizeBytes % packetBytes !== 0;
+}
+
+/** Each tag is followed by its own size. */
+async function endsWithinTag(path: string, sizeBytes: number): Promise<boolean> {
+  const end = await readPart(path, { start: sizeBytes - 4, length: 4 });
+  if (end.length < 4) return true;
+  const tagBytes = end.readUInt32BE(0);
+  if (tagBytes < 11 || tagBytes > sizeBytes - 4) return true;
+  const tag = await readPart(path, { start: sizeBytes - 4 - tagBytes, length: 4 });
+  return tag.readUIntBE(1, 3) !== tagBytes - 11;
+}
+
+async function endsWithinPng(path: string): Promise<boolean> {
+  let position = 8;
+  for (let count = 0; count < maxParts; count += 1) {
+    const header = await readPart(path, { start: position, length: 8 });
+    if (header.length < 8) return true;
+    if (header.toString('latin1', 4, 8) === 'IEND') return false;
+    position += 12 + header.readUInt32BE(0);
+  }
+  return false;
+}
