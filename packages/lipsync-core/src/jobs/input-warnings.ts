@@ -17,7 +17,7 @@ export function listClipWarnings({
   if (lowFrameRate !== undefined)
     warnings.push({
       code: 'low_frame_rate',
-      message: `The clip has ${round(lowFrameRate)} frames per second; they were repeated at ${round(framesPerSecond(frameRate))} per second for the movement of the mouth.`,
+      message: `The frame rate of the clip (${round(lowFrameRate)} per second) is too low for the movement of a mouth; frames were repeated at ${round(framesPerSecond(frameRate))} per second.`,
     });
   if (transparent)
     warnings.push({
