@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises';
 import type { FilePart } from './ffmpeg-arguments.ts';
 import type { ProbeReport, ProbedStream } from './ffprobe.ts';
 import { readPart } from './still-image.ts';
@@ -118,6 +119,7 @@ function readAiffFormat(bytes: Buffer, position: number, size: number): PcmForma
   };
 }
 
+const w64HeaderBytes = 24;
 /** GUIDs of Sony Wave64. Sizes include the GUID and the size. */
 const w64 = {
   riff: Buffer.from('726966662e91cf11a5d628db04c10000', 'hex'),
@@ -125,19 +127,43 @@ const w64 = {
   data: Buffer.from('64617461f3acd3118cd100c04f8edb8a', 'hex'),
 } as const;
 
-function readW64(bytes: Buffer): Header | undefined {
+interface W64Samples extends Header {
+  /** As stated, with the header of the chunk. */
+  readonly sizeBytes: number;
+}
+
+function findW64Samples(bytes: Buffer): W64Samples | undefined {
   let format: PcmFormat | undefined;
   for (let position = 40; position + 48 <= bytes.length;) {
     const name = bytes.subarray(position, position + 16);
-    const size = Number(bytes.readBigUInt64LE(position + 16));
-    const contents = position + 24;
-    if (name.equals(w64.format)) format = readWaveFormat(bytes, contents);
-    if (name.equals(w64.data))
-      return size <= 24 || size >= unknownLongSize ? { format, samplesStart: contents } : undefined;
-    if (size < 24) return undefined;
-    position += Math.ceil(size / 8) * 8;
+    const sizeBytes = Number(bytes.readBigUInt64LE(position + 16));
+    const samplesStart = position + w64HeaderBytes;
+    if (name.equals(w64.format)) format = readWaveFormat(bytes, samplesStart);
+    if (name.equals(w64.data)) return { format, samplesStart, sizeBytes };
+    if (sizeBytes < w64HeaderBytes) return undefined;
+    position += Math.ceil(sizeBytes / 8) * 8;
   }
   return undefined;
+}
+
+function readW64(bytes: Buffer): Header | undefined {
+  const found = findW64Samples(bytes);
+  return found && hasKnownSize(found) ? undefined : found;
+}
+
+function hasKnownSize({ sizeBytes }: W64Samples): boolean {
+  return sizeBytes > w64HeaderBytes && sizeBytes < unknownLongSize;
+}
+
+/** How much of the stated samples a W64 file lacks, in milliseconds; ffprobe reports what is left. */
+export async function measureW64MissingMs(path: string): Promise<number> {
+  const { size } = await stat(path);
+  const found = findW64Samples(await readPart(path, { start: 0, length: headerBytes }));
+  if (!found?.format || !hasKnownSize(found)) return 0;
+  const { sampleRateHz, channels, samples } = found.format;
+  const bits = Number(/\d+/.exec(samples)?.[0] ?? 8);
+  const missingBytes = found.samplesStart + found.sizeBytes - w64HeaderBytes - size;
+  return Math.max(0, (missingBytes * 8_000) / (bits * sampleRateHz * channels));
 }
 
 function readRf64(bytes: Buffer): Header | undefined {

@@ -4,6 +4,7 @@ import type { ProbedStream, ProbeReport } from './ffprobe.ts';
 import { endsWithinFrame } from './frame-tail.ts';
 import { describeMissing } from './input-checks.ts';
 import { readOggLayout } from './ogg-links.ts';
+import { measureW64MissingMs } from './open-ended-sound.ts';
 import { readWavLayout } from './wav-layout.ts';
 
 /** What a sound file lacks at its end, and what it holds behind it. */
@@ -30,6 +31,7 @@ const mpegtsPacketBytes = [188, 192, 204] as const;
 export async function findSoundEnds(path: string, file: DecodedFile): Promise<SoundEnds> {
   const { format_name: format } = file.report.format;
   if (format === 'wav') return findWavEnds(path);
+  if (format === 'w64') return describeLack(await measureW64MissingMs(path));
   const missing = describeMissing(await measureMissingMs(path, file));
   if (missing.missing !== undefined || !(await endsEarly(path, format))) return missing;
   return { missing: 'the end of its last packet' };
@@ -45,9 +47,13 @@ async function findWavEnds(path: string): Promise<SoundEnds> {
   const missingMs = toMs(Math.max(0, last.samplesStart + last.statedBytes - size));
   const unusedMs = toMs(unknownBytes);
   return {
-    ...describeMissing(missingMs > toleranceMs ? missingMs : 0),
+    ...describeLack(missingMs),
     ...(unusedMs >= shortestUnusedMs ? { unusedMs } : {}),
   };
+}
+
+function describeLack(missingMs: number): SoundEnds {
+  return describeMissing(missingMs > toleranceMs ? missingMs : 0);
 }
 
 /** Formats without a stated length: the last packet shows whether the file was cut. */

@@ -17,6 +17,7 @@ const missingClip = async (path: string): Promise<string | undefined> => (await 
 describe('truncated speech', () => {
   const declaring: readonly [string, readonly string[]][] = [
     ['wav', []],
+    ['w64', []],
     ['flac', []],
     ['aiff', []],
     ['au', []],
