@@ -6,7 +6,11 @@ const overshootDb = 1;
 const measurableDb = 0.1;
 
 /** Warnings on what was done with the channels and the level of a speech recording. Pure. */
-export function listMixWarnings({ mix, codec }: Pick<SpeechFacts, 'mix' | 'codec'>): readonly Warning[] {
+export function listMixWarnings({
+  codec,
+  mix: laterMix,
+  appliedMix: mix = laterMix,
+}: Pick<SpeechFacts, 'mix' | 'appliedMix' | 'codec'>): readonly Warning[] {
   if (!mix) return [];
   const loweredDb = -20 * Math.log10(mix.gain);
   return [

@@ -1,5 +1,5 @@
 import type { SoundMix } from './media-types.ts';
-import { bytesPerSample } from './sample-decoder.ts';
+import { viewSamples } from './sample-decoder.ts';
 
 const framesPerSecond = 50;
 /** Sounding time that is compared, so that memory is bounded: twenty minutes. */
@@ -59,13 +59,9 @@ export class ChannelMeter {
 
   /** Adds interleaved 32-bit floats; whole samples of all channels. */
   push(chunk: Buffer): void {
-    const count = Math.floor(chunk.length / bytesPerSample);
-    // Chunks of a pipe are not aligned for 32-bit floats.
-    const isAligned = chunk.byteOffset % bytesPerSample === 0;
-    const samples = isAligned
-      ? new Float32Array(chunk.buffer, chunk.byteOffset, count)
-      : new Float32Array(new Uint8Array(chunk).buffer, 0, count);
-    for (let start = 0; start + this.#channels <= count; start += this.#channels) this.#addSample(samples, start);
+    const samples = viewSamples(chunk);
+    for (let start = 0; start + this.#channels <= samples.length; start += this.#channels)
+      this.#addSample(samples, start);
   }
 
   /** How the channels are mixed. Pure. */

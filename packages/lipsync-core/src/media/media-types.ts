@@ -97,6 +97,8 @@ export interface SpeechFacts extends SoundSource {
   readonly sampleRateHz: number;
   readonly channels: number;
   readonly durationMs: number;
+  /** How the channels were mixed when the file was written; absent when the file has all of them. `mix` has the rest. */
+  readonly appliedMix?: SoundMix;
   /** Which of several audio streams is used; absent when there is only one, or when the request chose it. */
   readonly trackChoice?: string;
   /** As in `ClipFacts`. */

@@ -43,6 +43,15 @@ export async function* decodeSamples(
   }
 }
 
+/** The 32-bit floats of a chunk; a copy only where the chunk is not aligned for them, as those of a pipe. */
+export function viewSamples(chunk: Buffer): Float32Array {
+  const count = Math.floor(chunk.length / bytesPerSample);
+  const isAligned = chunk.byteOffset % bytesPerSample === 0;
+  return isAligned
+    ? new Float32Array(chunk.buffer, chunk.byteOffset, count)
+    : new Float32Array(new Uint8Array(chunk).buffer, 0, count);
+}
+
 /** Copies, because chunks of a pipe are not aligned for 32-bit floats. */
 function toSamples(bytes: Buffer): Float32Array {
   const copy = new Uint8Array(bytes);

@@ -1,4 +1,5 @@
 import type { SoundMix } from './media-types.ts';
+import { viewSamples } from './sample-decoder.ts';
 
 /** Filters that mix the channels of a recording to the mono sound that is analyzed; none for plain mono. Pure. */
 export function monoFilters(mix: SoundMix | undefined): readonly string[] {
@@ -15,6 +16,29 @@ export function trackFilters(mix: SoundMix | undefined): readonly string[] {
   return mix === undefined || mix.gain === 1
     ? []
     : ['aformat=sample_fmts=fltp', `volume=${mix.gain.toFixed(6)}:precision=float`];
+}
+
+/**
+ * Mixes interleaved 32-bit floats to mono, without lowering their level. Chunks hold whole samples of all channels.
+ * Samples above the peaks of the mix are damage and are cut.
+ */
+export async function* mixToMono(
+  chunks: AsyncIterable<Buffer>,
+  { weights, gain }: SoundMix,
+): AsyncGenerator<Buffer, void> {
+  const peak = 1 / gain;
+  const used = weights.flatMap((weight, channel) => (weight === 0 ? [] : [{ weight, channel }]));
+  for await (const chunk of chunks) {
+    const samples = viewSamples(chunk);
+    const mono = new Float32Array(samples.length / weights.length);
+    for (const { weight, channel } of used) {
+      for (let index = 0; index < mono.length; index += 1) {
+        const sample = samples[index * weights.length + channel] ?? 0;
+        mono[index] = (mono[index] ?? 0) + weight * Math.max(-peak, Math.min(peak, sample));
+      }
+    }
+    yield Buffer.from(mono.buffer);
+  }
 }
 
 /** How channels are converted to mono where nothing was measured: their mean, not their sum at equal power. */

@@ -19,13 +19,14 @@ import {
 } from './sound-tracks.ts';
 import { bytesPerSample } from './sample-decoder.ts';
 import { findSoundEnds } from './sound-ends.ts';
+import { mixToMono } from './sound-mix.ts';
 import { decodeSoundTrack, planSoundTrack, type SoundTrackPlan } from './sound-track.ts';
 import { writeWav, type WavFormat } from './wav-file.ts';
 
 export interface SpeechProbeContext extends ProbeContext {
   /**
-   * Receives the speech as a player plays it, as a WAV file in which every sample is at its time. The facts then
-   * describe how to read this file.
+   * Receives the speech as a player plays it, as a WAV file in which every sample is at its time. More than two channels
+   * are mixed to mono, so that its size is bounded. The facts then describe how to read this file.
    */
   readonly targetPath?: string | undefined;
   /** Track to use, counted from 1; by default the default track, or the first one that can be decoded. */
@@ -93,9 +94,15 @@ async function probeTrack(
   const plan = await planSoundTrack(path, stream, report, context.signal);
   const format = { sampleRateHz: decodedRateHz, channels, channelLayout: stream.channel_layout };
   const meter = new ChannelMeter(channels, decodedRateHz);
+  const writesChannels = channels <= maxWrittenChannels;
   let durationMs;
   try {
-    durationMs = await decodeTrack(plan, { ...context, format, meter });
+    durationMs = await decodeTrack(plan, {
+      ...context,
+      format,
+      meter,
+      ...(!writesChannels && { targetPath: undefined }),
+    });
   } catch (error) {
     if (isInputRejection(error)) return { type: 'undecodable', cause: error };
     throw error;
@@ -105,22 +112,33 @@ async function probeTrack(
   const mix = meter.finish();
   const ends = await findSoundEnds(path, { stream, report, actualMs: durationMs });
   const facts = { streamIndex, mix, codec, sampleRateHz, channels, durationMs, ...ends };
-  return { type: 'decoded', facts: context.targetPath === undefined ? facts : { ...facts, streamIndex: 0 } };
+  const { targetPath, signal } = context;
+  if (targetPath === undefined) return { type: 'decoded', facts };
+  if (writesChannels) return { type: 'decoded', facts: { ...facts, streamIndex: 0 } };
+  await writeWav(targetPath, monoFormat, mixToMono(decodeSoundTrack(plan, format, signal), mix));
+  return { type: 'decoded', facts: { ...facts, streamIndex: 0, mix: { ...mix, weights: [1] }, appliedMix: mix } };
 }
 
 /** Equal to the sample rate of takes, so that the speech is resampled once. */
 const decodedRateHz = 48_000;
+
+/** Speech with more channels is decoded twice: which of them carry voice is only certain at its end. */
+const maxWrittenChannels = 2;
+const monoFormat: WavFormat = { sampleRateHz: decodedRateHz, channels: 1, channelLayout: 'mono' };
+
+function bytesPerMs({ sampleRateHz, channels }: WavFormat): number {
+  return (sampleRateHz * channels * bytesPerSample) / 1000;
+}
 
 /** Decodes a track, into a file if one is given, until soon after the longest duration. Returns its duration. */
 async function decodeTrack(
   plan: SoundTrackPlan,
   { format, meter, targetPath, limits, signal }: SpeechProbeContext & DecodedTrack,
 ): Promise<number> {
-  const bytesPerMs = (format.sampleRateHz * format.channels * bytesPerSample) / 1000;
-  const maxBytes = (limits.maxDurationMs + 1_000) * bytesPerMs;
+  const maxBytes = (limits.maxDurationMs + 1_000) * bytesPerMs(format);
   const sound = measured(meter, upTo(maxBytes, decodeSoundTrack(plan, format, signal)));
   const sizeBytes = await (targetPath === undefined ? countBytes(sound) : writeWav(targetPath, format, sound));
-  return sizeBytes / bytesPerMs;
+  return sizeBytes / bytesPerMs(format);
 }
 
 interface DecodedTrack {

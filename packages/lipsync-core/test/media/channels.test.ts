@@ -1,6 +1,7 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { listMixWarnings } from '../../src/jobs/mix-warnings.ts';
 import {
   planTimeline,
   probeClip,
@@ -99,6 +100,16 @@ describe('The analyzed sound is the mean of the channels that carry voice:', () 
     // Encoders delay and filter, so that only levels and the kind of sound are compared.
     expectSound(align(samples, voice), voice, 1, -12);
   });
+});
+
+it('Speech on 32 channels takes no more space in the work folder than mono, and its warning still names the channels.', async () => {
+  const path = await makeWav(onChannels(32, [5, voice], [9, scaled(-1)]));
+  const targetPath = join(await temporaryFolder(), 'speech.wav');
+  const facts = await probeSpeech(path, { limits, targetPath });
+  const { size } = await stat(targetPath);
+  expect(size).toBeLessThan(facts.durationMs * 48 * 4 + 1_000);
+  expect(listMixWarnings(facts)[0]?.message).toContain('2 of 32 channels carry voice');
+  expect(facts.channels).toBe(32);
 });
 
 it.each([
