@@ -19,10 +19,17 @@ export interface FirstFramesOptions {
   readonly demuxer?: string | undefined;
   readonly codec: string;
   readonly pixelFormat: string;
+  /** As it is encoded, in pixels. */
+  readonly height: number;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Frames to decode: about a second, in which a speaker moves. */
+/**
+ * Heights of interlaced video. Pictures of other heights are progressive unless they are marked: the movement of fine
+ * patterns, as in drawings and test pictures, resembles interlacing.
+ */
+const interlacedHeights: ReadonlySet<number> = new Set([480, 486, 576, 608, 1080, 1088]);
+/** Frames to decode to recognize unmarked interlacing: about a second, in which a speaker moves. */
 const sampledFrames = 24;
 /** Fewest frames with a recognized order of fields, and their largest share of other frames, for unmarked interlacing. */
 const minRecognizedFrames = 8;
@@ -38,11 +45,13 @@ export async function readFirstFrames(path: string, options: FirstFramesOptions)
   const mark = 'round(if(isnan(T),0,T)*1000000)*2+INTERLACED';
   const filter = `setpts='${mark}',idet,metadata=print:key=lavfi.idet.multiple.current_frame:file=-`;
   const output = ['-fps_mode', 'passthrough', '-f', 'null', '-'];
-  const report = await runFilter(path, options, ['-frames:v', String(sampledFrames), '-vf', filter, ...output]);
+  const canBeUnmarked = interlacedHeights.has(options.height);
+  const frames = String(canBeUnmarked ? sampledFrames : 1);
+  const report = await runFilter(path, options, ['-frames:v', frames, '-vf', filter, ...output]);
   const marks = [...report.matchAll(/^frame:.* pts:(-?\d+)/gm)].map(([, text]) => Number(text));
   const [first] = marks;
   if (first === undefined) throw new LipsyncError('clip_unusable', undecodable);
-  const interlacing = marks.some((value) => value % 2 !== 0) ? 'marked' : findUnmarked(report);
+  const interlacing = marks.some((value) => value % 2 !== 0) ? 'marked' : canBeUnmarked && findUnmarked(report);
   const transparent = hasAlpha(options.pixelFormat) && (await isTransparent(path, options));
   const firstFrameS = Math.floor(first / 2) / 1e6;
   return { firstFrameS, ...(interlacing && { interlacing }), ...(transparent && { transparent }) };

@@ -44,11 +44,11 @@ export async function probeClip(path: string, context: ClipProbeContext): Promis
     demuxer === undefined
       ? await isTruncatedFile(path, report.format.format_name)
       : await isTruncatedStill(path, demuxer);
-  const decoded = await readFirstFrames(path, { streamIndex, demuxer, codec, pixelFormat, signal }).catch(
-    (error: unknown) => {
-      throw isTruncated && demuxer !== undefined && isUnusable(error) ? truncatedImage(error) : error;
-    },
-  );
+  const { height = 0 } = stream;
+  const options = { streamIndex, demuxer, codec, pixelFormat, height, signal };
+  const decoded = await readFirstFrames(path, options).catch((error: unknown) => {
+    throw isTruncated && demuxer !== undefined && isUnusable(error) ? truncatedImage(error) : error;
+  });
   const { firstFrameS, ...firstFrames } = decoded;
   const common = {
     ...shape,

@@ -61,7 +61,7 @@ describe('Interlaced clips', () => {
   ])('Interlaced frames (%s) that %s marks as progressive are recognized and deinterlaced.', async (order, name) => {
     const progressive = ['-c:v', 'libx264', '-preset', 'ultrafast', '-crf', '8'];
     const clip = await makeMedia(
-      ...movingBar('400x96', order, 'prog'),
+      ...movingBar('400x480', order, 'prog'),
       ...progressive,
       join(await temporaryFolder(), name),
     );
@@ -69,5 +69,11 @@ describe('Interlaced clips', () => {
     expect(decoded.facts.interlacing).toBe(order === 'tff' ? 'top_first' : 'bottom_first');
     for (const edge of edgesOf(decoded, 9))
       expect(Math.abs(edge - firstX - pixelsPerField * 18)).toBeLessThanOrEqual(2);
+  });
+
+  it('A test picture, whose fine patterns move as fields do, is not taken for interlaced.', async () => {
+    const picture = ['-f', 'lavfi', '-i', 'testsrc2=s=640x360:r=25:d=1', '-c:v', 'libx264', '-preset', 'ultrafast'];
+    const clip = await makeMedia(...picture, join(await temporaryFolder(), 'a.mp4'));
+    expect((await decodeClip(clip)).facts.interlacing).toBeUndefined();
   });
 });
