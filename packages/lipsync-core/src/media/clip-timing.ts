@@ -1,19 +1,16 @@
 import type { Warning } from '../contract/provider-types.ts';
 import { LipsyncError } from '../errors/index.ts';
+import { clockJumpsOf, hasKeyframeIndex, playerZeroS } from './container-clock.ts';
 import { chooseFrameRate, parseFrameRate } from './frame-rate.ts';
 import type { ProbedStream, ProbeReport } from './ffprobe.ts';
 import { framesPerSecond, type ClipClock, type ClipFacts, type FrameRate, type MediaLimits } from './media-types.ts';
-import { longestHoleS, readPacketTimes, type ClockJumps, type PacketTimes } from './packet-times.ts';
+import { readPacketTimes, type PacketTimes } from './packet-times.ts';
 
 type ClipTiming = Pick<
   ClipFacts,
   'frameRate' | 'frameCount' | 'durationMs' | 'variableFrameRate' | 'lowFrameRate' | 'clock' | 'startMs' | 'warnings'
 >;
 
-/** Containers with an index of their keyframes, in which ffmpeg seeks to the frame that was requested. */
-const seekableFormats = /\b(mp4|matroska)\b/;
-/** Formats that are joined and broadcast without new time stamps. */
-const jumpingFormats = /^(?:mpegts|mpeg|flv)$/;
 /** Formats without time stamps; ffprobe may count some. */
 const untimedFormats = /^(?:h264|hevc|m4v|mpegvideo)$/;
 /** Longest time by which frames are decoded before they are shown. */
@@ -38,18 +35,12 @@ export async function readClipTiming(path: string, options: ClipTimingOptions): 
   const { stream, report, limits, signal } = options;
   const packets = await readPacketTimes(path, stream.index, {
     maxDurationMs: limits.maxDurationMs,
-    jumps: jumpsOf(report.format.format_name),
+    jumps: clockJumpsOf(report),
     signal,
   });
   if (packets.packetCount > 0 && (packets.times.length === 0 || untimedFormats.test(report.format.format_name)))
     return countFrames(stream, packets);
   return timeFrames(packets, options);
-}
-
-function jumpsOf(format: string): ClockJumps {
-  // Behind a cut of an edit list, hidden packets lie before it in time.
-  if (/\bmp4\b/.test(format)) return 'none';
-  return jumpingFormats.test(format) ? 'both' : 'backward';
 }
 
 /** A stream without time stamps has the rate that its headers state, which ffmpeg replaces by 25 when they do not. */
@@ -87,7 +78,7 @@ function timeFrames(packets: PacketTimes, { stream, report, firstFrameS }: ClipT
   const lastS = variable ? (packets.lastDurationS ?? shownS) : shownS;
   const spanS = (times.at(-1) ?? 0) - originS;
   const frameCount = Math.max(1, Math.round((spanS + lastS) / frameS));
-  const startS = Math.max(0, originS - zeroOf(report));
+  const startS = Math.max(0, originS - playerZeroS(report));
   return {
     frameRate,
     frameCount,
@@ -123,19 +114,9 @@ function clockOf(
   return {
     type: 'container',
     originS: packets.hasPresentationTimes ? originS : firstFrameS,
-    canSeek: packets.startsWithKey && seekableFormats.test(report.format.format_name),
+    canSeek: packets.startsWithKey && hasKeyframeIndex(report),
     joins: packets.joins,
   };
-}
-
-/**
- * Time in the container at which a player displays 0: its start, if the container counts from there. A clock that
- * starts late without a reason is shown from its start as well.
- */
-function zeroOf({ format }: ProbeReport): number {
-  const startS = format.start_time ?? 0;
-  const countsFromZero = seekableFormats.test(format.format_name) && startS < longestHoleS;
-  return countsFromZero ? 0 : startS;
 }
 
 function describeRate(rate: FrameRate): string {

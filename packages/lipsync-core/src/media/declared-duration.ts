@@ -1,5 +1,5 @@
 import type { ProbedStream, ProbeReport } from './ffprobe.ts';
-import { readPart } from './still-image.ts';
+import { readPart, unknownSizeBytes } from './file-bytes.ts';
 
 /** Formats without a declared duration: ffprobe estimates it from the size of the file or from its last packets. */
 const estimatedFormats = /^(?:aac|ac3|eac3|amr|mpegts|mpeg|ogg)$/;
@@ -45,13 +45,10 @@ function ownDurationS(
   return duration === undefined ? undefined : duration + (/\bmp4\b/.test(name) ? Math.max(0, startS) : 0);
 }
 
-/** Programs that write to a pipe state about this size, because they do not know the real one. */
-const unknownPcmBytes = 0x7f_00_00_00;
-
 /** Whether the stated number of samples of PCM is that of a writer that did not know it. */
 function hasUnknownLength({ codec_name: codec = '', nb_frames: frames = 0, channels = 1 }: ProbedStream): boolean {
   const bits = Number(/^pcm_[suf](\d+)/.exec(codec)?.[1] ?? 0);
-  return bits > 0 && (frames * channels * bits) / 8 >= unknownPcmBytes - channels * bits;
+  return bits > 0 && (frames * channels * bits) / 8 >= unknownSizeBytes - channels * bits;
 }
 
 /** Parses the duration that Matroska writes for each stream, such as `00:00:06.914000000`. */

@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises';
-import { readPart } from './still-image.ts';
+import { readPart } from './file-bytes.ts';
 
 /** Frames are at most about 8 KiB long. */
 const searchedBytes = 65_536;

@@ -1,6 +1,7 @@
+import { longestHoleS } from './container-clock.ts';
 import { inputArguments, type ByteRange } from './ffmpeg-arguments.ts';
 import { decodeBytes } from './sample-decoder.ts';
-import { readPart } from './still-image.ts';
+import { readPart } from './file-bytes.ts';
 
 const packetBytes = 188;
 const syncByte = 0x47;
@@ -8,8 +9,6 @@ const syncByte = 0x47;
 const searchedPackets = 200;
 /** Times of one stream go back less than this without a join. */
 const largestStepBackS = 0.5;
-/** As in ffmpeg: a larger step is another clock, not a hole. */
-const largestStepS = 10;
 const maxJoins = 1_000;
 
 /**
@@ -21,7 +20,7 @@ export async function findMpegtsParts(path: string, streamIndex: number, signal?
   let last = -Infinity;
   for await (const { timeS, position } of readSoundTimes(path, streamIndex, signal)) {
     const step = timeS - last;
-    const isJoin = last !== -Infinity && (step < -largestStepBackS || step > largestStepS);
+    const isJoin = last !== -Infinity && (step < -largestStepBackS || step > longestHoleS);
     if (isJoin && starts.length < maxJoins) starts.push(await findPartStart(path, position));
     last = timeS;
   }

@@ -1,4 +1,5 @@
 import { open } from 'node:fs/promises';
+import { abortError } from '../errors/index.ts';
 import type { ByteRange } from './ffmpeg-arguments.ts';
 
 const pageHeaderBytes = 27;
@@ -13,12 +14,12 @@ export interface OggLayout {
   readonly isTruncated: boolean;
 }
 
-/** Reads the page headers of an Ogg file. Stops at damaged bytes, so that the last link may be longer than it is. */
-export async function readOggLayout(path: string): Promise<OggLayout> {
+/** Reads the page headers of an Ogg file. Stops at damaged bytes, so that the last link may be longer than it is. Throws the abort error. */
+export async function readOggLayout(path: string, signal?: AbortSignal): Promise<OggLayout> {
   const starts: number[] = [];
   let isHeader = false;
   let isTruncated = false;
-  for await (const page of readPages(path)) {
+  for await (const page of readPages(path, signal)) {
     const isStart = page.beginsStream && !isHeader;
     isHeader = page.beginsStream;
     if (isStart && starts.length < maxLinks) starts.push(page.start);
@@ -33,13 +34,14 @@ interface OggPage {
   readonly isCut: boolean;
 }
 
-async function* readPages(path: string): AsyncGenerator<OggPage> {
+async function* readPages(path: string, signal: AbortSignal | undefined): AsyncGenerator<OggPage> {
   const file = await open(path, 'r');
   try {
     const { size: fileBytes } = await file.stat();
     const buffer = Buffer.alloc(readBytes);
     let start = 0;
     while (start < fileBytes) {
+      if (signal?.aborted) throw abortError(signal);
       const { bytesRead } = await file.read(buffer, 0, readBytes, start);
       const { pages, next } = parsePages(buffer.subarray(0, bytesRead), start, fileBytes);
       yield* pages;

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import type { FilePart } from './ffmpeg-arguments.ts';
 import type { ProbeReport, ProbedStream } from './ffprobe.ts';
-import { readPart } from './still-image.ts';
+import { readPart, unknownSizeBytes } from './file-bytes.ts';
 
 /** A file of PCM whose header does not state how long it is, because its writer did not know it. */
 export interface OpenEndedSound {
@@ -27,9 +27,7 @@ const headerBytes = 65_536;
 const largest = { sampleRateHz: 768_000, channels: 64 } as const;
 /** Score of a format that its contents identify. */
 const knownScore = 100;
-/** Programs that write to a pipe leave about this size. */
-const unknownSize = 0x7f_00_00_00;
-/** The same of formats with sizes of 64 bits; no file is as large. */
+/** An unknown size in formats with sizes of 64 bits; no file is as large. */
 const unknownLongSize = 2 ** 50;
 
 /**
@@ -88,7 +86,8 @@ function readAiff(bytes: Buffer): Header | undefined {
     const size = bytes.readUInt32BE(position + 4);
     const contents = position + 8;
     if (name === 'COMM' && contents + 22 <= bytes.length) format = readAiffFormat(bytes, contents, size);
-    if (name === 'SSND') return size === 0 || size >= unknownSize ? { format, samplesStart: contents + 8 } : undefined;
+    if (name === 'SSND')
+      return size === 0 || size >= unknownSizeBytes ? { format, samplesStart: contents + 8 } : undefined;
     position = contents + size + (size % 2);
   }
   return undefined;

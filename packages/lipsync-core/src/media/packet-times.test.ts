@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { PacketCollector, type ClockJumps, type Packet, type PacketTimes } from './packet-times.ts';
+import type { ClockJumps } from './container-clock.ts';
+import { PacketCollector, type Packet, type PacketTimes } from './packet-times.ts';
 
 /** Within the span in which frames may be reordered. */
 const frameTimes = fc.array(

@@ -1,4 +1,5 @@
 import { LipsyncError } from '../errors/index.ts';
+import { longestHoleS, type ClockJumps } from './container-clock.ts';
 import { inputArguments } from './ffmpeg-arguments.ts';
 import { MediaProcess } from './ffmpeg-process.ts';
 import { readLimitMs } from './ffprobe.ts';
@@ -13,8 +14,6 @@ const initialCapacity = 1_024;
 const maxJoins = 100;
 /** Decoding times increase in every container; presentation times of reordered frames decrease by a few frames. */
 const backwardToleranceS = { decoding: 0.1, presentation: 2 } as const;
-/** Longest pause of a clock that is taken for a hole; ffmpeg uses the same threshold. */
-export const longestHoleS = 10;
 
 /** Times of the packets of a video stream on one clock without jumps, that of the first packet. */
 export interface PacketTimes {
@@ -31,9 +30,6 @@ export interface PacketTimes {
   readonly hasPresentationTimes: boolean;
   readonly joins: readonly ClockJoin[];
 }
-
-/** Directions in which a clock jumps. */
-export type ClockJumps = 'none' | 'backward' | 'both';
 
 export interface PacketTimesOptions {
   /** Reading stops soon after the shown frames span more than this. */

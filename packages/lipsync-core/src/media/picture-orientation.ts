@@ -1,4 +1,5 @@
-import { open, type FileHandle } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { readAt, withFile } from './file-bytes.ts';
 
 /**
  * How the stored picture is turned and mirrored to become upright, as EXIF numbers it: 1 stored upright, 2 mirrored, 3
@@ -60,13 +61,8 @@ const exifReaders: Readonly<Record<string, (file: FileHandle) => Promise<Buffer 
 export async function readExifOrientation(path: string, demuxer: string): Promise<Orientation> {
   const findExif = exifReaders[demuxer];
   if (!findExif) return 1;
-  const file = await open(path, 'r');
-  try {
-    const exif = await findExif(file);
-    return exif === undefined ? 1 : parseOrientation(exif);
-  } finally {
-    await file.close();
-  }
+  const exif = await withFile(path, findExif);
+  return exif === undefined ? 1 : parseOrientation(exif);
 }
 
 /** Chunks and segments in which EXIF data are searched; encoders split large PNG files into thousands. */
@@ -77,7 +73,7 @@ const maxExifBytes = 65_536;
 async function findJpegExif(file: FileHandle): Promise<Buffer | undefined> {
   let position = 2;
   for (let count = 0; count < maxChunks; count += 1) {
-    const header = await readAt(file, position, 10);
+    const header = await readAt(file, { start: position, length: 10 });
     const type = header[1] ?? 0;
     const isLastHeader = type === 0xda || type === 0xd9;
     if (header.length < 10 || header[0] !== 0xff || isLastHeader) return undefined;
@@ -88,7 +84,7 @@ async function findJpegExif(file: FileHandle): Promise<Buffer | undefined> {
     }
     const sizeBytes = header.readUInt16BE(2);
     if (type === 0xe1 && header.toString('latin1', 4, 10) === 'Exif\0\0')
-      return readAt(file, position + 10, Math.min(sizeBytes, maxExifBytes));
+      return readAt(file, { start: position + 10, length: Math.min(sizeBytes, maxExifBytes) });
     position += 2 + sizeBytes;
   }
   return undefined;
@@ -98,11 +94,11 @@ async function findJpegExif(file: FileHandle): Promise<Buffer | undefined> {
 async function findPngExif(file: FileHandle): Promise<Buffer | undefined> {
   let position = 8;
   for (let count = 0; count < maxChunks; count += 1) {
-    const header = await readAt(file, position, 8);
+    const header = await readAt(file, { start: position, length: 8 });
     if (header.length < 8) return undefined;
     const sizeBytes = header.readUInt32BE(0);
     if (header.toString('latin1', 4, 8) === 'eXIf')
-      return readAt(file, position + 8, Math.min(sizeBytes, maxExifBytes));
+      return readAt(file, { start: position + 8, length: Math.min(sizeBytes, maxExifBytes) });
     position += 12 + sizeBytes;
   }
   return undefined;
@@ -111,19 +107,14 @@ async function findPngExif(file: FileHandle): Promise<Buffer | undefined> {
 async function findWebpExif(file: FileHandle): Promise<Buffer | undefined> {
   let position = 12;
   for (let count = 0; count < maxChunks; count += 1) {
-    const header = await readAt(file, position, 8);
+    const header = await readAt(file, { start: position, length: 8 });
     if (header.length < 8) return undefined;
     const sizeBytes = header.readUInt32LE(4);
     if (header.toString('latin1', 0, 4) === 'EXIF')
-      return readAt(file, position + 8, Math.min(sizeBytes, maxExifBytes));
+      return readAt(file, { start: position + 8, length: Math.min(sizeBytes, maxExifBytes) });
     position += 8 + sizeBytes + (sizeBytes % 2);
   }
   return undefined;
-}
-
-async function readAt(file: FileHandle, position: number, length: number): Promise<Buffer> {
-  const { bytesRead, buffer } = await file.read(Buffer.alloc(length), 0, length, position);
-  return buffer.subarray(0, bytesRead);
 }
 
 const orientationTag = 0x0112;

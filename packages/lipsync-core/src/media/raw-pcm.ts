@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { LipsyncError } from '../errors/index.ts';
-import { readPart } from './still-image.ts';
+import { readPart } from './file-bytes.ts';
 
 /** Parts of a file that are examined, spread over it because the beginning may be silent. */
 const partCount = 8;

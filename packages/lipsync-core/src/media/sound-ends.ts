@@ -5,6 +5,7 @@ import { endsWithinFrame } from './frame-tail.ts';
 import { describeMissing } from './input-checks.ts';
 import { readOggLayout } from './ogg-links.ts';
 import { measureW64MissingMs } from './open-ended-sound.ts';
+import { isTruncatedFile } from './truncated-file.ts';
 import { readWavLayout } from './wav-layout.ts';
 
 /** What a sound file lacks at its end, and what it holds behind it. */
@@ -19,13 +20,13 @@ export interface DecodedFile {
   readonly stream: ProbedStream;
   readonly report: ProbeReport;
   readonly actualMs: number;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Sizes in headers differ by a few samples from the real ones. */
 const toleranceMs = 20;
 /** Shorter remains behind the samples are not worth a warning. */
 const shortestUnusedMs = 100;
-const mpegtsPacketBytes = [188, 192, 204] as const;
 
 /** Compares the end of a sound file with what it declares, or with the frames or pages that it consists of. */
 export async function findSoundEnds(path: string, file: DecodedFile): Promise<SoundEnds> {
@@ -33,7 +34,7 @@ export async function findSoundEnds(path: string, file: DecodedFile): Promise<So
   if (format === 'wav') return findWavEnds(path);
   if (format === 'w64') return describeLack(await measureW64MissingMs(path));
   const missing = describeMissing(await measureMissingMs(path, file));
-  if (missing.missing !== undefined || !(await endsEarly(path, format))) return missing;
+  if (missing.missing !== undefined || !(await endsEarly(path, format, file.signal))) return missing;
   return { missing: 'the end of its last packet' };
 }
 
@@ -57,17 +58,15 @@ function describeLack(missingMs: number): SoundEnds {
 }
 
 /** Formats without a stated length: the last packet shows whether the file was cut. */
-async function endsEarly(path: string, format: string): Promise<boolean> {
+async function endsEarly(path: string, format: string, signal?: AbortSignal): Promise<boolean> {
   switch (format) {
     case 'mp3':
     case 'aac':
       return endsWithinFrame(path, format);
     case 'ogg':
-      return (await readOggLayout(path)).isTruncated;
-    case 'mpegts': {
-      const { size } = await stat(path);
-      return mpegtsPacketBytes.every((packetBytes) => size % packetBytes !== 0);
-    }
+      return (await readOggLayout(path, signal)).isTruncated;
+    case 'mpegts':
+      return isTruncatedFile(path, format);
     default:
       return false;
   }

@@ -33,7 +33,7 @@ async function findRanges(path: string, { index, formatName, signal }: SearchedF
     case 'wav':
       return (await readWavLayout(path)).parts.map(({ range }) => range);
     case 'ogg':
-      return (await readOggLayout(path)).links;
+      return (await readOggLayout(path, signal)).links;
     case 'mpegts':
       return findMpegtsParts(path, index, signal);
     default:

@@ -1,3 +1,4 @@
+import { playerZeroS } from './container-clock.ts';
 import { inputArguments, isFloatingPoint, partArguments, selectSound, type FilePart } from './ffmpeg-arguments.ts';
 import type { ProbedStream, ProbeReport } from './ffprobe.ts';
 import { MatroskaBlockParser } from './matroska-blocks.ts';
@@ -24,11 +25,6 @@ export interface SoundTrackPlan {
 /** Formats without a clock: ffmpeg counts their times from frame sizes, wrongly when the rate changes. */
 const formatsWithoutClock = /^(?:mp3|aac|ac3|eac3|amr\w*|flac|wav|w64|aiff|caf|au)$/;
 
-/** Formats in which playback starts at time 0; in others, the clock runs since the start of a recording. */
-const formatsFromZero = /\b(?:mp4|mov|matroska)\b/;
-/** A file that starts later is a part of a recording. */
-const latestStartS = 10;
-
 /** Determines when a player plays the samples of a stream. Throws `media_failed` or the abort error. */
 export async function planSoundTrack(
   path: string,
@@ -42,12 +38,9 @@ export async function planSoundTrack(
   return { path, streamIndex, soundIndex, codec, parts, origin: findOrigin(report) };
 }
 
-function findOrigin({
-  format: { format_name: name, start_time: fileStartS = 0 },
-}: ProbeReport): SoundTrackPlan['origin'] {
-  if (formatsWithoutClock.test(name)) return null;
-  const startsAtZero = formatsFromZero.test(name) && fileStartS <= latestStartS;
-  return { startS: startsAtZero ? 0 : fileStartS, fileStartS };
+function findOrigin(report: ProbeReport): SoundTrackPlan['origin'] {
+  const { format_name: name, start_time: fileStartS = 0 } = report.format;
+  return formatsWithoutClock.test(name) ? null : { startS: playerZeroS(report), fileStartS };
 }
 
 export interface DecodedSound {

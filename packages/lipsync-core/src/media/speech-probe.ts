@@ -110,7 +110,7 @@ async function probeTrack(
   requireDuration(durationMs / 1000, context.limits, what, 'speech_unusable');
   if (durationMs === 0) return { type: 'undecodable' };
   const mix = meter.finish();
-  const ends = await findSoundEnds(path, { stream, report, actualMs: durationMs });
+  const ends = await findSoundEnds(path, { stream, report, actualMs: durationMs, signal: context.signal });
   const facts = { streamIndex, mix, codec, sampleRateHz, channels, durationMs, ...ends };
   const { targetPath, signal } = context;
   if (targetPath === undefined) return { type: 'decoded', facts };

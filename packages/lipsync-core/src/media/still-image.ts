@@ -1,4 +1,4 @@
-import { open } from 'node:fs/promises';
+import { readPart } from './file-bytes.ts';
 
 /** Larger JPEG files are not searched for their end. */
 const maxSearchedBytes = 64 * 1024 * 1024;
@@ -66,20 +66,4 @@ function findMarker(bytes: Buffer, start: number): number {
     position = bytes.indexOf(0xff, position + 1);
   }
   return bytes.length;
-}
-
-/** Reads up to `length` bytes of a file. */
-export async function readPart(
-  path: string,
-  { start, length }: { readonly start: number; readonly length: number },
-): Promise<Buffer> {
-  const file = await open(path, 'r');
-  try {
-    const { size } = await file.stat();
-    const buffer = Buffer.alloc(Math.max(0, Math.min(length, size - start)));
-    const { bytesRead } = await file.read(buffer, 0, buffer.length, start);
-    return buffer.subarray(0, bytesRead);
-  } finally {
-    await file.close();
-  }
 }

@@ -1,11 +1,11 @@
-import { stat } from 'node:fs/promises';
-import { readPart } from './still-image.ts';
+import type { FileHandle } from 'node:fs/promises';
+import { readAt, withFile } from './file-bytes.ts';
 
 /** Parts of a file that are looked at; long recordings in fragments have two per second. */
 const maxParts = 50_000;
 
 /** Finds out whether a file ends within a part whose size its container states. */
-type Check = (path: string, sizeBytes: number) => Promise<boolean>;
+type Check = (file: FileHandle, sizeBytes: number) => Promise<boolean>;
 
 const checks: readonly (readonly [RegExp, Check])[] = [
   [/\bmp4\b/, endsWithinBox],
@@ -19,19 +19,21 @@ const checks: readonly (readonly [RegExp, Check])[] = [
 /** Whether a file is truncated, as far as the structure of its container shows. */
 export async function isTruncatedFile(path: string, formatName: string): Promise<boolean> {
   const [, check] = checks.find(([pattern]) => pattern.test(formatName)) ?? [];
-  return check ? check(path, (await stat(path)).size) : false;
+  return check ? withFile(path, async (file) => check(file, (await file.stat()).size)) : false;
 }
 
-async function endsWithinBox(path: string, sizeBytes: number): Promise<boolean> {
+async function endsWithinBox(file: FileHandle, sizeBytes: number): Promise<boolean> {
   let position = 0;
   for (let count = 0; count < maxParts && position < sizeBytes; count += 1) {
-    const header = await readPart(path, { start: position, length: 16 });
+    const header = await readAt(file, { start: position, length: 16 });
     if (header.length < 8) return isBoxType(header);
     const stated = header.readUInt32BE(0);
     const isLong = stated === 1 && header.length === 16;
     // Other data behind the last box do not make a file incomplete; size 0 reaches to the end.
-    if (!isBoxType(header.subarray(4, 8)) || stated === 0 || (stated < 8 && !isLong)) return false;
-    position += isLong ? Number(header.readBigUInt64BE(8)) : stated;
+    if (!isBoxType(header.subarray(4, 8)) || stated === 0) return false;
+    const boxBytes = isLong ? Number(header.readBigUInt64BE(8)) : stated;
+    if (boxBytes < 8) return false;
+    position += boxBytes;
   }
   return position > sizeBytes;
 }
@@ -40,20 +42,20 @@ function isBoxType(bytes: Buffer): boolean {
   return bytes.length > 0 && bytes.every((byte) => byte >= 0x20 && byte < 0x7f);
 }
 
-async function endsWithinRiff(path: string, sizeBytes: number): Promise<boolean> {
-  const header = await readPart(path, { start: 0, length: 12 });
+async function endsWithinRiff(file: FileHandle, sizeBytes: number): Promise<boolean> {
+  const header = await readAt(file, { start: 0, length: 12 });
   if (header.length < 12 || header.toString('latin1', 0, 4) !== 'RIFF') return false;
   const stated = header.readUInt32LE(4);
   return stated < 0xffff_ff00 && stated + 8 > sizeBytes;
 }
 
 /** The segment follows the EBML header and contains everything else. */
-async function endsWithinSegment(path: string, sizeBytes: number): Promise<boolean> {
-  const head = await readPart(path, { start: 0, length: 12 });
+async function endsWithinSegment(file: FileHandle, sizeBytes: number): Promise<boolean> {
+  const head = await readAt(file, { start: 0, length: 12 });
   const ebml = readElementSize(head, 4);
-  if (!ebml) return false;
-  const start = ebml.end + ebml.size;
-  const segment = readElementSize(await readPart(path, { start, length: 12 }), 4);
+  const start = ebml ? ebml.end + ebml.size : sizeBytes;
+  if (start >= sizeBytes) return false;
+  const segment = readElementSize(await readAt(file, { start, length: 12 }), 4);
   return segment !== undefined && start + segment.end + segment.size > sizeBytes;
 }
 
@@ -70,8 +72,8 @@ function readElementSize(bytes: Buffer, position: number): { readonly size: numb
 }
 
 /** Packets are 188 bytes long, with 4 bytes before them on discs or 16 behind them with error correction. */
-async function endsWithinPacket(path: string, sizeBytes: number): Promise<boolean> {
-  const head = await readPart(path, { start: 0, length: 4 + 204 * 2 });
+async function endsWithinPacket(file: FileHandle, sizeBytes: number): Promise<boolean> {
+  const head = await readAt(file, { start: 0, length: 4 + 204 * 2 });
   const packetBytes = [
     { length: 188, first: 0 },
     { length: 192, first: 4 },
@@ -81,19 +83,19 @@ async function endsWithinPacket(path: string, sizeBytes: number): Promise<boolea
 }
 
 /** Each tag is followed by its own size. */
-async function endsWithinTag(path: string, sizeBytes: number): Promise<boolean> {
-  const end = await readPart(path, { start: sizeBytes - 4, length: 4 });
+async function endsWithinTag(file: FileHandle, sizeBytes: number): Promise<boolean> {
+  const end = await readAt(file, { start: Math.max(0, sizeBytes - 4), length: 4 });
   if (end.length < 4) return true;
   const tagBytes = end.readUInt32BE(0);
   if (tagBytes < 11 || tagBytes > sizeBytes - 4) return true;
-  const tag = await readPart(path, { start: sizeBytes - 4 - tagBytes, length: 4 });
+  const tag = await readAt(file, { start: sizeBytes - 4 - tagBytes, length: 4 });
   return tag.readUIntBE(1, 3) !== tagBytes - 11;
 }
 
-async function endsWithinPng(path: string): Promise<boolean> {
+async function endsWithinPng(file: FileHandle): Promise<boolean> {
   let position = 8;
   for (let count = 0; count < maxParts; count += 1) {
-    const header = await readPart(path, { start: position, length: 8 });
+    const header = await readAt(file, { start: position, length: 8 });
     if (header.length < 8) return true;
     if (header.toString('latin1', 4, 8) === 'IEND') return false;
     position += 12 + header.readUInt32BE(0);

@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import type { ByteRange } from './ffmpeg-arguments.ts';
-import { readPart } from './still-image.ts';
+import { readPart, unknownSizeBytes } from './file-bytes.ts';
 
 /** A WAV file, alone or one of several that were joined byte by byte. */
 export interface WavPart {
@@ -19,8 +19,6 @@ export interface WavLayout {
   readonly unknownBytes: number;
 }
 
-/** Programs that write to a pipe leave about this size, because they do not know the real one. */
-const unknownWavSize = 0x7f00_0000;
 const maxChunks = 10_000;
 const fileName = /^(?:RIFF|RF64|BW64)$/;
 const chunkName = /^[\x20-\x7e]{4}$/;
@@ -43,7 +41,7 @@ export async function readWavLayout(path: string): Promise<WavLayout> {
       position += fileHeaderBytes;
     } else if (name === 'data' && parts.at(-1)?.range.start !== start) {
       const end = sizeBytes === 0 ? fileBytes : Math.min(fileBytes, contents + sizeBytes);
-      const statedBytes = sizeBytes < unknownWavSize ? sizeBytes : 0;
+      const statedBytes = sizeBytes < unknownSizeBytes ? sizeBytes : 0;
       parts.push({ range: { start, end }, samplesStart: contents, statedBytes, bytesPerSecond });
       position = await skipPadding(path, end);
     } else if (chunkName.test(name) && contents + sizeBytes <= fileBytes) {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { probeClip, probeSpeech } from '../../src/media/index.ts';
 import { isTruncatedJpeg } from '../../src/media/still-image.ts';
+import { isTruncatedFile } from '../../src/media/truncated-file.ts';
 import { limits, makeMedia, makeSpeech, temporaryFolder, x264 } from './make-media.ts';
 
 async function cut(path: string, share: number): Promise<string> {
@@ -167,4 +168,14 @@ describe('truncated clips', () => {
     expect(await isTruncated(start, thumbnail)).toBe(true);
     expect(await isTruncated(start, Buffer.from([0xff, 0xe1, 0xff]))).toBe(true);
   });
+});
+
+it('A container whose header states an impossible size is not called truncated, and its check does not fail.', async () => {
+  const path = join(await temporaryFolder(), 'damaged');
+  const impossible = Buffer.concat([Buffer.from([1]), Buffer.alloc(7, 0xfe), Buffer.alloc(32)]);
+  await writeFile(path, Buffer.concat([Buffer.from('1a45dfa3', 'hex'), impossible]));
+  expect(await isTruncatedFile(path, 'matroska,webm')).toBe(false);
+  // A box of 64 bits with size 0.
+  await writeFile(path, Buffer.concat([Buffer.from('00000001', 'hex'), Buffer.from('mdat'), Buffer.alloc(64)]));
+  expect(await isTruncatedFile(path, 'mov,mp4,m4a,3gp,3g2,mj2')).toBe(false);
 });
