@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { batchItemId } from '@lipsync/core/host';
 import { batchViewSchema } from '@lipsync/core/contract';
 import { json, startApi, type RunningApi } from './running-api.ts';
@@ -149,6 +149,22 @@ describe('POST /batches with a CSV file and files', () => {
     const form = batchForm(manifest ?? '', { 'a.mp4': 'clip that is refused' });
     if (manifest === undefined) form.delete('manifest');
     expect(await refuse(form)).toEqual(problems);
+  });
+
+  it('A row of a form does not search all of its files, which would block the service for seconds.', async () => {
+    const names = Array.from({ length: 100 }, (_, index) => `${index}.mp4`);
+    const form = batchForm(
+      ['video,audio', ...names.map((name) => `${name},${url}`)],
+      Object.fromEntries(names.map((name) => [name, name])),
+    );
+    const normalize = vi.spyOn(String.prototype, 'normalize');
+    try {
+      const { batch } = await create(form);
+      expect(batch.summary.total).toBe(100);
+      expect(normalize.mock.calls.length).toBeLessThan(3_000);
+    } finally {
+      normalize.mockRestore();
+    }
   });
 
   it('Files that are too large, alone or together, are refused with 413 and leave no file.', async () => {

@@ -91,6 +91,19 @@ describe('MCP server', () => {
     expect(refused.result.errors).toMatchObject([{ field: 'items.1.audio_url' }]);
   });
 
+  it('A batch of more than 64 KiB is created, and arguments beyond 100 are refused.', async () => {
+    const client = await connect(alice.secret);
+    const items = Array.from({ length: 100 }, (_, index) => ({ ...urls, metadata: { index, note: 'n'.repeat(700) } }));
+    const { result: batch } = await call(client, 'batch', { items });
+    expect(batch).toMatchObject({ summary: { total: 100 } });
+    await call(client, 'cancel_batch', { id: batch.id });
+    const many = Object.fromEntries(Array.from({ length: 101 }, (_, index) => [`field-${index}`, index]));
+    expect(await call(client, 'batch', many)).toMatchObject({
+      isError: true,
+      result: { code: 'request_invalid', detail: 'The body has more than 100 fields.' },
+    });
+  });
+
   it('quality and costs answer as their routes do.', async () => {
     const client = await connect(alice.secret);
     const { result: job } = await call(client, 'quality', { video_url: urls.video_url });

@@ -152,6 +152,9 @@ function toItem({ line, fields: row }: ManifestRow, item: number, files: NamedFi
 class NamedFiles {
   readonly #files: ReadonlyMap<string, FormFile>;
   readonly #stored: UploadReferences<string>;
+  /** Ids of files. */
+  readonly #byFileName: ReadonlyMap<string, readonly string[]>;
+  readonly #byPartName: ReadonlyMap<string, readonly string[]>;
   readonly #used = new Set<string>();
   /** The path by which a row named a file, by its last part. */
   readonly #paths = new Map<string, { readonly path: string; readonly item: number }>();
@@ -159,6 +162,8 @@ class NamedFiles {
   constructor(files: ReadonlyMap<string, FormFile>, stored: UploadReferences<string>) {
     this.#files = files;
     this.#stored = stored;
+    this.#byFileName = groupIds(files, 'fileName');
+    this.#byPartName = groupIds(files, 'field');
   }
 
   /** The file that has this file name, or whose part has this name. A folder before the name does not count. */
@@ -175,9 +180,7 @@ class NamedFiles {
       return { message: `names "${path}", which a form cannot tell from ${other}: give each file its own name` };
     }
     this.#paths.set(name, earlier);
-    const ids = [...this.#files.keys()];
-    const sameFileName = ids.filter((id) => this.#nameOf(id, 'fileName') === name);
-    const found = sameFileName.length > 0 ? sameFileName : ids.filter((id) => this.#nameOf(id, 'field') === name);
+    const found = this.#byFileName.get(name) ?? this.#byPartName.get(name) ?? [];
     for (const id of found) this.#used.add(id);
     const [id = ''] = found;
     const stored = this.#stored[id];
@@ -190,10 +193,16 @@ class NamedFiles {
       .filter(([id]) => !this.#used.has(id))
       .map(([, file]) => ({ field: nameOf(file), message: 'is a file that no row of the manifest names' }));
   }
+}
 
-  #nameOf(id: string, part: 'fileName' | 'field'): string {
-    return toDisplayName(this.#files.get(id)?.[part] ?? '', '');
-  }
+/** Groups the ids of files by a name, because a search of all files for each row would block the service for seconds. */
+function groupIds(
+  files: ReadonlyMap<string, FormFile>,
+  part: 'fileName' | 'field',
+): ReadonlyMap<string, readonly string[]> {
+  const named = Map.groupBy(files, ([, file]) => toDisplayName(file[part] ?? '', ''));
+  named.delete('');
+  return new Map([...named].map(([name, entries]) => [name, entries.map(([id]) => id)]));
 }
 
 function nameOf(file: FormFile | undefined): string {

@@ -10,6 +10,7 @@ const maxBatchBytes = 4_194_304;
 export const maxFields = 100;
 // Not `express.text`, which replaces bytes that are not valid in the encoding.
 const readBytes = express.raw({ limit: maxBytes, type: 'application/json' });
+const readMessageBytes = express.raw({ limit: maxBatchBytes, type: 'application/json' });
 const readBatchBytes = express.raw({ limit: maxBatchBytes, type: ['application/json', ...lineTypes] });
 
 /**
@@ -34,6 +35,15 @@ export function readBatchFields(
   return readFields({ request, response }, limits, { read: readBatchBytes, parse });
 }
 
+/** As `readJsonFields`, with up to 4 MiB, for a message that may have a batch. */
+export function readMessageFields(
+  request: Request,
+  response: Response,
+  limits: BodyTimeLimits,
+): Promise<Map<string, unknown>> {
+  return readFields({ request, response }, limits, { read: readMessageBytes, parse: parseBody });
+}
+
 async function readFields(
   { request, response }: { readonly request: Request; readonly response: Response },
   limits: BodyTimeLimits,
@@ -46,8 +56,13 @@ async function readFields(
   const body = parse(decodeBody(request));
   if (typeof body !== 'object' || body === null || Array.isArray(body)) throw invalidBody('must be a JSON object');
   const fields = Object.entries(body);
-  if (fields.length > maxFields) throw invalidBody(`has more than ${maxFields} fields`);
+  requireFewFields(fields.length);
   return new Map(fields);
+}
+
+/** Throws `request_invalid` for more fields than a request may have. */
+export function requireFewFields(count: number): void {
+  if (count > maxFields) throw invalidBody(`has more than ${maxFields} fields`);
 }
 
 function decodeBody({ body, headers }: Request): string {

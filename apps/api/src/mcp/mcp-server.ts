@@ -7,6 +7,7 @@ import {
   type CallToolResult,
 } from '@modelcontextprotocol/sdk/types.js';
 import { z } from 'zod';
+import { requireFewFields } from '../http/json-body.ts';
 import { describeThrown } from '../http/problem.ts';
 import type { Tool, ToolCall } from './tools.ts';
 
@@ -52,6 +53,7 @@ function toJsonSchema(schema: z.ZodObject): object {
 /** A refusal is a result too, with the problem document of the route, so that a model can correct its call. */
 async function callTool(tool: Tool, call: ToolCall): Promise<CallToolResult> {
   try {
+    requireFewFields(call.fields.size);
     return toResult(await tool.run(call), false);
   } catch (error) {
     return toResult(describeThrown(error, call.sender.requestId ?? ''), true);

@@ -3,7 +3,7 @@ import { WebStandardStreamableHTTPServerTransport } from '@modelcontextprotocol/
 import { z } from 'zod';
 import type { ApiDependencies } from '../dependencies.ts';
 import { callerOf, requireKnownOrigin } from '../http/access.ts';
-import { readJsonFields } from '../http/json-body.ts';
+import { readMessageFields } from '../http/json-body.ts';
 import { runHandler } from '../http/mount-routes.ts';
 import { limitRate } from '../http/rate-limit.ts';
 import { createBatchTools } from '../mcp/batch-tools.ts';
@@ -97,7 +97,7 @@ async function answerMessage(
   response: Response,
 ): Promise<void> {
   if (checkOrigin) await runHandler(checkOrigin, request, response);
-  const message = Object.fromEntries(await readJsonFields(request, response, dependencies.bodyTime));
+  const message = Object.fromEntries(await readMessageFields(request, response, dependencies.bodyTime));
   if (limitCreation && createsJob(tools, message)) await runHandler(limitCreation, request, response);
   const sender = senderOf(request, response);
   const server = createMcpServer(tools, { version: readVersion(), caller: callerOf(response), sender });
