@@ -3,13 +3,14 @@ import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { batchItemId } from '@lipsync/core/host';
+import { batchItemId, toMicros } from '@lipsync/core/host';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { runCli } from '../../../packages/lipsync-core/test/cli/run-cli.ts';
 import { startApi, type RunningApi } from './running-api.ts';
 
 const key = { name: 'alice', secret: 'a-secret-of-a-test', isAdmin: false };
 const mainPath = join(import.meta.dirname, '../../../packages/lipsync-core/src/cli/main.ts');
+const journalName = (names: readonly string[]): string => names.find((name) => name.endsWith('.json')) ?? '';
 const patience = { timeout: 20_000 };
 
 describe('batch of the command line at a service', () => {
@@ -115,6 +116,71 @@ describe('batch of the command line at a service', () => {
     });
     expect(await stat(join(output, 'one.mp4'))).toMatchObject({ ino, mtimeMs });
     expect((await readdir(output)).toSorted()).toEqual(['one.mp4', 'two.mp4']);
+  });
+
+  it('A second process refuses the same batch, and continues it once the first one is killed.', async () => {
+    await writeFile(manifest, 'video,audio,output_name\nclip.mp4,speech.wav,one.mp4\n');
+    const child = start();
+    const id = await runningBatch();
+    const second = await runCli(...args());
+    expect(second).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringContaining('Another process is running this batch.'),
+    });
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+    await writeFile(join(output, `${journalName(await readdir(output))}.1.part`), 'left');
+    const third = runCli(...args());
+    await api.complete(batchItemId(id, 0), 'video');
+    expect((await third).exitCode).toBe(0);
+    expect(await readdir(output)).toEqual(['one.mp4']);
+  });
+
+  it('A damaged journal is refused by its path, because its batch may have cost money.', async () => {
+    await writeFile(manifest, 'video,audio,output_name\nclip.mp4,speech.wav,one.mp4\n');
+    const child = start();
+    const id = await runningBatch();
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+    const journal = join(output, journalName(await readdir(output)));
+    const stored = await readFile(journal);
+    await writeFile(journal, '{"batch":');
+    const { exitCode, stderr } = await runCli(...args());
+    expect(exitCode).toBe(1);
+    expect(stderr).toContain(journal);
+    await writeFile(journal, stored);
+    const ended = runCli(...args());
+    await api.complete(batchItemId(id, 0), 'video');
+    expect((await ended).exitCode).toBe(0);
+  });
+
+  it('A batch that is continued may cost what earlier runs have left of its limit, which may be another one.', async () => {
+    await writeFile(manifest, 'video,audio,output_name\nclip.mp4,speech.wav,one.mp4\n');
+    const first = runCli(...args('--max-cost-usd', '2'));
+    const id = await runningBatch();
+    const job = batchItemId(id, 0);
+    const { runs: run } = await api.store.append(job, { type: 'run_started', atMs: Date.now() });
+    const attempt = {
+      provider: 'heygen',
+      outcome: 'failed',
+      code: 'media_failed',
+      message: 'ffmpeg failed',
+      startedAtMs: 1,
+      endedAtMs: 2,
+      costMicros: toMicros(1_250_000),
+      operation: null,
+      operationAtMs: null,
+      transientFailures: 0,
+    } as const;
+    await api.store.append(job, { type: 'attempts_changed', run, attempts: [attempt] });
+    await api.fail(job);
+    expect((await first).exitCode).toBe(1);
+    const second = runCli(...args('--max-cost-usd', '3'));
+    const continued = await runningBatch();
+    expect(await api.store.get(continued)).toMatchObject({ spec: { options: { maxCostUsd: 1.75 } } });
+    await api.complete(batchItemId(continued, 0), 'video');
+    expect((await second).exitCode).toBe(0);
+    expect(await readdir(output)).toEqual(['one.mp4']);
   });
 
   it('Ctrl-C leaves the batch to the service, and a second one cancels it.', async () => {

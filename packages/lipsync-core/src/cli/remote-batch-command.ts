@@ -33,7 +33,9 @@ export interface RemoteBatchCall {
 export async function runBatchOnService(rows: readonly ManifestRow[], call: RemoteBatchCall): Promise<BatchReport> {
   const { outputDir, server, flags, given, terminal } = call;
   const client = connect(server);
-  const common = toFields(flags.read(given));
+  // Not a field of the items: a batch that is continued with another limit is the same batch.
+  const { max_cost_usd: limit, ...common } = toFields(flags.read(given));
+  const maxCostUsd = typeof limit === 'number' ? limit : undefined;
   // The service checks the options: it may have other providers than this installation.
   const unchecked = { options: lipsyncOptionsSchema.parse({}), problems: [] };
   const inputs = await checkRows(rows, { ...call, parse: () => unchecked, checkOptions: () => undefined });
@@ -44,7 +46,8 @@ export async function runBatchOnService(rows: readonly ManifestRow[], call: Remo
     items.map(({ outputPath }) => outputPath.slice(resolve(outputDir).length + 1)),
   );
   const isLive = 'isTTY' in terminal.stderr && terminal.stderr.isTTY;
-  const batch = new RemoteBatch({ client, journal, display, items, common, overwrite: call.overwrite, isLive });
+  const { overwrite } = call;
+  const batch = new RemoteBatch({ client, journal, display, items, common, maxCostUsd, overwrite, isLive });
   const interrupts = createInterrupts();
   try {
     return await batch.run(interrupts.signal).finally(() => display.end());
@@ -53,6 +56,7 @@ export async function runBatchOnService(rows: readonly ManifestRow[], call: Remo
     throw error instanceof RefusedItemsError ? toUsageError(error, rows, flags) : error;
   } finally {
     interrupts.end();
+    await journal.close();
   }
 }
 

@@ -1,16 +1,22 @@
 import { createHash } from 'node:crypto';
-import { readFile, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { z } from 'zod';
+import { LipsyncError } from '../errors/index.ts';
 import { errnoCode } from '../errors/system-error.ts';
-import { createFolder } from '../processes/workspace.ts';
-import { renameDurably } from '../storage/durable-files.ts';
+import { isGone, thisProcess } from '../processes/process-owner.ts';
+import { createFolder, ownerOf, processFolderName } from '../processes/workspace.ts';
+import { partSuffix, renameDurably } from '../storage/durable-files.ts';
 import type { BatchResult } from './batch-report.ts';
 
 const stateSchema = z.object({
   batch: z.object({ id: z.string().nullable(), idempotencyKey: z.string(), items: z.array(z.int().min(0)) }).nullable(),
+  /** Absent in journals of earlier versions. */
+  spentUsd: z.number().min(0).default(0),
   complete: z.record(z.string(), z.looseObject({ output_name: z.string() })),
 });
+
+const lockSuffix = '.lock';
 
 /** The batch at the service that this command waits for. */
 export interface SubmittedBatch {
@@ -29,6 +35,8 @@ export class RemoteBatchJournal {
   readonly #folder: string;
   readonly #path: string;
   #batch: SubmittedBatch | null = null;
+  #spentUsd = 0;
+  #lockPath = '';
   readonly #complete = new Map<number, BatchResult>();
   #writing: Promise<void> = Promise.resolve();
 
@@ -38,24 +46,83 @@ export class RemoteBatchJournal {
     this.#path = join(folder, `.lipsync-batch-${digest}.json`);
   }
 
-  /** Opens the journal of the batch that `identity` describes. A journal that cannot be read counts as none. */
+  /**
+   * Opens the journal of the batch that `identity` describes for this process; call `close` afterwards. Throws `conflict`
+   * while another process runs the same batch, and for a journal that cannot be read: its batch may cost money again.
+   */
   static async open(folder: string, identity: unknown): Promise<RemoteBatchJournal> {
     const journal = new RemoteBatchJournal(folder, identity);
-    const text = await readFile(journal.#path, 'utf8').catch((error: unknown) => {
-      if (errnoCode(error) === 'ENOENT' || errnoCode(error) === 'ENOTDIR') return 'null';
+    await createFolder(folder);
+    await journal.#lock();
+    try {
+      await journal.#read();
+    } catch (error) {
+      await journal.close();
+      throw error;
+    }
+    return journal;
+  }
+
+  /**
+   * Every process adds its lock before it looks for others, so that at most one continues. Deletes what killed processes
+   * left.
+   */
+  async #lock(): Promise<void> {
+    const prefix = `${basename(this.#path)}.`;
+    const ownLock = `${prefix}${processFolderName(await thisProcess())}${lockSuffix}`;
+    this.#lockPath = join(this.#folder, ownLock);
+    await writeFile(this.#lockPath, '');
+    const others = (await readdir(this.#folder)).filter((name) => name.startsWith(prefix) && name !== ownLock);
+    for (const name of others.filter((other) => other.endsWith(lockSuffix))) {
+      const path = join(this.#folder, name);
+      const owner = ownerOf(name.slice(prefix.length, -lockSuffix.length));
+      if (owner && (await isGone(owner))) {
+        await rm(path, { force: true });
+        continue;
+      }
+      await this.close();
+      const message = `Another process is running this batch. Wait for it, or end it. If there is none, delete ${path}.`;
+      throw new LipsyncError('conflict', message);
+    }
+    for (const name of others.filter((other) => other.endsWith(partSuffix)))
+      await rm(join(this.#folder, name), { force: true });
+  }
+
+  async #read(): Promise<void> {
+    const text = await readFile(this.#path, 'utf8').catch((error: unknown) => {
+      if (errnoCode(error) === 'ENOENT') return undefined;
       throw error;
     });
+    if (text === undefined) return;
     const stored = stateSchema.safeParse(parseJson(text));
-    if (!stored.success) return journal;
-    journal.#batch = stored.data.batch;
+    if (!stored.success) {
+      const message = `The journal ${this.#path} is damaged. Look for the batch at the service, then delete the file to start again.`;
+      throw new LipsyncError('conflict', message);
+    }
+    this.#batch = stored.data.batch;
+    this.#spentUsd = stored.data.spentUsd;
     // `as`: only this class writes these results.
     for (const [item, result] of Object.entries(stored.data.complete))
-      journal.#complete.set(Number(item), result as unknown as BatchResult);
-    return journal;
+      this.#complete.set(Number(item), result as unknown as BatchResult);
+  }
+
+  /** Lets other processes run the batch. */
+  async close(): Promise<void> {
+    await rm(this.#lockPath, { force: true });
   }
 
   get batch(): SubmittedBatch | null {
     return this.#batch;
+  }
+
+  /** What the batches of earlier runs have cost, in dollars. */
+  get spentUsd(): number {
+    return this.#spentUsd;
+  }
+
+  /** Adds the cost of a batch that has ended. It is stored with the batch that follows. */
+  addSpent(usd: number): void {
+    this.#spentUsd += usd;
   }
 
   readComplete(item: number): BatchResult | undefined {
@@ -64,7 +131,7 @@ export class RemoteBatchJournal {
 
   async setBatch(batch: SubmittedBatch | null): Promise<void> {
     this.#batch = batch;
-    if (!batch && this.#complete.size === 0) await this.delete();
+    if (!batch && this.#complete.size === 0 && this.#spentUsd === 0) await this.delete();
     else await this.#save();
   }
 
@@ -86,10 +153,9 @@ export class RemoteBatchJournal {
   /** One write at a time: each has all that is known when it starts. */
   #save(): Promise<void> {
     const save = async (): Promise<void> => {
-      await createFolder(this.#folder);
-      const partPath = `${this.#path}.${process.pid}.part`;
+      const partPath = `${this.#path}.${process.pid}${partSuffix}`;
       const complete = Object.fromEntries(this.#complete);
-      await writeFile(partPath, JSON.stringify({ batch: this.#batch, complete }));
+      await writeFile(partPath, JSON.stringify({ batch: this.#batch, spentUsd: this.#spentUsd, complete }));
       await renameDurably(partPath, this.#path);
     };
     this.#writing = this.#writing.then(save, save);

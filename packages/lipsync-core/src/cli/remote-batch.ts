@@ -31,6 +31,8 @@ export interface RemoteBatchOptions {
   readonly items: readonly RemoteItem[];
   /** Fields for all items. */
   readonly common: Readonly<Record<string, unknown>>;
+  /** Limit of the cost of all items, over all runs. */
+  readonly maxCostUsd: number | undefined;
   readonly overwrite: boolean;
   /** Whether the table shows the progress of single items. */
   readonly isLive: boolean;
@@ -61,7 +63,10 @@ export class RemoteBatch {
     const known = await this.#findBatch(signal);
     if (known && !hasEnded(known)) await this.#follow(known, signal);
     else {
-      if (known) await this.#follow(onlyCompleted(known), signal);
+      if (known) {
+        await this.#follow(onlyCompleted(known), signal);
+        this.#options.journal.addSpent(known.summary.total_cost_usd);
+      }
       await this.#runMissing(signal);
     }
     const report = this.#report();
@@ -124,7 +129,7 @@ export class RemoteBatch {
     const { client, journal, common } = this.#options;
     await journal.setBatch({ id: null, idempotencyKey, items: rows });
     try {
-      const request = { ...common, items: await this.#toItems(rows) };
+      const request = { ...common, ...this.#remainingCost(), items: await this.#toItems(rows) };
       const batch = await client.batches.create(request, { idempotencyKey, signal });
       await journal.setBatch({ id: batch.id, idempotencyKey, items: rows });
       return batch;
@@ -133,6 +138,12 @@ export class RemoteBatch {
       await journal.setBatch(null);
       throw error.errors.length === 0 ? error : new RefusedItemsError(error, rows);
     }
+  }
+
+  #remainingCost(): { readonly max_cost_usd?: number } {
+    const { journal, maxCostUsd } = this.#options;
+    if (maxCostUsd === undefined) return {};
+    return { max_cost_usd: Math.max(0, Math.round(1e6 * (maxCostUsd - journal.spentUsd)) / 1e6) };
   }
 
   async #toItems(rows: readonly number[]) {
