@@ -1,8 +1,12 @@
+import { hasKeyframeIndex, playerZeroS } from './container-clock.ts';
 import type { ProbedStream, ProbeReport } from './ffprobe.ts';
 import { readPart, unknownSizeBytes } from './file-bytes.ts';
 
-/** Formats without a declared duration: ffprobe estimates it from the size of the file or from its last packets. */
-const estimatedFormats = /^(?:aac|ac3|eac3|amr|mpegts|mpeg|ogg)$/;
+/**
+ * Formats without a declared duration: ffprobe estimates it from the size of the file or from its last packets. In
+ * AVI it counts empty chunks, which are not played as sound.
+ */
+const estimatedFormats = /^(?:aac|ac3|avi|eac3|amr|mpegts|mpeg|ogg)$/;
 
 /** Headers state their duration up to the delay and the padding of an encoder. */
 const toleranceMs = 150;
@@ -25,7 +29,8 @@ export async function measureMissingMs(
   return missingMs > toleranceMs ? missingMs : 0;
 }
 
-function readDeclaredMs(stream: ProbedStream, { format, streams }: ProbeReport): number {
+function readDeclaredMs(stream: ProbedStream, report: ProbeReport): number {
+  const { format, streams } = report;
   if (estimatedFormats.test(format.format_name) || hasUnknownLength(stream)) return 0;
   // The number of frames of PCM is its number of samples.
   const samplesMs =
@@ -34,7 +39,10 @@ function readDeclaredMs(stream: ProbedStream, { format, streams }: ProbeReport):
       : 0;
   // The duration of a file with several streams is that of the longest one.
   const fileS = streams.length === 1 ? (format.duration ?? 0) : 0;
-  return Math.max(samplesMs, (ownDurationS(stream, format) ?? parseTime(stream.tags['DURATION']) ?? fileS) * 1000);
+  const declaredS = ownDurationS(stream, format) ?? parseTime(stream.tags['DURATION']) ?? fileS;
+  // These formats state the time of the end.
+  const zeroS = hasKeyframeIndex(report) ? playerZeroS(report) : 0;
+  return Math.max(samplesMs, (declaredS - zeroS) * 1000);
 }
 
 /** Until the end of a stream, which may start later than the file if that has a clock. */

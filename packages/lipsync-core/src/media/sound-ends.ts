@@ -3,7 +3,6 @@ import { measureMissingMs } from './declared-duration.ts';
 import type { ProbedStream, ProbeReport } from './ffprobe.ts';
 import { endsWithinFrame } from './frame-tail.ts';
 import { describeMissing } from './input-checks.ts';
-import { readOggLayout } from './ogg-links.ts';
 import { measureW64MissingMs } from './open-ended-sound.ts';
 import { isTruncatedFile } from './truncated-file.ts';
 import { readWavLayout } from './wav-layout.ts';
@@ -63,11 +62,7 @@ async function endsEarly(path: string, format: string, signal?: AbortSignal): Pr
     case 'mp3':
     case 'aac':
       return endsWithinFrame(path, format);
-    case 'ogg':
-      return (await readOggLayout(path, signal)).isTruncated;
-    case 'mpegts':
-      return isTruncatedFile(path, format);
     default:
-      return false;
+      return isTruncatedFile(path, format, signal);
   }
 }

@@ -1,8 +1,12 @@
 import type { FileHandle } from 'node:fs/promises';
 import { readAt, withFile } from './file-bytes.ts';
+import { readOggLayout } from './ogg-links.ts';
 
 /** Parts of a file that are looked at; long recordings in fragments have two per second. */
 const maxParts = 50_000;
+/** Blocks of a recording without sizes: half an hour of picture and sound. */
+const maxElements = 150_000;
+const searchedBytes = 65_536;
 
 /** Finds out whether a file ends within a part whose size its container states. */
 type Check = (file: FileHandle, sizeBytes: number) => Promise<boolean>;
@@ -13,11 +17,14 @@ const checks: readonly (readonly [RegExp, Check])[] = [
   [/\bmatroska\b/, endsWithinSegment],
   [/^mpegts$/, endsWithinPacket],
   [/^flv$/, endsWithinTag],
+  [/^asf$/, lacksAsfBytes],
+  [/^gif$/, lacksGifTrailer],
   [/^png_pipe$/, endsWithinPng],
 ];
 
 /** Whether a file is truncated, as far as the structure of its container shows. */
-export async function isTruncatedFile(path: string, formatName: string): Promise<boolean> {
+export async function isTruncatedFile(path: string, formatName: string, signal?: AbortSignal): Promise<boolean> {
+  if (formatName === 'ogg') return (await readOggLayout(path, signal)).isTruncated;
   const [, check] = checks.find(([pattern]) => pattern.test(formatName)) ?? [];
   return check ? withFile(path, async (file) => check(file, (await file.stat()).size)) : false;
 }
@@ -49,21 +56,44 @@ async function endsWithinRiff(file: FileHandle, sizeBytes: number): Promise<bool
   return stated < 0xffff_ff00 && stated + 8 > sizeBytes;
 }
 
-/** The segment follows the EBML header and contains everything else. */
+const clusterId = Buffer.from([0x1f, 0x43, 0xb6, 0x75]);
+
+/** The segment follows the EBML header and contains everything else. Recorders leave its size and those of clusters open. */
 async function endsWithinSegment(file: FileHandle, sizeBytes: number): Promise<boolean> {
   const head = await readAt(file, { start: 0, length: 12 });
   const ebml = readElementSize(head, 4);
   const start = ebml ? ebml.end + ebml.size : sizeBytes;
   if (start >= sizeBytes) return false;
-  const segment = readElementSize(await readAt(file, { start, length: 12 }), 4);
-  return segment !== undefined && start + segment.end + segment.size > sizeBytes;
+  const header = await readAt(file, { start, length: 12 });
+  const segment = readElementSize(header, 4);
+  if (segment) return start + segment.end + segment.size > sizeBytes;
+  return endsWithinElement(file, start + 4 + numberLength(header[4]), sizeBytes);
+}
+
+/** Follows the elements of a segment without a size; enters clusters without one. */
+async function endsWithinElement(file: FileHandle, start: number, sizeBytes: number): Promise<boolean> {
+  let position = start;
+  for (let count = 0; count < maxElements && position < sizeBytes; count += 1) {
+    const header = await readAt(file, { start: position, length: 12 });
+    const idLength = numberLength(header[0]);
+    const element = readElementSize(header, idLength);
+    const isOpen = !element && header.subarray(0, 4).equals(clusterId);
+    if (!element && !isOpen) return position + header.length >= sizeBytes;
+    position += element ? element.end + element.size : idLength + numberLength(header[idLength]);
+  }
+  return position > sizeBytes;
+}
+
+/** Length of an EBML number in bytes, from its first one. */
+function numberLength(first = 0): number {
+  return Math.clz32(first) - 23;
 }
 
 /** The size of an EBML element behind its identifier; undefined if it is unknown, as in a live recording. */
 function readElementSize(bytes: Buffer, position: number): { readonly size: number; readonly end: number } | undefined {
   const first = bytes[position];
   if (first === undefined || first === 0) return undefined;
-  const length = Math.clz32(first) - 23;
+  const length = numberLength(first);
   if (position + length > bytes.length) return undefined;
   const digits = [first & (0xff >> length), ...bytes.subarray(position + 1, position + length)];
   const isUnknown = digits[0] === 0xff >> length && digits.slice(1).every((digit) => digit === 0xff);
@@ -101,4 +131,22 @@ async function endsWithinPng(file: FileHandle): Promise<boolean> {
     position += 12 + header.readUInt32BE(0);
   }
   return false;
+}
+
+/** The GUID of the file properties, which contain the size of the file unless it is broadcast. */
+const asfProperties = Buffer.from('a1dcab8c47a9cf118ee400c00c205365', 'hex');
+const asfBroadcast = 1;
+
+async function lacksAsfBytes(file: FileHandle, sizeBytes: number): Promise<boolean> {
+  const head = await readAt(file, { start: 0, length: searchedBytes });
+  const start = head.indexOf(asfProperties);
+  if (start === -1 || start + 92 > head.length) return false;
+  const isBroadcast = (head.readUInt32LE(start + 88) & asfBroadcast) !== 0;
+  return !isBroadcast && head.readBigUInt64LE(start + 40) > BigInt(sizeBytes);
+}
+
+/** Some programs write zeros behind the trailer. */
+async function lacksGifTrailer(file: FileHandle, sizeBytes: number): Promise<boolean> {
+  const end = await readAt(file, { start: Math.max(0, sizeBytes - searchedBytes), length: searchedBytes });
+  return end.findLast((byte) => byte !== 0) !== 0x3b;
 }

@@ -74,6 +74,15 @@ describe('truncated speech', () => {
     }
   });
 
+  it('Nothing is reported for sound that starts later than the picture of an AVI file.', async () => {
+    const path = join(await temporaryFolder(), 'clip.avi');
+    const picture = ['-f', 'lavfi', '-i', 'color=s=64x64:r=25:d=3'];
+    const late = ['-itsoffset', '0.7', '-f', 'lavfi', '-i', 'sine=duration=1.5'];
+    await makeMedia(...picture, ...late, '-c:v', 'mpeg4', '-c:a', 'aac', path);
+    expect(await missingSpeech(path)).toBeUndefined();
+    expect(await missingSpeech(await cut(path, 0.8))).toBe('the end of its last packet');
+  });
+
   it('Nothing is reported for speech from a video whose picture is longer than its sound.', async () => {
     const path = join(await temporaryFolder(), 'clip.mkv');
     const picture = ['-f', 'lavfi', '-i', 'color=s=64x64:r=25:d=3'];
@@ -99,6 +108,10 @@ describe('truncated clips', () => {
     ['avi', ['-c:v', 'mjpeg']],
     ['ts', ['-c:v', 'mpeg2video']],
     ['flv', x264],
+    ['webm', ['-c:v', 'libvpx', '-deadline', 'realtime', '-c:a', 'libopus', '-live', '1']],
+    ['wmv', ['-c:v', 'wmv2']],
+    ['ogv', ['-c:v', 'libtheora', '-c:a', 'libvorbis']],
+    ['gif', []],
   ] as const)(
     'A truncated %s clip is reported wherever it ends, and a complete one is not.',
     async (extension, codec) => {
@@ -130,6 +143,21 @@ describe('truncated clips', () => {
       const part = await makeMedia('-ss', '1.7', '-i', path, '-c', 'copy', join(folder, `part.${extension}`));
       expect(await missingClip(part), `part of ${extension}`).toBeUndefined();
     }
+  });
+
+  it.each(['mkv', 'mp4', 'ts'])('A %s clip whose clock starts at 5000 s lacks nothing.', async (extension) => {
+    const source = ['-f', 'lavfi', '-i', 'testsrc2=s=128x96:r=25:d=1', '-f', 'lavfi', '-i', 'sine=d=1'];
+    const shift = ['-output_ts_offset', '5000'];
+    const path = await makeMedia(
+      ...source,
+      ...x264,
+      '-c:a',
+      'aac',
+      ...shift,
+      join(await temporaryFolder(), `clip.${extension}`),
+    );
+    expect(await missingClip(path)).toBeUndefined();
+    expect(await missingSpeech(path)).toBeUndefined();
   });
 
   it('A truncated PNG is refused for that reason.', async () => {
