@@ -5,11 +5,14 @@ export async function wait(ms: number, signal?: AbortSignal): Promise<void> {
   signal?.throwIfAborted();
   const { promise, resolve } = Promise.withResolvers<void>();
   const timer = setTimeout(resolve, ms);
-  signal?.addEventListener('abort', () => resolve(), { once: true });
+  const stop = (): void => resolve();
+  signal?.addEventListener('abort', stop);
   try {
     await promise;
   } finally {
     clearTimeout(timer);
+    // A subscription waits many times with one signal.
+    signal?.removeEventListener('abort', stop);
   }
   signal?.throwIfAborted();
 }

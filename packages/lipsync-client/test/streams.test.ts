@@ -1,3 +1,4 @@
+import type { RequestListener } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { expect, it } from 'vitest';
 import { answer, breakAfter, refuse, startServer } from './scripted-server.ts';
@@ -47,6 +48,18 @@ it('Without a free stream the job is polled.', async () => {
   const ended = await client.waitFor('job_1', { onProgress: (job) => progress.push(job.progress) });
   expect(ended).toMatchObject({ status: 'completed' });
   expect(progress).toEqual([10, 100]);
+});
+
+it('While streams end at once without an event, as behind some proxies, the job is polled.', async () => {
+  const empty: RequestListener = (_request, response) => response.writeHead(200, eventStream).end();
+  const { client, received } = await startServer(
+    empty,
+    answer(200, { id: 'job_1', status: 'processing', progress: 10 }),
+    empty,
+    refuse(404, { code: 'not_found', retryable: false }),
+  );
+  await expect(client.waitFor('job_1')).rejects.toMatchObject({ code: 'not_found' });
+  expect(received.map(({ path }) => path?.endsWith('/events'))).toEqual([true, false, true, false]);
 });
 
 it('A stream in which nothing arrives is opened again.', async () => {
