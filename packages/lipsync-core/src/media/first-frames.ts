@@ -45,13 +45,16 @@ export async function readFirstFrames(path: string, options: FirstFramesOptions)
   const mark = 'round(if(isnan(T),0,T)*1000000)*2+INTERLACED';
   const filter = `setpts='${mark}',idet,metadata=print:key=lavfi.idet.multiple.current_frame:file=-`;
   const output = ['-fps_mode', 'passthrough', '-f', 'null', '-'];
-  const canBeUnmarked = interlacedHeights.has(options.height);
+  // ffmpeg marks a PNG whose rows are stored in several passes.
+  const canBeInterlaced = options.demuxer === undefined && options.codec !== 'png';
+  const canBeUnmarked = canBeInterlaced && interlacedHeights.has(options.height);
   const frames = String(canBeUnmarked ? sampledFrames : 1);
   const report = await runFilter(path, options, ['-frames:v', frames, '-vf', filter, ...output]);
   const marks = [...report.matchAll(/^frame:.* pts:(-?\d+)/gm)].map(([, text]) => Number(text));
   const [first] = marks;
   if (first === undefined) throw new LipsyncError('clip_unusable', undecodable);
-  const interlacing = marks.some((value) => value % 2 !== 0) ? 'marked' : canBeUnmarked && findUnmarked(report);
+  const isMarked = canBeInterlaced && marks.some((value) => value % 2 !== 0);
+  const interlacing = isMarked ? 'marked' : canBeUnmarked && findUnmarked(report);
   const transparent = hasAlpha(options.pixelFormat) && (await isTransparent(path, options));
   const firstFrameS = Math.floor(first / 2) / 1e6;
   return { firstFrameS, ...(interlacing && { interlacing }), ...(transparent && { transparent }) };

@@ -18,8 +18,8 @@ const doubledPenalty = 1.5;
 /** Larger floating-point numbers are no samples, not even of integer scale. */
 const largestFloat = 65_536;
 const rateOfSpeechApis = 24_000;
-/** Files with these first bytes have a header, which is damaged. */
-const headers = /^(?:RIFF|RIFX|RF64|FORM|caff|\.snd)/;
+/** Files that begin with a name have a header, which is damaged or unknown; sound hardly begins like this. */
+const headers = /^[A-Za-z0-9 #.+]{4}/;
 
 interface RawFormat {
   /** As ffmpeg names it. */

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { canCopyVideo, planTimeline } from '../../src/media/index.ts';
+import { canCopyVideo, planTimeline, probeClip } from '../../src/media/index.ts';
 import { decodeClip, type DecodedClip } from './decoded-clip.ts';
-import { makeMedia, temporaryFolder } from './make-media.ts';
+import { limits, makeMedia, temporaryFolder } from './make-media.ts';
 
 const firstX = 40;
 const pixelsPerField = 6;
@@ -70,6 +70,16 @@ describe('Interlaced clips', () => {
     for (const edge of edgesOf(decoded, 9))
       expect(Math.abs(edge - firstX - pixelsPerField * 18)).toBeLessThanOrEqual(2);
   });
+
+  it.each(['still.png', 'drawing.mov'])(
+    'The rows of a PNG that are stored in passes are no fields: %s.',
+    async (name) => {
+      const source = ['-f', 'lavfi', '-i', 'testsrc2=s=128x96:r=25', '-frames:v', name.endsWith('png') ? '1' : '5'];
+      const path = join(await temporaryFolder(), name);
+      await makeMedia(...source, '-c:v', 'png', '-flags', '+ildct', path);
+      expect((await probeClip(path, { limits })).interlacing).toBeUndefined();
+    },
+  );
 
   it('A test picture, whose fine patterns move as fields do, is not taken for interlaced.', async () => {
     const picture = ['-f', 'lavfi', '-i', 'testsrc2=s=640x360:r=25:d=1', '-c:v', 'libx264', '-preset', 'ultrafast'];

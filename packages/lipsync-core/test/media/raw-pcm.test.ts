@@ -87,6 +87,14 @@ describe('Raw PCM is refused permanently, with the command that wraps it:', () =
 it.each([
   ['Random data', 'speech.wav', randomBytes(60_000)],
   ['Zeros', 'speech.mp3', Buffer.alloc(60_000)],
+  [
+    'Speech in an unknown container',
+    'speech.tak',
+    Buffer.concat([
+      Buffer.from('tBaK'),
+      write(1, (bytes, value, at) => void bytes.writeUInt8(128 + Math.round(value * 100), at)),
+    ]),
+  ],
   ['A web page', 'speech.wav', Buffer.from('<html><p>Nicht gefunden: Größe</p></html>\n'.repeat(900))],
 ])('%s are not taken for PCM.', async (_, name, bytes) => {
   const error = await refusal(name, bytes);
@@ -99,4 +107,18 @@ it('An MP3 that begins within a frame is not taken for PCM.', async () => {
   const path = await makeMedia('-f', 'lavfi', '-i', 'sine=d=2', '-b:a', '64k', join(folder, 'part.mp3'));
   await writeFile(path, (await readFile(path)).subarray(700));
   await expect(probeSpeech(path, { limits })).resolves.toMatchObject({ codec: 'mp3' });
+});
+
+it.each([
+  ['wv', 'wavpack', []],
+  ['tta', 'tta', []],
+  ['dts', 'dts', ['-c:a', 'dca', '-strict', '-2']],
+  ['thd', 'truehd', ['-strict', '-2']],
+  ['latm', 'aac_latm', ['-c:a', 'aac']],
+])('Speech in a file of the type %s is used, and not taken for PCM.', async (extension, codec, encoding) => {
+  const path = join(await temporaryFolder(), `speech.${extension}`);
+  await makeMedia('-f', 'lavfi', '-i', 'sine=d=1:sample_rate=48000', ...encoding, path);
+  const { durationMs, ...facts } = await probeSpeech(path, { limits });
+  expect(facts).toMatchObject({ codec });
+  expect(Math.abs(durationMs - 1_000)).toBeLessThan(60);
 });
