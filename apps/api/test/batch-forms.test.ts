@@ -151,6 +151,11 @@ describe('POST /batches with a CSV file and files', () => {
     expect(await refuse(form)).toEqual(problems);
   });
 
+  it('A row that names a folder is refused by the text of its cell.', async () => {
+    const problems = await refuse(batchForm(`video,audio\nclips/,${url}\n`, { 'a.mp4': 'clip' }));
+    expect(problems.join()).toContain('names the file "clips/", which the form does not have');
+  });
+
   it('A row of a form does not search all of its files, which would block the service for seconds.', async () => {
     const names = Array.from({ length: 100 }, (_, index) => `${index}.mp4`);
     const form = batchForm(

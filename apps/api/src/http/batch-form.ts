@@ -185,7 +185,7 @@ class NamedFiles {
     const [id = ''] = found;
     const stored = this.#stored[id];
     if (found.length > 1) return { message: `names "${name}", which ${found.length} files of the form have as name` };
-    return stored ?? { message: `names the file "${name}", which the form does not have` };
+    return stored ?? { message: `names the file "${name === '' ? path : name}", which the form does not have` };
   }
 
   listUnused(): readonly FieldProblem[] {
