@@ -241,8 +241,8 @@ export class JobRunner {
       intervalMs: progressIntervalMs,
       clock,
       write: async (update) => {
-        const progressed = { type: 'progressed', run: record.runs, ...update } as const;
-        this.#options.onProgress?.(await this.#store.append(record.id, progressed));
+        const progressed = await this.#store.append(record.id, { type: 'progressed', run: record.runs, ...update });
+        this.#options.onProgress?.(progressed);
       },
       onError: (error) => logger.warn({ ...logFields(record), error }, 'progress was not stored'),
     });

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { phonemeFigures, type PhonemeFigures } from '../../../../scripts/fit-mouth/phoneme-figures.ts';
 import { loadSession, type OnnxSession } from '../../src/inference/onnx-session.ts';
 import { readSpeech } from '../../src/media/speech-reader.ts';
+import { probeSpeech } from '../../src/media/speech-probe.ts';
 import {
   analyzeSpeech,
   loadMouthModel,
@@ -31,8 +32,9 @@ beforeAll(async () => {
 afterAll(() => voiceSession.release());
 
 async function readAll(path: string): Promise<Float32Array> {
+  const { streamIndex } = await probeSpeech(path, { limits: { maxDurationMs: 120_000, maxDimensionPx: 4096 } });
   const chunks: Float32Array[] = [];
-  for await (const chunk of readSpeech(path, { streamIndex: 0 })) chunks.push(chunk);
+  for await (const chunk of readSpeech(path, { streamIndex })) chunks.push(chunk);
   return joined(...chunks);
 }
 
