@@ -302,8 +302,9 @@ it('A canceled task whose ffmpeg ignores SIGTERM leaves the render process warm.
   const toolFolder = await mkdtemp(join(tmpdir(), 'lipsync-tools-'));
   const stubborn = join(toolFolder, 'stubborn');
   const { stdout: realPath } = await promisify(execFile)('sh', ['-c', 'command -v ffmpeg']);
-  // After the real ffmpeg has ended with its pipes, the wrapper continues until it is killed.
-  const wrapper = `#!/bin/sh\ntrap '' TERM\n${realPath.trim()} "$@"\ncode=$?\nwhile [ -e ${stubborn} ]; do sleep 0.02; done\nexit $code\n`;
+  // After the real ffmpeg has ended with its pipes, the wrapper continues until it is killed. The real one does not keep
+  // its error output open: after the kill it may still encode the sound for seconds on a loaded machine.
+  const wrapper = `#!/bin/sh\ntrap '' TERM\n${realPath.trim()} "$@" 2>/dev/null\ncode=$?\nwhile [ -e ${stubborn} ]; do sleep 0.02; done\nexit $code\n`;
   await writeFile(join(toolFolder, 'ffmpeg'), wrapper, { mode: 0o755 });
   vi.stubEnv('PATH', `${toolFolder}:${process.env['PATH']}`);
   try {
