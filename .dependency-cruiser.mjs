@@ -76,6 +76,12 @@ export const forbidden = [
     to: { path: packages('onnxruntime-node', 'onnxruntime-common', 'onnxruntime-web') },
   },
   {
+    name: 'media/sound/ and media/picture/ do not import each other, and media/containers/ neither of them',
+    severity: 'error',
+    from: { path: `${core}/media/(containers|sound|picture)/` },
+    to: { path: `${core}/media/(sound|picture|takes|threads)/`, pathNot: `${core}/media/$1/` },
+  },
+  {
     name: 'only media/ imports fluent-ffmpeg',
     severity: 'error',
     from: { path: productCode, pathNot: `${core}/media/` },

@@ -16,6 +16,10 @@ const forbiddenImports: Readonly<Record<string, readonly [from: string, to: stri
   'packages import neither apps nor scripts': [`${core}/jobs/b.ts`, 'scripts/c.ts'],
   'the core imports neither HTTP server nor queue': [`${core}/jobs/c.ts`, 'bullmq'],
   'only inference/ imports the ONNX runtime': [`${core}/face/a.ts`, 'onnxruntime-node'],
+  'media/sound/ and media/picture/ do not import each other, and media/containers/ neither of them': [
+    `${core}/media/containers/a.ts`,
+    `${core}/media/sound/b.ts`,
+  ],
   'only media/ imports fluent-ffmpeg': [`${core}/jobs/d.ts`, 'fluent-ffmpeg'],
   'only media/, processes/, the engine and the doctor start programs': [`${core}/jobs/e.ts`, 'node:child_process'],
   'the product imports no stand-in': [`${core}/jobs/f.ts`, 'packages/heygen-standin/src/index.ts'],

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { LipsyncError, type LipsyncService, type Warning } from '@lipsync/core';
 import type { HeygenStandin } from '../../../packages/heygen-standin/src/index.ts';
 import { planTimeline, probeClip, probeSpeech } from '../../../packages/lipsync-core/src/media/index.ts';
-import { passThroughTask } from '../../../packages/lipsync-core/src/media/take-loop.ts';
+import { passThroughTask } from '../../../packages/lipsync-core/src/media/takes/take-loop.ts';
 
 /** How a cell ended: with a take, or refused. */
 export type Outcome =

@@ -1,5 +1,4 @@
-import type { ClipFacts, ColorTags, SpeechFacts } from './media-types.ts';
-import { trackFilters } from './sound-mix.ts';
+import type { ClipFacts, ColorTags } from './media-types.ts';
 
 /**
  * Containers that embed their media. Playlists and scripts (hls, dash, concat, image sequences) are excluded because
@@ -51,9 +50,6 @@ const selfContainedFormats = [
 
 /** Demuxers of accepted still images, by the codec name of ffprobe. */
 const stillDemuxers: Readonly<Record<string, string>> = { png: 'png_pipe', mjpeg: 'jpeg_pipe', webp: 'webp_pipe' };
-
-const audioSampleRateHz = 48_000;
-export const defaultAudioBitrateKbps = 192;
 
 /**
  * Arguments that open a file as untrusted input: `untrustedInputOptions` and a name that is never parsed as an option,
@@ -120,37 +116,6 @@ export function colorArguments({ primaries, transfer, space, range }: ColorTags)
     ...(space ? ['-colorspace', space] : []),
     ...(range ? ['-color_range', range] : []),
   ];
-}
-
-/** Encodes the speech as AAC from time 0, padded with silence or cut to exactly `durationS`. */
-export function aacArguments(
-  speech: SpeechFacts,
-  durationS: number,
-  bitrateKbps = defaultAudioBitrateKbps,
-): readonly string[] {
-  return [...durationArguments(speech, durationS), '-c:a', 'aac', '-b:a', `${bitrateKbps}k`];
-}
-
-/** Like `aacArguments`, but uncompressed. */
-export function wavArguments(speech: SpeechFacts, durationS: number): readonly string[] {
-  return [...durationArguments(speech, durationS), '-c:a', 'pcm_s16le'];
-}
-
-/** Sample-exact: mixes and resamples first, then pads without limit, then cuts at the end of the video. */
-function durationArguments({ codec, channels, mix }: SpeechFacts, durationS: number): readonly string[] {
-  // Samples beyond what is lowered to full scale are damage.
-  const limit = 1 / (mix?.gain ?? 1);
-  const filter = [
-    ...(isFloatingPoint(codec)
-      ? [`aeval=exprs='if(isnan(val(ch))+isinf(val(ch)),0,clip(val(ch),-${limit},${limit}))':channel_layout=same`]
-      : []),
-    ...trackFilters(mix),
-    `aresample=${audioSampleRateHz}`,
-    'asetpts=N/SR/TB',
-    'apad',
-    `atrim=end_sample=${Math.round(durationS * audioSampleRateHz)}`,
-  ].join(',');
-  return ['-af', filter, '-ar', String(audioSampleRateHz), '-ac', mix?.isMixed ? '1' : String(Math.min(channels, 2))];
 }
 
 /** Only floating-point PCM can contain non-finite values, which the AAC encoder rejects. */

@@ -1,13 +1,13 @@
-export { canSeek, withoutSeeking, type PictureArea, type PixelFormat } from './decode-filter.ts';
+export { canSeek, withoutSeeking, type PictureArea, type PixelFormat } from './picture/decode-filter.ts';
 export { getToolVersions, type ToolVersions } from './ffmpeg-process.ts';
-export { type FrameStatistics } from './frame-decoder.ts';
+export { type FrameStatistics } from './picture/frame-decoder.ts';
 export {
   openFrames,
   type Frame,
   type FrameStream,
   type RangeOptions,
   type TimelineFrameOptions,
-} from './frame-reader.ts';
+} from './picture/frame-reader.ts';
 export {
   framesPerSecond,
   type ClipFacts,
@@ -20,9 +20,9 @@ export {
   type SpeechFacts,
 } from './media-types.ts';
 export { type ProbeContext } from './input-checks.ts';
-export { probeClip } from './probe.ts';
-export { probeSpeech, type SpeechProbeContext } from './speech-probe.ts';
-export { findTakeFault, probeTake, type ReceivedTakeOptions, type TakeFacts } from './take-probe.ts';
+export { probeClip } from './picture/clip-probe.ts';
+export { probeSpeech, type SpeechProbeContext } from './sound/speech-probe.ts';
+export { findTakeFault, probeTake, type ReceivedTakeOptions, type TakeFacts } from './takes/take-probe.ts';
 export {
   probeSound,
   readMonoSound,
@@ -30,10 +30,16 @@ export {
   type SoundFormat,
   type SoundStream,
   type SoundTrack,
-} from './sound-reader.ts';
-export { reencode, reencodeRecipes, type ReencodeRecipe } from './reencode.ts';
-export { readSpeech, type SpeechReadOptions, type SpeechStream } from './speech-reader.ts';
-export { defaultTakeEncoding, openTake, type TakeEncoding, type TakeOptions, type TakeWriter } from './take-writer.ts';
+} from './sound/sound-reader.ts';
+export { reencode, reencodeRecipes, type ReencodeRecipe } from './picture/reencode.ts';
+export { readSpeech, type SpeechReadOptions, type SpeechStream } from './sound/speech-reader.ts';
+export {
+  defaultTakeEncoding,
+  openTake,
+  type TakeEncoding,
+  type TakeOptions,
+  type TakeWriter,
+} from './takes/take-writer.ts';
 export { openFramesAhead, openTakeAside } from './threads/media-threads.ts';
 export {
   clipFrameAt,
@@ -50,7 +56,7 @@ export {
   writeSpeechTrack,
   type SoundSwapOptions,
   type SpeechTrackOptions,
-} from './speech-track.ts';
+} from './takes/speech-track.ts';
 export {
   drawEach,
   passThroughRenderTask,
@@ -60,4 +66,4 @@ export {
   type StageFigures,
   type TakeLoopOptions,
   type TakeReport,
-} from './take-loop.ts';
+} from './takes/take-loop.ts';

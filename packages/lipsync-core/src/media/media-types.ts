@@ -1,7 +1,7 @@
 import type { Warning } from '../contract/provider-types.ts';
 import type { ColorTags } from '../image/planes.ts';
-import type { HdrColor } from './color-conversion.ts';
-import type { Orientation } from './picture-orientation.ts';
+import type { HdrColor } from './picture/color-conversion.ts';
+import type { Orientation } from './picture/picture-orientation.ts';
 
 export type { ColorTags, Picture } from '../image/planes.ts';
 

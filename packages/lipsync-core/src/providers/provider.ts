@@ -3,7 +3,7 @@ import type { ProviderId, ProviderOptionValues, SilenceMode } from '../contract/
 import type { Operation, OperationRequest, ProgressReport, Warning } from '../contract/provider-types.ts';
 import type { ErrorCode } from '../errors/index.ts';
 import type { ClipFacts, SpeechFacts } from '../media/media-types.ts';
-import type { TakeEncoding } from '../media/take-writer.ts';
+import type { TakeEncoding } from '../media/takes/take-writer.ts';
 import type { Timeline } from '../media/timeline.ts';
 
 /** What a provider is, as data. */

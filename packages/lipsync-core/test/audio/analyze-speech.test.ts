@@ -4,8 +4,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { phonemeFigures, type PhonemeFigures } from '../../../../scripts/fit-mouth/phoneme-figures.ts';
 import { loadSession, type OnnxSession } from '../../src/inference/onnx-session.ts';
-import { readSpeech } from '../../src/media/speech-reader.ts';
-import { probeSpeech } from '../../src/media/speech-probe.ts';
+import { readSpeech } from '../../src/media/sound/speech-reader.ts';
+import { probeSpeech } from '../../src/media/sound/speech-probe.ts';
 import {
   analyzeSpeech,
   loadMouthModel,

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { readdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { openOutputPipe, type OutputPipe } from '../../src/media/output-pipe.ts';
+import { openOutputPipe, type OutputPipe } from '../../src/media/picture/output-pipe.ts';
 
 const longTest = { timeout: 60_000 };
 const bytes = 3_000_000;

@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { syncModes } from '../../src/contract/index.ts';
 import { framesPerSecond, openFrames, planTimeline, probeClip, probeSpeech, probeTake } from '../../src/media/index.ts';
-import { passThroughTask } from '../../src/media/take-loop.ts';
+import { passThroughTask } from '../../src/media/takes/take-loop.ts';
 import {
   limits,
   makeMedia,
@@ -91,7 +91,7 @@ describe('Pass-through take', () => {
           await expectPromises(takePath, cases[mode][index] ?? 0, 25);
         }
       }
-      expect((await readdir(folder)).toSorted()).toEqual(['clip.mp4', 'speech.wav', 'take.mp4']);
+      expect((await readdir(folder)).toSorted()).toEqual(['clip.mp4', 'decoded-speech.wav', 'speech.wav', 'take.mp4']);
     },
   );
 

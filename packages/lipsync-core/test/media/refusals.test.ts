@@ -4,7 +4,7 @@ import { crc32 } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { LipsyncError, type ErrorCode } from '../../src/errors/index.ts';
 import { probeClip, probeSpeech, type MediaLimits } from '../../src/media/index.ts';
-import { readPacketTimes } from '../../src/media/packet-times.ts';
+import { readPacketTimes } from '../../src/media/containers/packet-times.ts';
 import { limits, makeMedia, makeSpeech, temporaryFolder, x264 } from './make-media.ts';
 
 const source = (size: string, seconds = 0.4): readonly string[] => [

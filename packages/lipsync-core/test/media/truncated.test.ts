@@ -2,8 +2,8 @@ import { readFile, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { probeClip, probeSpeech } from '../../src/media/index.ts';
-import { isTruncatedJpeg } from '../../src/media/still-image.ts';
-import { isTruncatedFile } from '../../src/media/truncated-file.ts';
+import { isTruncatedJpeg } from '../../src/media/containers/still-image.ts';
+import { isTruncatedFile } from '../../src/media/containers/truncated-file.ts';
 import { limits, makeMedia, makeSpeech, temporaryFolder, x264 } from './make-media.ts';
 
 async function cut(path: string, share: number): Promise<string> {

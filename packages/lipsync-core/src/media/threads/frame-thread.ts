@@ -1,7 +1,7 @@
 /** Entry of the thread that reads frames ahead. Started by `openFramesAhead`. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { toError, toFailure } from '../../errors/carried-failure.ts';
-import { openFrames } from '../frame-reader.ts';
+import { openFrames } from '../picture/frame-reader.ts';
 import type { FrameThreadData, FromFrameThread, ToFrameThread } from './media-threads.ts';
 
 // `as`: only openFramesAhead starts this module, with this data.

@@ -2,9 +2,9 @@ import { toFailure, type CarriedFailure } from '../../errors/carried-failure.ts'
 import { abortError } from '../../errors/index.ts';
 import { resolveEntry } from '../../processes/entry.ts';
 import { ThreadLink } from '../../processes/thread-link.ts';
-import type { FrameStatistics } from '../frame-decoder.ts';
-import type { Frame, FrameStream, RangeOptions, TimelineFrameOptions } from '../frame-reader.ts';
-import type { TakeOptions, TakeWriter } from '../take-writer.ts';
+import type { FrameStatistics } from '../picture/frame-decoder.ts';
+import type { Frame, FrameStream, RangeOptions, TimelineFrameOptions } from '../picture/frame-reader.ts';
+import type { TakeOptions, TakeWriter } from '../takes/take-writer.ts';
 
 /** Messages to the reading thread: capacity for one more frame, or the reason to stop. */
 export type ToFrameThread =

@@ -1,7 +1,7 @@
 /** Entry of the thread that feeds the encoder. Started by `openTakeAside`. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { toFailure } from '../../errors/carried-failure.ts';
-import { openTake, type TakeOptions } from '../take-writer.ts';
+import { openTake, type TakeOptions } from '../takes/take-writer.ts';
 import type { FromTakeThread, ToTakeThread } from './media-threads.ts';
 
 // `as`: only openTakeAside starts this module, with these options.

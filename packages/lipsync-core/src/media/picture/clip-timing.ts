@@ -1,0 +1,155 @@
+import type { Warning } from '../../contract/provider-types.ts';
+import { LipsyncError } from '../../errors/index.ts';
+import { clockJumpsOf, hasKeyframeIndex, playerZeroS } from '../containers/container-clock.ts';
+import { chooseFrameRate, parseFrameRate } from './frame-rate.ts';
+import type { ProbedStream, ProbeReport } from '../ffprobe.ts';
+import { framesPerSecond, type ClipClock, type ClipFacts, type FrameRate, type MediaLimits } from '../media-types.ts';
+import { readPacketTimes, type PacketTimes } from '../containers/packet-times.ts';
+
+type ClipTiming = Pick<
+  ClipFacts,
+  'frameRate' | 'frameCount' | 'durationMs' | 'variableFrameRate' | 'lowFrameRate' | 'clock' | 'startMs' | 'warnings'
+>;
+
+/** Formats without time stamps; ffprobe may count some. */
+const untimedFormats = /^(?:h264|hevc|m4v|mpegvideo)$/;
+/** Longest time by which frames are decoded before they are shown. */
+const longestReorderingS = 0.5;
+/** Shorter losses and delays at the beginning are usual and not visible. */
+const smallestReportedS = 0.1;
+
+export interface ClipTimingOptions {
+  readonly stream: ProbedStream;
+  readonly report: ProbeReport;
+  /** Time of the first frame that was decoded, in the container. */
+  readonly firstFrameS: number;
+  readonly limits: MediaLimits;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Reads when the frames of a clip are shown: its packet times, from the first frame that can be decoded on. Throws
+ * `clip_unusable`, `media_failed`, or the abort error.
+ */
+export async function readClipTiming(path: string, options: ClipTimingOptions): Promise<ClipTiming> {
+  const { stream, report, limits, signal } = options;
+  const packets = await readPacketTimes(path, stream.index, {
+    maxDurationMs: limits.maxDurationMs,
+    jumps: clockJumpsOf(report),
+    signal,
+  });
+  if (packets.packetCount > 0 && (packets.times.length === 0 || untimedFormats.test(report.format.format_name)))
+    return countFrames(stream, packets);
+  return timeFrames(packets, options);
+}
+
+/** A stream without time stamps has the rate that its headers state, which ffmpeg replaces by 25 when they do not. */
+function countFrames(stream: ProbedStream, { packetCount, packetsBeforeKey }: PacketTimes): ClipTiming {
+  const frameRate = parseFrameRate(stream.r_frame_rate) ?? { numerator: 25, denominator: 1 };
+  const frameCount = packetCount - packetsBeforeKey;
+  const frameS = 1 / framesPerSecond(frameRate);
+  return {
+    frameRate,
+    frameCount,
+    durationMs: frameCount * frameS * 1000,
+    variableFrameRate: false,
+    clock: { type: 'counted' },
+    warnings: [
+      {
+        code: 'time_stamps_missing',
+        message: `The clip has no time stamps; it is shown at ${describeRate(frameRate)} frames per second. If it is too fast or too slow, put it into a container with its rate: ffmpeg -framerate RATE -i CLIP -c copy clip.mp4`,
+      },
+      ...describeLostStart(packetsBeforeKey * frameS),
+    ],
+  };
+}
+
+function timeFrames(packets: PacketTimes, { stream, report, firstFrameS }: ClipTimingOptions): ClipTiming {
+  const times = dropUndecodable(packets, firstFrameS);
+  const originS = times[0];
+  if (originS === undefined)
+    throw new LipsyncError('clip_unusable', 'The clip contains no frames. Use another copy of the file.');
+  const { frameRate, variable, lowFrameRate } = chooseFrameRate(times, [
+    parseFrameRate(stream.r_frame_rate),
+    parseFrameRate(stream.avg_frame_rate),
+  ]);
+  const frameS = 1 / framesPerSecond(frameRate);
+  const shownS = lowFrameRate === undefined ? frameS : 1 / lowFrameRate;
+  const lastS = variable ? (packets.lastDurationS ?? shownS) : shownS;
+  const spanS = (times.at(-1) ?? 0) - originS;
+  const frameCount = Math.max(1, Math.round((spanS + lastS) / frameS));
+  const startS = Math.max(0, originS - playerZeroS(report));
+  return {
+    frameRate,
+    frameCount,
+    durationMs: frameCount * frameS * 1000,
+    variableFrameRate: variable,
+    ...(lowFrameRate && { lowFrameRate }),
+    clock: clockOf(packets, { report, firstFrameS, originS }),
+    ...(startS > 0 && { startMs: startS * 1000 }),
+    warnings: [
+      ...describeJoins(packets),
+      ...(originS > (packets.times[0] ?? originS)
+        ? describeLostStart(originS - (packets.times[0] ?? originS))
+        : describeLateStart(startS)),
+    ],
+  };
+}
+
+/** The times from the first decoded frame on: frames before it refer to a keyframe that the clip does not contain. */
+function dropUndecodable(
+  { times, hasPresentationTimes, lastDurationS }: PacketTimes,
+  firstFrameS: number,
+): Float64Array {
+  // Without presentation times, frames are decoded a few packets after their own.
+  const toleranceS = hasPresentationTimes ? (lastDurationS ?? 0) / 2 : longestReorderingS;
+  const first = times.findIndex((timeS) => timeS >= firstFrameS - toleranceS);
+  return first <= 0 ? times : times.subarray(first);
+}
+
+function clockOf(
+  packets: PacketTimes,
+  { report, firstFrameS, originS }: Pick<ClipTimingOptions, 'report' | 'firstFrameS'> & { readonly originS: number },
+): ClipClock {
+  return {
+    type: 'container',
+    originS: packets.hasPresentationTimes ? originS : firstFrameS,
+    canSeek: packets.startsWithKey && hasKeyframeIndex(report),
+    joins: packets.joins,
+  };
+}
+
+function describeRate(rate: FrameRate): string {
+  return String(Number(framesPerSecond(rate).toFixed(3)));
+}
+
+function describeJoins({ joins }: PacketTimes): readonly Warning[] {
+  if (joins.length === 0) return [];
+  const count = joins.length === 1 ? 'once' : `${joins.length} times`;
+  return [
+    {
+      code: 'clock_jumps',
+      message: `The clock of the clip jumps ${count}, as in recordings that were joined. The parts are shown one after the other.`,
+    },
+  ];
+}
+
+function describeLostStart(lostS: number): readonly Warning[] {
+  if (lostS < smallestReportedS) return [];
+  return [
+    {
+      code: 'clip_start_missing',
+      message: `The first ${lostS.toFixed(1)} s of the picture cannot be decoded, because the recording begins between two keyframes. The clip is used from its first complete picture on.`,
+    },
+  ];
+}
+
+function describeLateStart(startS: number): readonly Warning[] {
+  if (startS < smallestReportedS) return [];
+  return [
+    {
+      code: 'picture_starts_late',
+      message: `The picture of the clip starts at ${startS.toFixed(1)} s and is used from there on. start_ms and end_ms count from the start of the file.`,
+    },
+  ];
+}

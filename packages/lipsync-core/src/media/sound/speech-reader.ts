@@ -1,0 +1,49 @@
+import { inputArguments, selectSound } from '../ffmpeg-arguments.ts';
+import type { SoundSource } from '../media-types.ts';
+import { decodeSamples, silenceNonFinite } from '../sample-decoder.ts';
+import { meanOfChannels, monoFilters } from './sound-mix.ts';
+
+/** Sample rate of speech analysis, equal to that of audio/speech-features.ts. */
+const sampleRateHz = 16_000;
+
+export interface SpeechReadOptions extends SoundSource {
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** The samples of a speech recording, for a single iteration. Leaving the loop early stops the decoder. */
+export interface SpeechStream extends AsyncIterable<Float32Array> {
+  /** Number of non-finite samples so far (NaN, infinite), which are replaced by silence. */
+  readonly nanSamples: number;
+}
+
+/**
+ * Decodes a speech recording to mono at 16 kHz with samples from −1 to 1, in chunks of a few thousand samples that the
+ * caller owns. Iteration throws `media_failed` or the abort error.
+ */
+export function readSpeech(path: string, { signal, ...sound }: SpeechReadOptions): SpeechStream {
+  let nanSamples = 0;
+  async function* read(): AsyncGenerator<Float32Array> {
+    for await (const samples of decodeSamples(decodeArguments(path, sound), signal)) {
+      nanSamples += silenceNonFinite(samples, 1);
+      yield samples;
+    }
+  }
+  return {
+    [Symbol.asyncIterator]: read,
+    get nanSamples() {
+      return nanSamples;
+    },
+  };
+}
+
+function decodeArguments(path: string, { streamIndex, mix }: SoundSource): readonly string[] {
+  return [
+    ...inputArguments(path),
+    ...selectSound(streamIndex),
+    '-af',
+    [...monoFilters(mix), `aresample=${sampleRateHz}:${meanOfChannels}`].join(','),
+    '-f',
+    'f32le',
+    'pipe:1',
+  ];
+}
