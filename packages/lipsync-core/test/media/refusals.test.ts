@@ -54,6 +54,15 @@ describe('probeClip', () => {
     expect(await clipRefusal(join(folder, 'text.mp4'))).toMatchObject(clipUnusable(/cannot be read/));
   });
 
+  it('An animated PNG is rejected, and one with a single frame is a still image.', async () => {
+    const folder = await temporaryFolder();
+    const encoding = ['-c:v', 'apng', '-f', 'apng'];
+    const animated = await makeMedia(...source('128x96'), ...encoding, join(folder, 'animated.png'));
+    expect(await clipRefusal(animated)).toMatchObject(clipUnusable(/^Animated PNG images/));
+    const single = await makeMedia(...source('128x96'), '-frames:v', '1', ...encoding, join(folder, 'single.png'));
+    expect(await probeClip(single, { limits })).toMatchObject({ kind: 'still' });
+  });
+
   it('A clip is rejected when it is truncated before its index.', async () => {
     const folder = await temporaryFolder();
     const path = await makeMedia(...source('128x96'), ...x264, join(folder, 'cut.mp4'));

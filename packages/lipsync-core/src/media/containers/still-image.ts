@@ -20,6 +20,15 @@ export async function isAnimatedWebp(path: string): Promise<boolean> {
   return head.toString('latin1', 0, 4) === 'VP8X' && ((head[8] ?? 0) & 0x02) !== 0;
 }
 
+/** Whether a PNG has several frames, of which ffmpeg decodes the first one here. */
+export async function isAnimatedPng(path: string): Promise<boolean> {
+  const head = await readPart(path, { start: 0, length: 65_536 });
+  const control = head.indexOf('acTL', 0, 'latin1');
+  const data = head.indexOf('IDAT', 0, 'latin1');
+  if (control === -1 || control + 8 > head.length || (data !== -1 && data < control)) return false;
+  return head.readUInt32BE(control + 4) > 1;
+}
+
 /**
  * The size in the header of a PNG, which ffprobe reports as 0 × 0 when it is more than ffmpeg decodes. Undefined for
  * other files.

@@ -1,6 +1,12 @@
 import { LipsyncError } from '../../errors/index.ts';
 import { measureMissingMs } from '../containers/declared-duration.ts';
-import { isAnimatedWebp, isTruncatedJpeg, readPngSize, sniffStillDemuxer } from '../containers/still-image.ts';
+import {
+  isAnimatedPng,
+  isAnimatedWebp,
+  isTruncatedJpeg,
+  readPngSize,
+  sniffStillDemuxer,
+} from '../containers/still-image.ts';
 import { readClipTiming } from './clip-timing.ts';
 import { completeHdrColor, convertedColor, isRgb, toneMapFilters } from './color-conversion.ts';
 import { hasFilters } from '../ffmpeg-process.ts';
@@ -29,6 +35,8 @@ export async function probeClip(path: string, context: ClipProbeContext): Promis
   const demuxer = await sniffStillDemuxer(path);
   if (demuxer === 'webp_pipe' && (await isAnimatedWebp(path)))
     throw new LipsyncError('clip_unusable', 'Animated WebP images cannot be decoded. Convert the image to MP4 or GIF.');
+  if (demuxer === 'png_pipe' && (await isAnimatedPng(path)))
+    throw new LipsyncError('clip_unusable', 'Animated PNG images cannot be decoded. Convert the image to MP4 or GIF.');
   const { signal } = context;
   const report = await probeInput(path, 'clip', 'clip_unusable', {
     demuxer,
