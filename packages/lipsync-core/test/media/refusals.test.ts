@@ -54,6 +54,22 @@ describe('probeClip', () => {
     expect(await clipRefusal(join(folder, 'text.mp4'))).toMatchObject(clipUnusable(/cannot be read/));
   });
 
+  it.each([
+    ['BMP', 'BM\x36\x10\0\0\0\0\0\0\x36\0'],
+    ['TIFF', 'II*\0\x08\0\0\0'],
+    ['TIFF', 'MM\0*\0\0\0\x08'],
+    ['JPEG XL', '\xff\x0a\x41\x31'],
+    ['JPEG XL', '\0\0\0\x0cJXL \r\n\x87\n'],
+    ['JPEG-LS', '\xff\xd8\xff\xf7\0\x0b'],
+    ['HEIF', '\0\0\0\x18ftypheic\0\0\0\0mif1heic'],
+    ['HEIF', '\0\0\0\x18ftypmif1\0\0\0\0mif1heic'],
+  ])('A %s image is rejected by the name of its format.', async (name, bytes) => {
+    const path = join(await temporaryFolder(), 'image.jpg');
+    await writeFile(path, bytes, 'latin1');
+    const message = `The clip is a ${name} image, which is not accepted. Convert it to PNG or JPEG.`;
+    expect(await clipRefusal(path)).toEqual({ code: 'clip_unusable', message });
+  });
+
   it('An animated PNG is rejected, and one with a single frame is a still image.', async () => {
     const folder = await temporaryFolder();
     const encoding = ['-c:v', 'apng', '-f', 'apng'];

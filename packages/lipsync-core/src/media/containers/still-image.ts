@@ -14,6 +14,24 @@ export async function sniffStillDemuxer(path: string): Promise<string | undefine
   return undefined;
 }
 
+/** First bytes of images that are not accepted, and the name of their format. */
+const otherImages: readonly (readonly [RegExp, string])[] = [
+  [/^BM.{4}\0{4}/s, 'BMP'],
+  [/^(?:II\*\0|MM\0\*)/, 'TIFF'],
+  [/^(?:\xff\x0a|\0{3}\x0cJXL )/, 'JPEG XL'],
+  [/^\xff\xd8\xff\xf7/, 'JPEG-LS'],
+  [/^.{4}ftyp(?:hei[cmsx]|mif1)/s, 'HEIF'],
+];
+
+/**
+ * Detects images that ffmpeg does not read, or of which it reads a part, by their first bytes: photos of phones in HEIF
+ * consist of tiles. Returns the name of the format, undefined for other files.
+ */
+export async function sniffOtherImage(path: string): Promise<string | undefined> {
+  const head = (await readPart(path, { start: 0, length: 12 })).toString('latin1');
+  return otherImages.find(([pattern]) => pattern.test(head))?.[1];
+}
+
 /** Whether a WebP file declares an animation, which ffmpeg does not decode. */
 export async function isAnimatedWebp(path: string): Promise<boolean> {
   const head = await readPart(path, { start: 12, length: 9 });

@@ -5,6 +5,7 @@ import {
   isAnimatedWebp,
   isTruncatedJpeg,
   readPngSize,
+  sniffOtherImage,
   sniffStillDemuxer,
 } from '../containers/still-image.ts';
 import { readClipTiming } from './clip-timing.ts';
@@ -32,6 +33,12 @@ export interface ClipProbeContext extends ProbeContext {
  */
 export async function probeClip(path: string, context: ClipProbeContext): Promise<ClipFacts> {
   await requireFile(path, 'clip', 'clip_unusable');
+  const otherImage = await sniffOtherImage(path);
+  if (otherImage !== undefined)
+    throw new LipsyncError(
+      'clip_unusable',
+      `The clip is a ${otherImage} image, which is not accepted. Convert it to PNG or JPEG.`,
+    );
   const demuxer = await sniffStillDemuxer(path);
   if (demuxer === 'webp_pipe' && (await isAnimatedWebp(path)))
     throw new LipsyncError('clip_unusable', 'Animated WebP images cannot be decoded. Convert the image to MP4 or GIF.');
