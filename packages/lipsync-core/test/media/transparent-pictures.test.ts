@@ -41,7 +41,7 @@ describe('Transparent pictures', () => {
     ['f.png', bt709, [...once, '-pix_fmt', 'rgba64be']],
     ['g.webp', bt601, [...once, '-c:v', 'libwebp', '-quality', '100', '-pix_fmt', 'yuva420p']],
     ['h.webp', bt709, [...once, '-c:v', 'libwebp', '-lossless', '1', '-pix_fmt', 'bgra']],
-    ['i.png', bt709, ['-plays', '0', '-f', 'apng']],
+    ['i.png', bt709, [...once, '-f', 'apng']],
   ])('%s is composited on black and its hidden colors are not shown.', async (name, weights, encoding) => {
     const path = await makeMedia(...source, ...encoding, join(await temporaryFolder(), name));
     const decoded = await decodeClip(path);
