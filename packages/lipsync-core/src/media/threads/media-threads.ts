@@ -60,6 +60,8 @@ async function* deliver(
         return;
       }
       yield message.frame;
+      // The frames that were read ahead may be all that are left.
+      if (signal?.aborted) throw abortError(signal);
       thread.send({ type: 'more' });
     }
   } finally {
