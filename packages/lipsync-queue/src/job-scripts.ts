@@ -131,7 +131,8 @@ export function listReplaceArguments(
  * Replaces a record unless another call changed it first. A job that ends leaves the index of unfinished jobs and the
  * waiting set of its provider, equal jobs no longer follow it, and its end is added to the outbox.
  * KEYS: 1 record, 2 index of its old status, 3 index of its new status, 4 index of unfinished jobs, 5 hash of jobs that
- * wait for a slot, 6 outbox, 7 outcomes of its batch, or the record again for a single job, 8 counts of results of deliveries.
+ * wait for a slot, 6 outbox, 7 outcomes of its batch, or the record again for a single job, 8 counts of results of
+ * deliveries.
  * The outbox is not trimmed: its consumers delete what they handled.
  * Returns 1 when the record is stored, 0 on a conflict or while a new input is being deleted, -2 for the retry of a job
  * that is being erased.
@@ -232,7 +233,8 @@ end
 `;
 
 /**
- * Adds stored jobs to indexes, except those that were deleted meanwhile. ARGV: for each job its id, its index member, its indexes, separated by spaces, and the time of its end or an empty text.
+ * Adds stored jobs to indexes, except those that were deleted meanwhile. ARGV: for each job its id, its index member, its
+ * indexes, separated by spaces, and the time of its end or an empty text.
  */
 export const indexJobsScript = `${setEndFunction}
 for position = 1, #ARGV, 4 do

@@ -40,52 +40,40 @@ export async function makePlainTake({ clipPath, speechPath: sourcePath, folder }
 }
 
 /** Runs a whole job with the preview renderer. */
-export async function makePreviewTake(
-  { clipPath, speechPath, folder }: CellInputs,
-  service: LipsyncService,
-): Promise<Outcome> {
-  const outputPath = join(folder, 'preview.mp4');
+export async function makePreviewTake(inputs: CellInputs, service: LipsyncService): Promise<Outcome> {
   return catchRefusal(async () => {
-    const { warnings } = await service.generateLipsync(
-      {
-        videoPath: clipPath,
-        audioPath: speechPath,
-        outputPath,
-        overwrite: true,
-        method: 'preview',
-        syncMode: 'cut_off',
-      },
-      { signal: AbortSignal.timeout(timeLimitMs) },
-    );
-    return { type: 'take', path: outputPath, warnings: listCodes(warnings) };
+    const { path, warnings } = await runJob(inputs, service, 'preview');
+    return { type: 'take', path, warnings };
   });
 }
 
 /** Runs a job with HeyGen, and returns what its stand-in received in place of the take. */
 export async function receiveVendorInputs(
-  { clipPath, speechPath, folder }: CellInputs,
+  inputs: CellInputs,
   service: LipsyncService,
   standin: HeygenStandin,
 ): Promise<Outcome> {
-  const outputPath = join(folder, 'vendor.mp4');
   return catchRefusal(async () => {
-    const { warnings } = await service.generateLipsync(
-      {
-        videoPath: clipPath,
-        audioPath: speechPath,
-        outputPath,
-        overwrite: true,
-        method: 'heygen',
-        syncMode: 'cut_off',
-      },
-      { signal: AbortSignal.timeout(timeLimitMs) },
-    );
+    const { warnings } = await runJob(inputs, service, 'heygen');
     const uploads = standin.control.uploads();
     const path = uploads.findLast(({ mimeType }) => mimeType.startsWith('video/'))?.path;
     const soundPath = uploads.findLast(({ mimeType }) => mimeType.startsWith('audio/'))?.path;
     if (path === undefined || soundPath === undefined) throw new Error('The stand-in received no clip or no speech.');
-    return { type: 'take', path, soundPath, warnings: listCodes(warnings) };
+    return { type: 'take', path, soundPath, warnings };
   });
+}
+
+async function runJob(
+  { clipPath: videoPath, speechPath: audioPath, folder }: CellInputs,
+  service: LipsyncService,
+  method: 'preview' | 'heygen',
+): Promise<{ readonly path: string; readonly warnings: readonly string[] }> {
+  const outputPath = join(folder, `${method}.mp4`);
+  const { warnings } = await service.generateLipsync(
+    { videoPath, audioPath, outputPath, overwrite: true, method, syncMode: 'cut_off' },
+    { signal: AbortSignal.timeout(timeLimitMs) },
+  );
+  return { path: outputPath, warnings: listCodes(warnings) };
 }
 
 /** Warnings of the take and of the sound of the marks, which is no voice, are left out. */

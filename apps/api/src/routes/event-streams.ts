@@ -12,8 +12,9 @@ import { requireJob, type JobResource } from './job-resource.ts';
 const batchEventIntervalMs = 250;
 
 /**
- * Progress of jobs and batches as server-sent events. Ids of the events of a job are record revisions. Each stream keeps a connection and a
- * subscription while its job runs, so the number of streams is limited, over jobs of all kinds and batches.
+ * Progress of jobs and batches as server-sent events. Ids of the events of a job are record revisions. Each stream keeps
+ * a connection and a subscription while its job runs, so the number of streams is limited, over jobs of all kinds and
+ * batches.
  */
 export class EventStreams {
   readonly #dependencies: ApiDependencies;

@@ -3,17 +3,21 @@ import { MediaProcess, type MediaTool } from './ffmpeg-process.ts';
 /** Bytes of a 32-bit float. */
 export const bytesPerSample = 4;
 
+export interface ToolOutputOptions {
+  readonly tool?: MediaTool;
+  readonly signal?: AbortSignal | undefined;
+  /** Receives the end of the standard error when the tool has succeeded. */
+  readonly onLog?: ((log: string) => void) | undefined;
+}
+
 /**
- * Runs ffmpeg or ffprobe and yields its standard output as it arrives. `onLog` receives the end of its standard error when it has
- * succeeded. Throws `media_failed` or the abort error.
+ * Runs ffmpeg or ffprobe and yields its standard output as it arrives. Throws `media_failed` or the abort error.
  */
-export async function* decodeBytes(
-  decodeArguments: readonly string[],
-  signal: AbortSignal | undefined,
-  onLog?: (log: string) => void,
-  tool: MediaTool = 'ffmpeg',
+export async function* readToolOutput(
+  toolArguments: readonly string[],
+  { tool = 'ffmpeg', signal, onLog }: ToolOutputOptions,
 ): AsyncGenerator<Buffer> {
-  const running = new MediaProcess({ tool, arguments: decodeArguments, signal });
+  const running = new MediaProcess({ tool, arguments: toolArguments, signal });
   const chunks = running.stdout.iterator({ destroyOnReturn: false });
   try {
     for (;;) {
@@ -28,14 +32,14 @@ export async function* decodeBytes(
   }
 }
 
-/** Runs ffmpeg with output format `f32le` and yields chunks of samples that the caller owns. Throws as `decodeBytes`. */
+/** Runs ffmpeg with output format `f32le` and yields chunks of samples that the caller owns. Throws as `readToolOutput`. */
 export async function* decodeSamples(
   decodeArguments: readonly string[],
   signal: AbortSignal | undefined,
   onLog?: (log: string) => void,
 ): AsyncGenerator<Float32Array> {
   let rest: Buffer = Buffer.alloc(0);
-  for await (const chunk of decodeBytes(decodeArguments, signal, onLog)) {
+  for await (const chunk of readToolOutput(decodeArguments, { signal, onLog })) {
     const bytes = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
     const whole = bytes.length - (bytes.length % bytesPerSample);
     rest = bytes.subarray(whole);

@@ -75,12 +75,16 @@ function readHeader(bytes: Buffer, position: number): ElementHeader | undefined 
   return { id: bytes.readUIntBE(position, idLength), sizeBytes, start };
 }
 
-/** Length of a variable-size integer: one more than its leading zero bits. */
+/** Length of an EBML number in bytes: one more than the leading zero bits of its first byte. */
+export function ebmlNumberLength(first = 0): number {
+  return Math.clz32(first) - 23;
+}
+
 function lengthAt(bytes: Buffer, position: number): number | undefined {
   const first = bytes[position];
   if (first === undefined) return undefined;
   if (first === 0) throw unreadable();
-  return Math.clz32(first) - 23;
+  return ebmlNumberLength(first);
 }
 
 function unreadable(): LipsyncError {

@@ -1,6 +1,6 @@
 import { longestHoleS } from './container-clock.ts';
 import { inputArguments, type ByteRange } from '../ffmpeg-arguments.ts';
-import { decodeBytes } from '../sample-decoder.ts';
+import { readToolOutput } from '../sample-decoder.ts';
 import { readPart } from './file-bytes.ts';
 
 const packetBytes = 188;
@@ -37,7 +37,7 @@ interface SoundTime {
 async function* readSoundTimes(path: string, streamIndex: number, signal?: AbortSignal): AsyncGenerator<SoundTime> {
   const entries = ['-select_streams', String(streamIndex), '-show_entries', 'packet=pts_time,pos', '-of', 'csv=p=0'];
   let rest = '';
-  for await (const chunk of decodeBytes([...entries, ...inputArguments(path)], signal, undefined, 'ffprobe')) {
+  for await (const chunk of readToolOutput([...entries, ...inputArguments(path)], { tool: 'ffprobe', signal })) {
     const lines = (rest + chunk.toString('latin1')).split('\n');
     rest = lines.pop() ?? '';
     for (const line of lines) {

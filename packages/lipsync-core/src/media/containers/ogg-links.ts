@@ -14,7 +14,10 @@ export interface OggLayout {
   readonly isTruncated: boolean;
 }
 
-/** Reads the page headers of an Ogg file. Stops at damaged bytes, so that the last link may be longer than it is. Throws the abort error. */
+/**
+ * Reads the page headers of an Ogg file. Stops at damaged bytes, so that the last link may be longer than it is. Throws
+ * the abort error.
+ */
 export async function readOggLayout(path: string, signal?: AbortSignal): Promise<OggLayout> {
   const starts: number[] = [];
   let isHeader = false;

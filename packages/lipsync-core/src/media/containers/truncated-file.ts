@@ -1,5 +1,6 @@
 import type { FileHandle } from 'node:fs/promises';
 import { readAt, withFile } from './file-bytes.ts';
+import { ebmlNumberLength } from './matroska-blocks.ts';
 import { readOggLayout } from './ogg-links.ts';
 
 /** Parts of a file that are looked at; long recordings in fragments have two per second. */
@@ -58,7 +59,10 @@ async function endsWithinRiff(file: FileHandle, sizeBytes: number): Promise<bool
 
 const clusterId = Buffer.from([0x1f, 0x43, 0xb6, 0x75]);
 
-/** The segment follows the EBML header and contains everything else. Recorders leave its size and those of clusters open. */
+/**
+ * The segment follows the EBML header and contains everything else. Recorders leave its size and those of clusters
+ * open.
+ */
 async function endsWithinSegment(file: FileHandle, sizeBytes: number): Promise<boolean> {
   const head = await readAt(file, { start: 0, length: 12 });
   const ebml = readElementSize(head, 4);
@@ -67,7 +71,7 @@ async function endsWithinSegment(file: FileHandle, sizeBytes: number): Promise<b
   const header = await readAt(file, { start, length: 12 });
   const segment = readElementSize(header, 4);
   if (segment) return start + segment.end + segment.size > sizeBytes;
-  return endsWithinElement(file, start + 4 + numberLength(header[4]), sizeBytes);
+  return endsWithinElement(file, start + 4 + ebmlNumberLength(header[4]), sizeBytes);
 }
 
 /** Follows the elements of a segment without a size; enters clusters without one. */
@@ -75,25 +79,20 @@ async function endsWithinElement(file: FileHandle, start: number, sizeBytes: num
   let position = start;
   for (let count = 0; count < maxElements && position < sizeBytes; count += 1) {
     const header = await readAt(file, { start: position, length: 12 });
-    const idLength = numberLength(header[0]);
+    const idLength = ebmlNumberLength(header[0]);
     const element = readElementSize(header, idLength);
     const isOpen = !element && header.subarray(0, 4).equals(clusterId);
     if (!element && !isOpen) return position + header.length >= sizeBytes;
-    position += element ? element.end + element.size : idLength + numberLength(header[idLength]);
+    position += element ? element.end + element.size : idLength + ebmlNumberLength(header[idLength]);
   }
   return position > sizeBytes;
-}
-
-/** Length of an EBML number in bytes, from its first one. */
-function numberLength(first = 0): number {
-  return Math.clz32(first) - 23;
 }
 
 /** The size of an EBML element behind its identifier; undefined if it is unknown, as in a live recording. */
 function readElementSize(bytes: Buffer, position: number): { readonly size: number; readonly end: number } | undefined {
   const first = bytes[position];
   if (first === undefined || first === 0) return undefined;
-  const length = numberLength(first);
+  const length = ebmlNumberLength(first);
   if (position + length > bytes.length) return undefined;
   const digits = [first & (0xff >> length), ...bytes.subarray(position + 1, position + length)];
   const isUnknown = digits[0] === 0xff >> length && digits.slice(1).every((digit) => digit === 0xff);

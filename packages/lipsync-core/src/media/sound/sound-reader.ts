@@ -3,7 +3,7 @@ import { isPicture, runProbe } from '../ffprobe.ts';
 import type { SoundSource } from '../media-types.ts';
 import { decodeSamples, silenceNonFinite } from '../sample-decoder.ts';
 import { meanOfChannels, monoFilters } from './sound-mix.ts';
-import { listSoundTracks, orderTracks } from './sound-tracks.ts';
+import { listSoundTracks, orderTracks } from './track-choice.ts';
 
 /** Sample rate of speech analysis, equal to that of audio/speech-features.ts. */
 const analysisRateHz = 16_000;

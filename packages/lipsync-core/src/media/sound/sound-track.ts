@@ -3,7 +3,7 @@ import { inputArguments, isFloatingPoint, partArguments, selectSound, type FileP
 import type { ProbedStream, ProbeReport } from '../ffprobe.ts';
 import { MatroskaBlockParser } from '../containers/matroska-blocks.ts';
 import { keepChannels } from './sound-mix.ts';
-import { bytesPerSample, decodeBytes } from '../sample-decoder.ts';
+import { bytesPerSample, readToolOutput } from '../sample-decoder.ts';
 import { findSoundParts } from './sound-parts.ts';
 
 /** A sound stream of a file, and when a player plays its samples. */
@@ -65,7 +65,7 @@ export async function* decodeSoundTrack(
   signal?: AbortSignal,
 ): AsyncGenerator<Buffer> {
   for (const part of plan.parts.length === 0 ? [undefined] : plan.parts) {
-    const decoded = decodeBytes(decodeArguments({ ...plan, part }, format), signal);
+    const decoded = readToolOutput(decodeArguments({ ...plan, part }, format), { signal });
     yield* wholeFrames(plan.origin === null ? decoded : placeInTime(decoded, format), format.channels * bytesPerSample);
   }
 }

@@ -16,7 +16,7 @@ import {
   requireTrack,
   unknownCodec,
   type ListedTrack,
-} from './sound-tracks.ts';
+} from './track-choice.ts';
 import { bytesPerSample } from '../sample-decoder.ts';
 import { findSoundEnds } from './sound-ends.ts';
 import { mixToMono } from './sound-mix.ts';
