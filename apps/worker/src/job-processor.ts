@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import {
   isTerminal,
   LipsyncError,
@@ -9,9 +10,13 @@ import {
 import { laneFor, recordedJobPayload, queueNames, type LipsyncProducer } from '@lipsync/queue';
 import { DelayedError, UnrecoverableError, WaitingError, type Processor } from 'bullmq';
 
+const refusedJobPauseMs = 1_000;
+
 export interface JobProcessorOptions {
   readonly runner: Pick<JobRunner, 'run'>;
   readonly producer: Pick<LipsyncProducer, 'isHeld' | 'transfer' | 'wakeIfMissed'>;
+  /** Throws when this worker must not run jobs of this Redis, because it does not have their files. */
+  readonly verifyRedis: () => Promise<void>;
   /** Aborts when this worker must hand its jobs back. */
   readonly stopping: AbortSignal;
 }
@@ -20,11 +25,19 @@ export interface JobProcessorOptions {
  * Runs the job of a queue entry, of whatever kind, until it ends or waits. The job record holds the state of the job;
  * the entry only mirrors it: it is delayed while the job waits, and fails when the job failed.
  */
-export function createJobProcessor({ runner, producer, stopping }: JobProcessorOptions): Processor {
+export function createJobProcessor({ runner, producer, verifyRedis, stopping }: JobProcessorOptions): Processor {
   // BullMQ passes its signal, aborted when the lock is lost, only to a processor that declares three parameters.
   return async (job, token, lockLost) => {
     const payload = recordedJobPayload.safeParse(job.data);
     if (!payload.success) throw new UnrecoverableError('The payload of the queue entry has no job id.');
+    try {
+      await verifyRedis();
+    } catch {
+      // This process ends soon; until then it must not take the same jobs over and over.
+      await delay(refusedJobPauseMs, undefined, { signal: stopping }).catch(() => undefined);
+      await job.moveToWait(token);
+      throw new WaitingError();
+    }
     const signal = AbortSignal.any(lockLost ? [stopping, lockLost] : [stopping]);
     const canRun: RunContext['canRun'] = (work) => queueNames[laneFor(work)] === job.queueName;
     try {

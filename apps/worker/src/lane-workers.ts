@@ -26,7 +26,7 @@ export interface LaneWorkersOptions {
   readonly config: LaneConfig;
   readonly runner: Pick<JobRunner, 'run'>;
   readonly producer: LipsyncProducer;
-  readonly redis: Pick<RedisConnections, 'report' | 'serves'>;
+  readonly redis: Pick<RedisConnections, 'report' | 'serves' | 'verify'>;
   /** That of `RedisConnections`. */
   readonly logger: Logger;
 }
@@ -46,7 +46,12 @@ export class LaneWorkers {
       url: config.redisUrl,
       onError: (error) => void redis.report(error),
     });
-    const runRecordedJob = createJobProcessor({ runner, producer, stopping: this.#stopping.signal });
+    const runRecordedJob = createJobProcessor({
+      runner,
+      producer,
+      verifyRedis: () => redis.verify(),
+      stopping: this.#stopping.signal,
+    });
     const processors = { lipsync: runRecordedJob, quality: runRecordedJob, webhook: runRecordedJob };
     this.#workers = config.lanes.map((lane) =>
       createLaneWorker({ ...options, ...lane, processors, connection: this.#connection }),

@@ -76,7 +76,7 @@ export interface RunningWorker {
 export async function startWorker(config: WorkerConfig, log: Logger, signal: AbortSignal): Promise<RunningWorker> {
   for (const warning of settingWarnings(config.core)) log.warn({}, warning);
   const artifacts = createArtifactStore(config.core);
-  const redis = new RedisConnections({ url: config.redisUrl, artifacts, logger: log });
+  const redis = new RedisConnections({ url: config.redisUrl, artifacts, waitsForStore: true, logger: log });
   const { logger } = redis;
   await redis.waitUntilServing(signal);
   const connection = redis.commands;

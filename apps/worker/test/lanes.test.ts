@@ -44,7 +44,7 @@ afterEach(async () => {
 async function serve(
   scripted: ScriptedRunner = runner,
   shutdownGraceMs = 0,
-  state: LaneWorkersOptions['redis'] = { report: () => true, serves: true },
+  state: LaneWorkersOptions['redis'] = { report: () => true, serves: true, verify: async () => undefined },
 ): Promise<LaneWorkers> {
   const worker = new LaneWorkers({
     config: {
@@ -214,7 +214,7 @@ describe('a Redis outage', () => {
   });
 
   it('A stopping worker without Redis aborts its jobs at once instead of waiting for the grace period.', async () => {
-    const state = { report: () => true, serves: true };
+    const state = { report: () => true, serves: true, verify: async () => undefined };
     const worker = await serve(runner, 60_000, state);
     await enqueue('job_n');
     const run = await nthRun(runner, 1);

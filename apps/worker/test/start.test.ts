@@ -1,12 +1,12 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { startTestRedis, type TestRedis } from '@lipsync/queue/testing';
 import { testJobRecord } from '@lipsync/core/testing';
-import { createClientConnection, RedisJobStore } from '@lipsync/queue';
+import { createClientConnection, openLipsyncQueue, RedisJobStore } from '@lipsync/queue';
 import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
 
 const main = join(import.meta.dirname, '..', 'src', 'main.ts');
@@ -125,19 +125,44 @@ it('A worker with a wrong password exits with the reason, without the password.'
 });
 
 it(
-  'A second worker with another data folder is refused, and one with the same folder starts.',
-  { timeout: 60_000 },
+  'A worker without the folder of the API takes no job, and runs the waiting jobs when the folder is mounted.',
+  { timeout: 120_000 },
   async () => {
-    const dataDir = await mkdtemp(join(tmpdir(), 'worker-shared-'));
-    onTestFinished(() => rm(dataDir, { recursive: true, force: true }));
-    const settings = { REDIS_URL: redis.url, LIPSYNC_DATA_DIR: dataDir };
-    const first = await startWorker(settings);
-    await expect.poll(() => first.isReady(), { timeout: 20_000 }).toBe(true);
-    const [second, other] = await Promise.all([startWorker(settings), startWorker({ REDIS_URL: redis.url })]);
-    const [status] = await once(other.child, 'exit');
-    expect(status).toBe(1);
-    expect(other.records().map(({ msg }) => msg)).toEqual([expect.stringMatching(/^REDIS_URL, LIPSYNC_DATA_DIR: /)]);
-    await expect.poll(() => second.isReady(), { timeout: 20_000 }).toBe(true);
+    const folder = await mkdtemp(join(tmpdir(), 'worker-shared-'));
+    onTestFinished(() => rm(folder, { recursive: true, force: true }));
+    const shared = join(folder, 'shared');
+    const queue = openLipsyncQueue({
+      redisUrl: redis.url,
+      dataDir: shared,
+      outputDir: join(folder, 'outputs'),
+    });
+    onTestFinished(() => queue.close());
+    const mount = join(folder, 'mount');
+    const settings = { REDIS_URL: redis.url, LIPSYNC_DATA_DIR: mount };
+    // Redis is new: the worker finds out only when the first job is there.
+    const early = await startWorker(settings);
+    await expect.poll(() => early.isReady(), { timeout: 20_000 }).toBe(true);
+    const notMedia = join(folder, 'note.txt');
+    await writeFile(notMedia, 'not a video');
+    const input = { videoPath: notMedia, audioPath: notMedia, method: 'preview' } as const;
+    const ids = [];
+    for (let count = 0; count < 3; count += 1) ids.push((await queue.enqueue(input)).id);
+    if (early.child.exitCode === null) await once(early.child, 'exit');
+    expect(early.child.exitCode).toBe(1);
+    expect(early.records().at(-1)?.msg).toMatch(/^REDIS_URL, LIPSYNC_DATA_DIR: /);
+
+    const restarted = await startWorker(settings);
+    await expect
+      .poll(() => restarted.records().map(({ msg }) => msg), { timeout: 20_000 })
+      .toEqual([expect.stringMatching(/^This worker takes no jobs: LIPSYNC_DATA_DIR /)]);
+    expect(restarted.isReady()).toBe(false);
+    await rm(mount, { recursive: true });
+    await symlink(shared, mount);
+    await expect.poll(() => restarted.isReady(), { timeout: 20_000 }).toBe(true);
+    for (const id of ids) {
+      const { error } = await queue.waitFor(id, { timeoutMs: 60_000 });
+      expect(error?.code).toBe('clip_unusable');
+    }
   },
 );
 

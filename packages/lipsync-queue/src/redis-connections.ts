@@ -15,11 +15,18 @@ export interface RedisConnectionsOptions {
   readonly url: string;
   /** The store with the files of the jobs in this Redis. */
   readonly artifacts: Pick<ArtifactStore, 'id'>;
+  /**
+   * Whether `waitUntilServing` waits while the store is not the one of the jobs, for example until a shared folder is
+   * mounted. Default: false, it throws.
+   */
+  readonly waitsForStore?: boolean;
   readonly logger: Logger;
 }
 
 /** The id of the artifact store that the jobs of this Redis use. Delete it to let the next service take over. */
 export const storeIdKey = 'lipsync:store';
+/** Its name in the log. */
+const storePart = 'artifact store';
 const probeKey = 'lipsync:probe';
 const probeLifetimeMs = 60_000;
 const retryIntervalMs = 1_000;
@@ -28,8 +35,10 @@ const minIntervalMs = 250;
 
 /**
  * The connections of a process to Redis, and whether Redis serves: reachable, writable, and used by services with the
- * same artifact store only. Checks at intervals, after reported errors, and every second until Redis serves again, and
- * logs the changes. The caller calls `disconnect`.
+ * same artifact store only. `verify`, which precedes every job, stores the id of the artifact store in Redis; the first
+ * check only compares, so that a worker without the shared folder does not exclude the API that starts after it. Checks at
+ * intervals, after reported errors, and every second until Redis serves again, and logs the changes. The caller calls
+ * `disconnect`.
  */
 export class RedisConnections {
   /** For commands; connects with the first one. */
@@ -51,6 +60,7 @@ export class RedisConnections {
   #connectionError: Error | undefined;
   #storeId: string | undefined;
   #isVerified = false;
+  #waitsForStore = false;
   #serves = true;
   #closed = false;
 
@@ -64,7 +74,7 @@ export class RedisConnections {
     this.subscriptions = createClientConnection({ url: options.url, onError });
   }
 
-  /** Whether the last check found that Redis serves; true before the first one. */
+  /** Whether the last check found Redis reachable and writable; true before the first one. */
   get serves(): boolean {
     return this.#serves;
   }
@@ -84,8 +94,8 @@ export class RedisConnections {
   }
 
   /**
-   * Writes to Redis and compares its artifact store with ours; concurrent calls share one check. Throws a `RedisOutage`,
-   * the error of the artifact store, or `request_invalid` when another store uses this Redis.
+   * Writes to Redis and compares its artifact store, if it has one, with ours; concurrent calls share one check. Throws a
+   * `RedisOutage`, the error of the artifact store, or `request_invalid` when another store uses this Redis.
    */
   check(): Promise<void> {
     this.#running ??= this.#check().finally(() => {
@@ -94,26 +104,37 @@ export class RedisConnections {
     return this.#running;
   }
 
-  /** As `check`, once: resolves immediately after the first success. Call it before a job is stored. */
+  /**
+   * As `check`, and makes our store that of a Redis without one. Resolves immediately after the first success. Call it
+   * before a job is stored or run.
+   */
   async verify(): Promise<void> {
-    if (!this.#isVerified) await this.check();
+    while (!this.#isVerified) {
+      await this.check();
+      if (!this.#isVerified) await this.#adopt(await this.#options.artifacts.id());
+    }
   }
 
   /** The first check, for a process that also starts without Redis. Throws when this process must not use this Redis. */
   async open(limitMs: number): Promise<void> {
-    const refusal = await Promise.race([this.check().then(() => undefined, toRefusal), delay(limitMs)]);
+    const refusal = await Promise.race([this.verify().then(() => undefined, toRefusal), delay(limitMs)]);
     if (refusal) throw refusal;
   }
 
-  /** Resolves when Redis serves. Throws when this process must not use it, and the reason of the aborted signal. */
+  /**
+   * Resolves when Redis serves. Throws when this process must not use it (see `waitsForStore`), and the reason of the
+   * aborted signal.
+   */
   async waitUntilServing(signal: AbortSignal): Promise<void> {
+    this.#waitsForStore = this.#options.waitsForStore === true;
     for (;;) {
       signal.throwIfAborted();
       try {
         await this.check();
+        this.#waitsForStore = false;
         return;
       } catch (error) {
-        const refusal = toRefusal(error);
+        const refusal = this.#isAwaited(error) ? undefined : toRefusal(error);
         if (refusal) throw refusal;
         await delay(retryIntervalMs, undefined, { signal });
       }
@@ -146,10 +167,11 @@ export class RedisConnections {
       await this.#probe();
       this.#serves = true;
       this.#connectionError = undefined;
-      this.#isVerified = true;
+      this.#log.worked(storePart);
       this.#schedule(this.#log.worked('redis') ? intervalMs : retryIntervalMs);
     } catch (error) {
-      this.#serves = false;
+      // Jobs can still be handed back to a Redis of another store.
+      this.#serves = error instanceof OtherStoreError;
       if (!this.#closed) this.#onFailure(error);
       throw error;
     } finally {
@@ -166,16 +188,29 @@ export class RedisConnections {
   async #probe(): Promise<void> {
     const { commands } = this;
     await guardRedis(() => commands.set(probeKey, '', 'PX', probeLifetimeMs));
-    // Read once: a folder that is emptied meanwhile would get another id.
-    const id = (this.#storeId ??= await this.#options.artifacts.id());
-    const stored = await guardRedis(async () => {
-      await commands.setnx(storeIdKey, id);
-      return commands.get(storeIdKey);
-    });
-    if (stored !== null && stored !== id) throw otherStore(this.#address);
+    // Kept once it is right: a folder that is emptied later would get another id.
+    const id = this.#storeId ?? (await this.#options.artifacts.id());
+    if (this.#isVerified) await this.#adopt(id);
+    const stored = await guardRedis(() => commands.get(storeIdKey));
+    if (stored === null) return;
+    if (stored !== id) throw new OtherStoreError(this.#address);
+    this.#storeId = id;
+    this.#isVerified = true;
+  }
+
+  async #adopt(id: string): Promise<void> {
+    await guardRedis(() => this.commands.setnx(storeIdKey, id));
+  }
+
+  #isAwaited(error: unknown): boolean {
+    return this.#waitsForStore && error instanceof OtherStoreError;
   }
 
   #onFailure(error: unknown): void {
+    if (this.#isAwaited(error)) {
+      this.#log.failed(storePart, { reason: 'other_folder', message: awaitedStoreMessage(this.#address) });
+      return;
+    }
     const refusal = this.#isVerified ? toStoreRefusal(error) : toRefusal(error);
     if (refusal) {
       // Ends the process, which logs it.
@@ -212,12 +247,25 @@ function toStoreRefusal(error: unknown): LipsyncError | undefined {
   return LipsyncError.isInstance(error) && error.code === 'request_invalid' ? error : undefined;
 }
 
-function otherStore(address: string): LipsyncError {
-  return new LipsyncError(
-    'request_invalid',
-    `REDIS_URL, LIPSYNC_DATA_DIR: the Redis at ${address} belongs to a service with another data folder, whose jobs this ` +
-      'service would take without having their files. Use the data folder of that service, or another Redis or database ' +
-      `number (a REDIS_URL that ends in /1). If that folder is gone, delete the key ${storeIdKey} in Redis, then start again.`,
+/** The id of the artifact store in Redis is another one than ours. */
+class OtherStoreError extends LipsyncError {
+  constructor(address: string) {
+    super(
+      'request_invalid',
+      `REDIS_URL, LIPSYNC_DATA_DIR: the Redis at ${address} belongs to a service with another data folder, whose jobs this ` +
+        `service would take without having their files. ${otherStoreRemedy}`,
+    );
+  }
+}
+
+const otherStoreRemedy =
+  'Use the data folder of that service, or another Redis or database number (a REDIS_URL that ends in /1). If that ' +
+  `folder is gone, delete the key ${storeIdKey} in Redis, then start again.`;
+
+function awaitedStoreMessage(address: string): string {
+  return (
+    `This worker takes no jobs: LIPSYNC_DATA_DIR is not the data folder of the API that uses the Redis at ${address}, so ` +
+    `the files of its jobs are missing here. The worker starts when the folder is mounted. ${otherStoreRemedy}`
   );
 }
 

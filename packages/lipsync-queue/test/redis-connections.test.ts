@@ -38,7 +38,7 @@ function open(
 
 describe('The artifact store of a Redis', () => {
   it('A service with other folders is refused with the settings to change, and one with the same folders is accepted.', async () => {
-    await open('store-a').connections.check();
+    await open('store-a').connections.verify();
     await open('store-a').connections.open(1_000);
     const other = open('store-b').connections;
     await expect(other.open(1_000)).rejects.toMatchObject({
@@ -52,30 +52,60 @@ describe('The artifact store of a Redis', () => {
 
   it('Two services that start at once on a new Redis do not both get it.', async () => {
     const started = await Promise.allSettled(
-      Array.from({ length: 10 }, (_item, index) => open(`store-${index % 2}`).connections.check()),
+      Array.from({ length: 10 }, (_item, index) => open(`store-${index % 2}`).connections.verify()),
     );
     expect(started.filter(({ status }) => status === 'fulfilled')).toHaveLength(5);
   });
 
   it('Another database number of the same Redis serves another store.', async () => {
-    await open('store-a').connections.check();
-    await expect(open('store-b', `${redis.url}/1`).connections.check()).resolves.toBeUndefined();
+    await open('store-a').connections.verify();
+    await expect(open('store-b', `${redis.url}/1`).connections.verify()).resolves.toBeUndefined();
   });
 
   it('An emptied Redis, and one of a version without store ids, is adopted by the first service.', async () => {
     const { connections } = open('store-a');
-    await connections.check();
+    await connections.verify();
     await connections.commands.flushall();
-    await open('store-b').connections.check();
+    await open('store-b').connections.verify();
     expect(await connections.commands.get(storeIdKey)).toBe('store-b');
   });
 
   it('A running service whose Redis another service has adopted must not continue.', async () => {
     const { connections } = open('store-a');
-    await connections.check();
+    await connections.verify();
     await connections.commands.set(storeIdKey, 'store-b');
     await expect(connections.check()).rejects.toMatchObject({ code: 'request_invalid' });
     expect(await connections.refused).toMatchObject({ code: 'request_invalid' });
+  });
+
+  it('A check alone does not make the store of its process that of a Redis without one.', async () => {
+    const { connections } = open('store-a');
+    await connections.check();
+    expect(await connections.commands.get(storeIdKey)).toBeNull();
+    await open('store-b').connections.verify();
+    await expect(connections.verify()).rejects.toMatchObject({ code: 'request_invalid' });
+    expect(await connections.refused).toMatchObject({ code: 'request_invalid' });
+  });
+
+  it('A worker without the shared folder logs it once, and serves when the folder is mounted.', async () => {
+    await open('store-a').connections.verify();
+    const lines: string[] = [];
+    const log: Logger['info'] = (_fields, message) => void lines.push(message);
+    let storeId = 'store-b';
+    const worker = new RedisConnections({
+      url: redis.url,
+      artifacts: { id: async () => storeId },
+      waitsForStore: true,
+      logger: { debug: log, info: log, warn: log, error: log },
+    });
+    onTestFinished(() => worker.disconnect());
+    const serving = worker.waitUntilServing(AbortSignal.timeout(20_000));
+    await delay(2_500);
+    expect(lines).toEqual([
+      expect.stringMatching(/^This worker takes no jobs: LIPSYNC_DATA_DIR .*127\.0\.0\.1:\d+.*mounted/),
+    ]);
+    storeId = 'store-a';
+    await expect(serving).resolves.toBeUndefined();
   });
 });
 
