@@ -1,5 +1,5 @@
 # Three images: --target api, --target worker, and --target gpu-worker for x64 machines with an NVIDIA GPU. All contain built
-# JavaScript and run as an unprivileged user.
+# JavaScript and run as an unprivileged user, "node" by its ids: with a name, Kubernetes cannot verify runAsNonRoot.
 FROM node:24-bookworm-slim AS build
 WORKDIR /build
 COPY package.json pnpm-lock.yaml pnpm-workspace.yaml tsconfig.base.json ./
@@ -24,7 +24,7 @@ COPY LICENSE THIRD_PARTY_NOTICES ./
 COPY --from=build /ship/api ./
 COPY docs/http-api.md docs/inputs.md docs/errors.md docs/quality.md docs/configuration.md docs/operations.md docs/data-protection.md docs/measurements.md docs/
 COPY docs/pictures docs/pictures
-USER node
+USER 1000:1000
 ENV HOST=0.0.0.0 PORT=3000
 EXPOSE 3000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s CMD ["node", "-e", "fetch('http://127.0.0.1:' + process.env.PORT + '/health').then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
@@ -37,8 +37,7 @@ RUN cd /ship/worker/node_modules/.pnpm/onnxruntime-node@*/node_modules/onnxrunti
  && ONNXRUNTIME_NODE_INSTALL=cuda12 node script/install \
  && test -f bin/napi-v6/linux/x64/libonnxruntime_providers_cuda.so
 
-# ONNX Runtime is built for CUDA 12 and cuDNN 9. The ids are those of the user "node" in the other images, which share the
-# volumes.
+# ONNX Runtime is built for CUDA 12 and cuDNN 9. The ids are those of the other images, which share the volumes.
 FROM nvidia/cuda:12.8.1-cudnn-runtime-ubuntu24.04 AS gpu-worker
 ENV NODE_ENV=production LIPSYNC_DATA_DIR=/data LIPSYNC_OUTPUT_DIR=/outputs
 # Driver capabilities for the container; "graphics" includes Vulkan, which WebGPU uses.
@@ -52,6 +51,9 @@ COPY --from=base /usr/local/bin/node /usr/local/bin/
 COPY LICENSE THIRD_PARTY_NOTICES ./
 COPY --from=cuda-build /ship/worker ./
 USER 1000:1000
+ENV METRICS_HOST=0.0.0.0 METRICS_PORT=9464
+EXPOSE 9464
+HEALTHCHECK --interval=10s --timeout=3s --start-period=20s CMD ["node", "-e", "fetch('http://127.0.0.1:' + process.env.METRICS_PORT + '/health').then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
 # The entrypoint of the base image prints a banner among the log lines.
 ENTRYPOINT []
 CMD ["node", "dist/main.js"]
@@ -60,5 +62,8 @@ FROM base AS worker
 COPY LICENSE THIRD_PARTY_NOTICES ./
 RUN apt-get update && apt-get install -y --no-install-recommends ffmpeg && rm -rf /var/lib/apt/lists/*
 COPY --from=build /ship/worker ./
-USER node
+USER 1000:1000
+ENV METRICS_HOST=0.0.0.0 METRICS_PORT=9464
+EXPOSE 9464
+HEALTHCHECK --interval=10s --timeout=3s --start-period=20s CMD ["node", "-e", "fetch('http://127.0.0.1:' + process.env.METRICS_PORT + '/health').then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
 CMD ["node", "dist/main.js"]

@@ -96,12 +96,28 @@ describe('Dockerfile', () => {
     'The image of the %s contains built JavaScript and runs as an unprivileged user.',
     (name) => {
       const lines = stages.get(name) ?? [];
-      expect(lines.find(({ keyword }) => keyword === 'USER')?.text).toBe('node');
+      expect(lines.find(({ keyword }) => keyword === 'USER')?.text).toBe('1000:1000');
       expect(lines.find(({ keyword }) => keyword === 'CMD')?.text).toBe('["node", "dist/main.js"]');
       expect(lines.some(({ text }) => text.startsWith(`--from=build /ship/${name}`))).toBe(true);
       expect(existsSync(join(projectDir, 'apps', name, 'src', 'main.ts'))).toBe(true);
     },
   );
+
+  it.each([
+    ['api', 'PORT'],
+    ['worker', 'METRICS_PORT'],
+    ['gpu-worker', 'METRICS_PORT'],
+  ])('The image of the %s exposes the port in %s on all addresses, and checks /health there.', (name, setting) => {
+    const textOf = (keyword: string): string =>
+      (stages.get(name) ?? [])
+        .filter((line) => line.keyword === keyword)
+        .map(({ text }) => text)
+        .join('\n');
+    const [, port] = new RegExp(`\\b${setting}=(\\d+)`).exec(textOf('ENV')) ?? [];
+    expect(textOf('EXPOSE')).toBe(port);
+    expect(textOf('ENV')).toMatch(/HOST=0\.0\.0\.0/);
+    expect(textOf('HEALTHCHECK')).toContain(`process.env.${setting} + '/health'`);
+  });
 
   it('The default image is the worker without GPU support.', () => {
     expect([...stages.keys()].at(-1)).toBe('worker');

@@ -10,6 +10,7 @@ import type {
   Logger,
   OptionsSchema,
   ProviderStatus,
+  Readiness,
   ReceiverSwitches,
 } from '@lipsync/core/host';
 import type { LipsyncOptions, Method } from '@lipsync/core/contract';
@@ -26,7 +27,6 @@ import type {
 import type { ApiKey } from './http/access.ts';
 import type { BodyTimeLimits } from './http/body-time.ts';
 import type { RateLimitOptions } from './http/rate-limit.ts';
-import type { Readiness } from './readiness.ts';
 
 /** Dependencies of the app; `wiring.ts` builds them. */
 export interface ApiDependencies {

@@ -1,8 +1,7 @@
-import { protectFiles, runService } from '@lipsync/core/host';
+import { listen, protectFiles, runService } from '@lipsync/core/host';
 import { createApp } from './app.ts';
 import { apiConfigFromEnvironment } from './config.ts';
 import { createLogger } from './logger.ts';
-import { listen } from './server.ts';
 import { wireApi } from './wiring.ts';
 
 /** Time for open responses to finish at shutdown. */
@@ -17,14 +16,15 @@ await runService(logger, async () => {
   const config = apiConfigFromEnvironment();
   const { dataDir, outputDir, fileAccess } = config.core;
   await protectFiles([dataDir, outputDir], fileAccess, logger);
-  const { dependencies, redis, close } = wireApi(config, logger);
+  const { dependencies, readiness, redis, close } = wireApi(config, logger);
   await redis.open(redisStartLimitMs);
-  const server = await listen(createApp(dependencies), config);
+  const server = await listen(createApp(dependencies), { ...config, settings: 'HOST, PORT' });
   logger.info({ url: server.url, keys: config.keys.length }, 'listening');
   return {
     readyFields: { url: server.url },
     failed: redis.refused,
     async stop() {
+      readiness.stop();
       await server.stop(stopGraceMs);
       await close();
     },

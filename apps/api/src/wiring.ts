@@ -19,7 +19,9 @@ import {
   optionsSchemaOf,
   parseAllowedHosts,
   planJob,
+  Readiness,
   requireWebhooks,
+  storageChecks,
   systemClock,
   type ArtifactStore,
   type Logger,
@@ -46,20 +48,15 @@ import type { ApiConfig } from './config.ts';
 import type { ApiDependencies } from './dependencies.ts';
 import { bodyTimeLimits } from './http/body-time.ts';
 import type { RateLimitOptions } from './http/rate-limit.ts';
-import { Readiness } from './readiness.ts';
 import { createQueueBoard } from './routes/queue-board.ts';
 
 /** Time limit for closing the queues. */
 const closeLimitMs = 1_000;
 
-async function requireWritable(artifacts: ArtifactStore, folder: 'inputs' | 'outputs'): Promise<void> {
-  const { error } = (await artifacts.health())[folder];
-  if (error) throw error;
-}
-
 export interface WiredApi {
   readonly dependencies: ApiDependencies;
   readonly redis: RedisConnections;
+  readonly readiness: Readiness;
   /** Closes the Redis connections. */
   close(): Promise<void>;
 }
@@ -165,8 +162,14 @@ export function wireApi(config: ApiConfig, log: Logger): WiredApi {
   const state = new RedisStateStore({ connection });
   const slots = new RedisConcurrencySlots({ connection, clock: systemClock });
   const expectedMs = createCompletionOutlook(config.core, { state, slots, load: () => producer.load() });
+  const readiness = new Readiness({
+    clock: systemClock,
+    logger,
+    checks: [{ name: 'redis', check: () => redis.check(), logsItself: true }, ...storageChecks(artifacts)],
+  });
   return {
     redis,
+    readiness,
     dependencies: {
       ...wireJobs({ config, redis, artifacts, store, producer, keys, state, expectedMs }),
       requestKeys: keys,
@@ -186,15 +189,7 @@ export function wireApi(config: ApiConfig, log: Logger): WiredApi {
       receivers: new ReceiverSwitches({ state }),
       readRetentionCounts: () => readRetentionCounts(connection),
       readWebhookCounts: () => readWebhookCounts(connection),
-      readiness: new Readiness({
-        clock: systemClock,
-        logger,
-        checks: [
-          { name: 'redis', check: () => redis.check(), logsItself: true },
-          { name: 'data_folder', check: () => requireWritable(artifacts, 'inputs') },
-          { name: 'output_folder', check: () => requireWritable(artifacts, 'outputs') },
-        ],
-      }),
+      readiness,
       queueBoard: createQueueBoard({ producer, store, basePath: queueBoardPath }),
       logger,
       keys: config.keys,

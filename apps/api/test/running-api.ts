@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
   createIdSource,
+  listen,
   newJobRecord,
   systemClock,
   type ArtifactStore,
@@ -21,7 +22,6 @@ import { startTestRedis, type TestRedis } from '@lipsync/queue/testing';
 import { createApp } from '../src/app.ts';
 import { apiConfigFromEnvironment } from '../src/config.ts';
 import type { ApiDependencies } from '../src/dependencies.ts';
-import { listen } from '../src/server.ts';
 import { wireApi } from '../src/wiring.ts';
 
 const maxUploadBytes = 200_000;
@@ -74,7 +74,7 @@ export async function startApi(
   });
   const wired = wireApi(config, overrides.logger ?? silentLogger);
   const dependencies = { ...wired.dependencies, ...overrides };
-  const server = await listen(createApp(dependencies), config);
+  const server = await listen(createApp(dependencies), { ...config, settings: 'HOST, PORT' });
   const connection = createClientConnection({ url: redis.url, onError: () => undefined });
   const store = new RedisJobStore({ connection });
   const producer = new LipsyncProducer({ connection, store, clock: systemClock, logger: silentLogger });
@@ -140,7 +140,7 @@ export async function startApi(
     },
     async another() {
       const second = wireApi(config, silentLogger);
-      const { url, stop } = await listen(createApp(second.dependencies), config);
+      const { url, stop } = await listen(createApp(second.dependencies), { ...config, settings: 'HOST, PORT' });
       return { url, stop: () => stop(0).then(second.close) };
     },
     async close() {

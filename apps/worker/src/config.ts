@@ -5,8 +5,10 @@ import {
   configFromEnvironment,
   listOf,
   parseSettings,
+  port,
   readEnvironment,
   redisUrl,
+  text,
   wholeNumber,
   type CoreConfig,
   type Environment,
@@ -20,6 +22,8 @@ const lane = z.string().pipe(z.enum(servedLanes, `must be one of ${servedLanes.j
 /** Settings of the worker in addition to those of the core. */
 export const workerSettings = {
   REDIS_URL: redisUrl(),
+  METRICS_PORT: port(),
+  METRICS_HOST: text('127.0.0.1'),
   WORKER_LANES: listOf(lane, servedLanes).refine(
     (items) => items.length > 0 && new Set(items).size === items.length,
     'must name at least one lane, and each once',
@@ -38,6 +42,8 @@ export const workerSettings = {
 
 export interface WorkerConfig {
   readonly redisUrl: string;
+  /** Where the probes of this process are served; null: nowhere. */
+  readonly probes: { readonly host: string; readonly port: number } | null;
   /** Lanes that this worker serves, and the maximum number of concurrent jobs in each. */
   readonly lanes: readonly { readonly lane: Lane; readonly concurrency: number }[];
   /** Time that running jobs have to finish after a stop signal. */
@@ -61,6 +67,7 @@ export function workerConfigFromEnvironment(environment: Environment = readEnvir
   };
   return Object.freeze({
     redisUrl: values.REDIS_URL,
+    probes: values.METRICS_PORT === null ? null : { host: values.METRICS_HOST, port: values.METRICS_PORT },
     lanes: values.WORKER_LANES.flatMap((name): readonly Lane[] =>
       name === 'cloud' ? ['fetch', name, 'webhook'] : [name],
     ).map((name) => ({ lane: name, concurrency: concurrency[name] })),

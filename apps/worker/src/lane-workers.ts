@@ -20,7 +20,7 @@ const handBackWithoutRedisLimitMs = 3_000;
 const outagePollMs = 200;
 const refusedClaimPauseMs = 1_000;
 
-export type LaneConfig = Omit<WorkerConfig, 'core' | 'retention'>;
+export type LaneConfig = Omit<WorkerConfig, 'core' | 'probes' | 'retention'>;
 
 export interface LaneWorkersOptions {
   readonly config: LaneConfig;

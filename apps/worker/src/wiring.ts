@@ -52,6 +52,7 @@ import type { Redis } from 'ioredis';
 import type { WorkerConfig } from './config.ts';
 import { LaneWorkers } from './lane-workers.ts';
 import { runMaintenance, type MaintenanceOptions } from './maintenance.ts';
+import { startProbes } from './probes.ts';
 
 const maintenanceIntervalMs = 15_000;
 /** Redis announces cancels; the poll covers messages that are lost while a connection is down. */
@@ -78,6 +79,7 @@ export async function startWorker(config: WorkerConfig, log: Logger, signal: Abo
   const artifacts = createArtifactStore(config.core);
   const redis = new RedisConnections({ url: config.redisUrl, artifacts, waitsForStore: true, logger: log });
   const { logger } = redis;
+  const probes = await startProbes({ listener: config.probes, redis, artifacts, logger });
   await redis.waitUntilServing(signal);
   const connection = redis.commands;
   const clock = systemClock;
@@ -92,12 +94,7 @@ export async function startWorker(config: WorkerConfig, log: Logger, signal: Abo
   const runnerOptions = {
     results,
     store,
-    inputs: new ArtifactInputFetcher({
-      artifacts,
-      maxBytes: config.core.maxUploadBytes,
-      allowedPrivateHosts: parseAllowedHosts(config.core.allowedPrivateHosts),
-      minBytesPerSecond: config.core.minFetchBytesPerSecond,
-    }),
+    inputs: createInputFetcher(config, artifacts),
     pipeline: core.pipeline,
     qualityPipeline: core.qualityPipeline,
     workFolder: core.workFolder,
@@ -119,6 +116,7 @@ export async function startWorker(config: WorkerConfig, log: Logger, signal: Abo
   const runner = new JobRunner({ ...runnerOptions, handlers });
   const lanes = new LaneWorkers({ config, runner, producer, redis, logger });
   await lanes.start();
+  probes.started();
   const shared = { store, producer, clock, logger, verifyRedis: () => redis.verify() };
   const batches = new Batches({ ...shared, ids: createIdSource(clock) });
   const stopped = new AbortController();
@@ -132,6 +130,7 @@ export async function startWorker(config: WorkerConfig, log: Logger, signal: Abo
     failed: redis.refused,
     async stop() {
       stopped.abort();
+      probes.stopping();
       await lanes.stop();
       if (!redis.serves) redis.disconnect();
       await core.close();
@@ -140,8 +139,18 @@ export async function startWorker(config: WorkerConfig, log: Logger, signal: Abo
       if (redis.serves) await tasksEnded.then(() => producer.close());
       else await Promise.race([tasksEnded, delay(stopWithoutRedisLimitMs)]);
       redis.disconnect();
+      await probes.close();
     },
   };
+}
+
+function createInputFetcher({ core }: WorkerConfig, artifacts: ArtifactStore): ArtifactInputFetcher {
+  return new ArtifactInputFetcher({
+    artifacts,
+    maxBytes: core.maxUploadBytes,
+    allowedPrivateHosts: parseAllowedHosts(core.allowedPrivateHosts),
+    minBytesPerSecond: core.minFetchBytesPerSecond,
+  });
 }
 
 function createWebhookHandler({ core }: WorkerConfig, connection: Redis): WebhookHandler {

@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { startTestRedis, type TestRedis } from '@lipsync/queue/testing';
 import { testJobRecord } from '@lipsync/core/testing';
 import { createClientConnection, openLipsyncQueue, RedisJobStore } from '@lipsync/queue';
-import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
+import { afterAll, beforeAll, expect, it, onTestFinished, vi } from 'vitest';
 
 const main = join(import.meta.dirname, '..', 'src', 'main.ts');
 /** Generous for a loaded machine; a worker that waits for a limit of its own takes 10 s and more. */
@@ -16,7 +16,7 @@ const stopLimitMs = 8_000;
 interface StartedWorker {
   readonly child: ChildProcess;
   /** Log records so far. */
-  records(): { readonly msg: string; readonly level: number }[];
+  records(): { readonly msg: string; readonly level: number; readonly url?: string }[];
   isReady(): boolean;
   /** Sends SIGTERM; resolves with the time until the exit. */
   stop(): Promise<number>;
@@ -84,6 +84,28 @@ it(
     await expect.poll(() => worker.isReady(), { timeout: 20_000 }).toBe(true);
     await worker.stop();
     expect(worker.child.exitCode).toBe(0);
+  },
+);
+
+it(
+  'The probes of a worker answer without a key, before and after its Redis can be reached.',
+  { timeout: 90_000 },
+  async () => {
+    const own = await startTestRedis();
+    onTestFinished(() => own.stop());
+    await own.kill();
+    const worker = await startWorker({ REDIS_URL: own.url, METRICS_PORT: '0' });
+    const url = await vi.waitUntil(() => worker.records().find(({ msg }) => msg === 'probes are served')?.url, {
+      timeout: 20_000,
+    });
+    const statusOf = async (path: string): Promise<number> => (await fetch(`${url}${path}`)).status;
+    expect(await statusOf('/health')).toBe(200);
+    expect(await statusOf('/ready')).toBe(503);
+    await own.restart();
+    await expect.poll(() => statusOf('/ready'), { timeout: 20_000 }).toBe(200);
+    await own.kill();
+    await expect.poll(() => statusOf('/ready'), { timeout: 20_000 }).toBe(503);
+    expect(await statusOf('/health')).toBe(200);
   },
 );
 

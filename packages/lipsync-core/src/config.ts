@@ -5,6 +5,7 @@ export {
   byteCount,
   listOf,
   millisecondsFromSeconds,
+  port,
   redisUrl,
   text,
   wholeNumber,

@@ -95,6 +95,9 @@ export { WebhookHandler } from './jobs/webhook-handler.ts';
 export { QualityHandler } from './jobs/quality-handler.ts';
 export { KeyedMutex } from './processes/keyed-mutex.ts';
 export { OutageLog, type Failure } from './processes/outage-log.ts';
+export { listen, type ListeningServer } from './processes/http-server.ts';
+export { createProbeListener } from './processes/probe-listener.ts';
+export { Readiness } from './processes/readiness.ts';
 export { runService } from './processes/run-service.ts';
 export type { CostGroup, CostRow } from './billing/cost-report.ts';
 export { attemptEntry, payerOf } from './billing/ledger-entry.ts';
@@ -127,6 +130,7 @@ export {
   LocalArtifactStore,
   requireWritable,
   requireWritableStore,
+  storageChecks,
   type ArtifactStore,
   type ArtifactStoreHealth,
   type Change,

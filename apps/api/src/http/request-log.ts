@@ -2,8 +2,11 @@ import type { RequestHandler } from 'express';
 import type { Logger } from '@lipsync/core/host';
 import { callerOf } from './access.ts';
 
+/** Probes call them every few seconds. */
+const probePaths = ['/health', '/ready'];
+
 /**
- * Logs one line per finished request. Headers and query are left out, because they may hold a secret, and a user id,
+ * Logs one line per finished request, at level `debug` for a probe that succeeded. Headers and query are left out, because they may hold a secret, and a user id,
  * because the log would keep it after its deletion.
  */
 export function logRequests(logger: Logger): RequestHandler {
@@ -20,7 +23,8 @@ export function logRequests(logger: Logger): RequestHandler {
         durationMs: Math.round(performance.now() - startedAt),
         cutOff: !response.writableFinished,
       };
-      logger.info(fields, 'request');
+      const isProbe = response.statusCode === 200 && probePaths.includes(request.path);
+      logger[isProbe ? 'debug' : 'info'](fields, 'request');
     });
     next();
   };

@@ -48,6 +48,11 @@ function numberIn(
     .pipe(z.number().min(minimum, `must be at least ${minimum}`).max(maximum, `must be at most ${maximum}`));
 }
 
+/** A TCP port, 0 for any free one; null when unset. */
+export function port(): Setting<number | null> {
+  return setting<number | null>(null, numberIn(/^\d+$/, 'must be a TCP port', { minimum: 0, maximum: 65_535 }));
+}
+
 /** A number of bytes. */
 export function byteCount(fallback: number): Setting<number> {
   return wholeNumber(fallback, { minimum: 1, maximum: Number.MAX_SAFE_INTEGER });

@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream';
 import { LipsyncError } from '../errors/index.ts';
+import type { ReadinessCheck } from '../processes/readiness.ts';
 
 /** Facts about a stored object. */
 export interface StoredArtifact {
@@ -72,6 +73,18 @@ export async function requireWritableStore(artifacts: Pick<ArtifactStore, 'healt
   const { inputs, outputs } = await artifacts.health();
   const error = inputs.error ?? outputs.error;
   if (error) throw error;
+}
+
+/** Readiness of a process that stores files. */
+export function storageChecks(artifacts: Pick<ArtifactStore, 'health'>): readonly ReadinessCheck[] {
+  const check = async (folder: keyof ArtifactStoreHealth): Promise<void> => {
+    const { error } = (await artifacts.health())[folder];
+    if (error) throw error;
+  };
+  return [
+    { name: 'data_folder', check: () => check('inputs') },
+    { name: 'output_folder', check: () => check('outputs') },
+  ];
 }
 
 /** The parts of a key. */

@@ -1,4 +1,4 @@
-export { requireWritableStore } from './artifact-store.ts';
+export { requireWritableStore, storageChecks } from './artifact-store.ts';
 export { requireWritable } from './folder-check.ts';
 export type { ArtifactStore, ArtifactStoreHealth, FolderHealth, StoredArtifact } from './artifact-store.ts';
 export { BaseStateStore, contended, type CheckedChange, type ContentionLimits } from './base-state-store.ts';

@@ -1,7 +1,6 @@
-import type { Express } from 'express';
 import { once } from 'node:events';
-import { createServer, type Server } from 'node:http';
-import { LipsyncError } from '@lipsync/core/host';
+import { createServer, type RequestListener, type Server } from 'node:http';
+import { LipsyncError } from '../errors/index.ts';
 
 const limits = {
   /** Time for a client to send its headers. */
@@ -21,12 +20,18 @@ export interface ListeningServer {
   stop(graceMs: number): Promise<void>;
 }
 
-/**
- * Serves the app on `host` and `port` (0: any free port). Throws `request_invalid` when the address is not available.
- */
+export interface ListenOptions {
+  readonly host: string;
+  /** 0 selects any free port. */
+  readonly port: number;
+  /** Names of the settings of both, for an error. */
+  readonly settings: string;
+}
+
+/** Serves `listener` over HTTP. Throws `request_invalid` when the address is not available. */
 export async function listen(
-  app: Express,
-  { host, port }: { readonly host: string; readonly port: number },
+  listener: RequestListener,
+  { host, port, settings }: ListenOptions,
 ): Promise<ListeningServer> {
   const server = createServer(
     {
@@ -34,7 +39,7 @@ export async function listen(
       requestTimeout: limits.requestTimeoutMs,
       keepAliveTimeout: limits.keepAliveTimeoutMs,
     },
-    app,
+    listener,
   );
   server.setTimeout(limits.idleTimeoutMs);
   server.maxConnections = limits.maxConnections;
@@ -42,7 +47,7 @@ export async function listen(
   await once(server, 'listening').catch((cause: unknown) => {
     throw new LipsyncError(
       'request_invalid',
-      `HOST, PORT: cannot listen on ${host} port ${port}. Another process may use it.`,
+      `${settings}: cannot listen on ${host} port ${port}. Another process may use it.`,
       { cause },
     );
   });

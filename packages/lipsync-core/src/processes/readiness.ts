@@ -1,5 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { OutageLog, toLipsyncError, type Clock, type ErrorCode, type Logger } from '@lipsync/core/host';
+import type { Clock, Logger } from '../contract/ports.ts';
+import { toLipsyncError, type ErrorCode } from '../errors/index.ts';
+import { OutageLog } from './outage-log.ts';
 
 /** A part that the service needs; `check` throws when it does not work. */
 export interface ReadinessCheck {
@@ -31,6 +33,8 @@ export interface ReadinessOptions {
 /** Together below 5 s, the age that an answer may have. */
 const defaults = { checkLimitMs: 2_500, cacheMs: 2_000 };
 
+const stopping: PartState = { name: 'process', reason: 'It is stopping.' };
+
 /**
  * Whether the service works, from real writes. Concurrent and quickly repeated calls share one check of each part, so
  * that a caller cannot load Redis or the disks, and a check that hangs is not started again.
@@ -40,14 +44,21 @@ export class Readiness {
   readonly #log: OutageLog;
   readonly #running = new Map<string, Promise<CheckedPart>>();
   #current: Promise<readonly PartState[]> | undefined;
+  #isStopping = false;
 
   constructor(options: ReadinessOptions) {
     this.#options = { ...defaults, ...options };
     this.#log = new OutageLog(options);
   }
 
+  /** From now on the service is not ready, whatever its parts do: it takes no new work. */
+  stop(): void {
+    this.#isStopping = true;
+  }
+
   /** Resolves within `checkLimitMs`. */
-  read(): Promise<readonly PartState[]> {
+  async read(): Promise<readonly PartState[]> {
+    if (this.#isStopping) return [stopping];
     this.#current ??= this.#readAll();
     return this.#current;
   }
