@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import { coreSettings, listSettings, parseSettings, readEnvironment } from '@lipsync/core/config';
 import { apiConfigFromEnvironment, apiSettings } from '../../apps/api/src/config.ts';
 import { workerSettings } from '../../apps/worker/src/config.ts';
+import type { AppName } from './stack.ts';
 
 export interface StackConfig {
   /** Absolute. */
@@ -40,13 +41,14 @@ export function stackConfigFromEnvironment(projectDir: string): StackConfig {
 const anyRedisUrl = 'redis://127.0.0.1:6379';
 
 /**
- * Checks every setting of the service before anything starts, so that all problems are printed once instead of by each
- * process. Throws `request_invalid` with all of them.
+ * Checks every setting of the service, or of one app, before anything starts, so that all problems are printed once
+ * instead of by each process. Throws `request_invalid` with all of them.
  */
-export function requireValidSettings(projectDir: string): void {
+export function requireValidSettings(projectDir: string, app?: AppName): void {
   const given = readEnvironment(projectDir);
   const environment = { ...given, REDIS_URL: given.REDIS_URL?.trim() || anyRedisUrl };
-  parseSettings({ ...listSettings(), ...workerSettings, ...apiSettings }, environment);
+  const ofApps = { ...(app === 'api' ? {} : workerSettings), ...(app === 'worker' ? {} : apiSettings) };
+  parseSettings({ ...listSettings(), ...ofApps }, environment);
   // What depends on several settings.
-  apiConfigFromEnvironment(environment);
+  if (app !== 'worker') apiConfigFromEnvironment(environment);
 }

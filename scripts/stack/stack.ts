@@ -5,7 +5,8 @@ import { appProcess, type ReadyMessage } from './app-process.ts';
 import { keepRunning, type KeptProcess } from './keep-running.ts';
 import { preparePrivateRedis } from './private-redis.ts';
 
-export type PartName = 'redis' | 'api' | 'worker';
+export type AppName = 'api' | 'worker';
+export type PartName = 'redis' | AppName;
 
 export interface StackOptions {
   readonly projectDir: string;
@@ -87,17 +88,15 @@ export async function startStack(options: StackOptions): Promise<Stack> {
 
 /** Adds each process to `parts` when it is ready, so that the caller can stop it. */
 async function startApps(redisUrl: string, options: StackOptions, parts: Parts): Promise<string> {
-  const environment = {
-    ...process.env,
-    ...options.environment,
-    REDIS_URL: redisUrl,
-    LIPSYNC_DATA_DIR: options.dataDir,
-  };
   const failed = new AbortController();
-  const start = async (name: 'api' | 'worker', stopGraceMs: number): Promise<ReadyMessage> => {
+  const start = async (name: AppName): Promise<StartedApp> => {
     const signal = AbortSignal.any([options.signal, failed.signal]);
     try {
-      return await startApp(name, environment, stopGraceMs, { ...options, signal }, parts);
+      // A worker is ready when Redis serves, and a Redis of others may start much later.
+      const waits = name === 'worker' && options.redisUrl !== undefined;
+      const app = await startApp(name, { ...options, redisUrl, signal }, waits ? undefined : readyTimeoutMs);
+      parts.apps.push(app);
+      return app;
     } catch (error) {
       // The other one may wait for Redis without a limit.
       failed.abort(error);
@@ -105,7 +104,7 @@ async function startApps(redisUrl: string, options: StackOptions, parts: Parts):
     }
   };
   // Waits for both: a process that becomes ready while the other one fails must be stopped too.
-  const started = await Promise.allSettled([start('api', apiGraceMs), start('worker', options.workerGraceMs)]);
+  const started = await Promise.allSettled([start('api'), start('worker')]);
   const failure = started.find((outcome) => outcome.status === 'rejected');
   if (failure !== undefined) throw failure.reason;
   const url = started[0].status === 'fulfilled' ? started[0].value.url : undefined;
@@ -127,34 +126,46 @@ async function startRedis(options: StackOptions, parts: Parts): Promise<string> 
   return redis.url;
 }
 
-async function startApp(
-  name: 'api' | 'worker',
-  environment: NodeJS.ProcessEnv,
-  stopGraceMs: number,
-  { projectDir, settingsDir = projectDir, redisUrl, onLine, onEvent, signal }: StackOptions,
-  parts: Parts,
-): Promise<ReadyMessage> {
+/** A running app; the caller stops it. */
+export interface StartedApp extends KeptProcess {
+  /** Base URL of the API. */
+  readonly url?: string;
+}
+
+/**
+ * Starts one app with an existing Redis and restarts it when it exits. Resolves when it is ready. Throws the error of a
+ * process that did not start. Unlike a stack, several may use one data folder.
+ */
+export async function startApp(
+  name: AppName,
+  options: StackOptions & { readonly redisUrl: string },
+  readyLimitMs?: number,
+): Promise<StartedApp> {
+  const { projectDir, settingsDir = projectDir, redisUrl, onLine, onEvent, signal } = options;
   const app = appProcess({
     name,
     projectDir,
     settingsDir,
-    environment,
-    stopGraceMs,
+    environment: {
+      ...process.env,
+      ...options.environment,
+      REDIS_URL: redisUrl,
+      LIPSYNC_DATA_DIR: options.dataDir,
+    },
+    stopGraceMs: name === 'api' ? apiGraceMs : options.workerGraceMs,
     onLine: (line) => onLine(name, line),
     onEvent,
   });
   let message: ReadyMessage = { ready: true };
   const kept = await keepRunning({
     plan: app.plan,
-    // A worker is ready when Redis serves, and a Redis of others may start much later.
-    ...(name === 'worker' && redisUrl !== undefined ? {} : { readyTimeoutMs }),
+    ...(readyLimitMs === undefined ? {} : { readyTimeoutMs: readyLimitMs }),
     signal,
     async whenReady(_process, ended) {
       message = await app.whenReady(ended);
     },
   });
-  parts.apps.push(kept);
-  return message;
+  return { ...kept, ...(message.url === undefined ? {} : { url: message.url }) };
 }
 
 function runOnce(action: () => Promise<void>): () => Promise<void> {
