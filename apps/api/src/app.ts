@@ -28,6 +28,7 @@ import { receiverRoutes } from './routes/receivers.ts';
 import { providerRoutes } from './routes/providers.ts';
 import { openApiPath, referenceRoutes } from './routes/reference.ts';
 import type { Route } from './routes/route.ts';
+import { scalingRoutes } from './routes/scaling.ts';
 import { userRoutes } from './routes/users.ts';
 import { vendorCallbackRoutes } from './routes/vendor-callbacks.ts';
 
@@ -54,6 +55,7 @@ export function apiRoutes(dependencies: ApiDependencies): readonly Route[] {
     ...estimateRoutes(dependencies),
     ...mcpRoutes(dependencies),
     ...metricRoutes(dependencies),
+    ...scalingRoutes(dependencies),
     ...userRoutes(dependencies),
     ...vendorCallbackRoutes(dependencies),
   ];

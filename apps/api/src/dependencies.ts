@@ -22,6 +22,7 @@ import type {
   RetentionCounts,
   UploadedInputs,
   UserErasure,
+  WaitingWork,
   WebhookCounts,
 } from '@lipsync/queue';
 import type { ApiKey } from './http/access.ts';
@@ -66,6 +67,8 @@ export interface ApiDependencies {
   readonly receivers: Pick<ReceiverSwitches, 'list' | 'find' | 'switchOnById'>;
   /** Numbers of jobs whose data were deleted because of their age. */
   readonly readRetentionCounts: () => Promise<RetentionCounts>;
+  /** Work that waits for workers. */
+  readonly waitingWork: Pick<WaitingWork, 'read' | 'readSeconds'>;
   /** Numbers of deliveries of webhooks by result. */
   readonly readWebhookCounts: () => Promise<WebhookCounts>;
   readonly readiness: Pick<Readiness, 'read'>;

@@ -9,6 +9,7 @@ import {
   CircuitBreaker,
   createCompletionOutlook,
   createCostEstimator,
+  createWorkEstimate,
   Ledger,
   LedgerPseudonyms,
   ReceiverSwitches,
@@ -42,6 +43,7 @@ import {
   RedisConcurrencySlots,
   RedisResultCache,
   RedisStateStore,
+  WaitingWork,
 } from '@lipsync/queue';
 import { queueBoardPath } from './app.ts';
 import type { ApiConfig } from './config.ts';
@@ -81,6 +83,19 @@ function rateLimitOf(config: ApiConfig, redis: RedisConnections): RateLimitOptio
     sendCommand: (name, ...values) => redis.commands.call(name, ...values) as Promise<RedisReply>,
     isCounting: () => redis.serves,
     logger: redis.logger,
+  };
+}
+
+/** What `GET /metrics` and `GET /scaling` read. */
+function wireMetrics(
+  config: ApiConfig,
+  { redis, producer, store, state }: Pick<JobParts, 'redis' | 'producer' | 'store' | 'state'>,
+): Pick<ApiDependencies, 'readRetentionCounts' | 'readWebhookCounts' | 'waitingWork'> {
+  const estimate = createWorkEstimate(config.core, { state });
+  return {
+    readRetentionCounts: () => readRetentionCounts(redis.commands),
+    readWebhookCounts: () => readWebhookCounts(redis.commands),
+    waitingWork: new WaitingWork({ producer, store, estimate, clock: systemClock }),
   };
 }
 
@@ -187,8 +202,7 @@ export function wireApi(config: ApiConfig, log: Logger): WiredApi {
       clock: systemClock,
       ...urlChecks(config),
       receivers: new ReceiverSwitches({ state }),
-      readRetentionCounts: () => readRetentionCounts(connection),
-      readWebhookCounts: () => readWebhookCounts(connection),
+      ...wireMetrics(config, { redis, producer, store, state }),
       readiness,
       queueBoard: createQueueBoard({ producer, store, basePath: queueBoardPath }),
       logger,

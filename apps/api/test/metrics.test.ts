@@ -4,13 +4,24 @@ import { createMemoryState } from '@lipsync/core/testing';
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { BreakerView } from '@lipsync/core/host';
-import { startApi, type RunningApi } from './running-api.ts';
+import { form, startApi, type RunningApi } from './running-api.ts';
 
 let api: RunningApi;
 const noneDeleted = ['inputs', 'outputs', 'records'].map((data) => `lipsync_retention_deleted{data="${data}"} 0`);
 const noDeliveries = ['completed', 'failed', 'retried'].map(
   (result) => `lipsync_webhook_deliveries{result="${result}"} 0`,
 );
+const queues = [
+  'lane="cloud",queue="fetch"',
+  'lane="cloud",queue="cloud"',
+  'lane="cloud",queue="webhook"',
+  'lane="render",queue="render"',
+];
+const emptyQueues = [
+  ...queues.map((labels) => `lipsync_queue_depth{${labels}} 0`),
+  ...queues.map((labels) => `lipsync_queue_oldest_age_seconds{${labels}} 0`),
+  ...['cloud', 'render'].map((lane) => `lipsync_waiting_work_seconds{lane="${lane}"} 0`),
+];
 let view: BreakerView = { state: 'closed', recentFaults: 0, reason: null, openUntilMs: null, openings: 0 };
 
 beforeAll(async () => {
@@ -29,6 +40,7 @@ async function samples(): Promise<string[]> {
 
 it('GET /metrics reports the state of each circuit breaker and what was deleted because of its age.', async () => {
   expect(await samples()).toEqual([
+    ...emptyQueues,
     'lipsync_breaker_state{provider="heygen",state="closed"} 1',
     'lipsync_breaker_state{provider="heygen",state="open"} 0',
     'lipsync_breaker_state{provider="heygen",state="half_open"} 0',
@@ -38,6 +50,7 @@ it('GET /metrics reports the state of each circuit breaker and what was deleted 
   ]);
   view = { state: 'half_open', recentFaults: 0, reason: 'refused', openUntilMs: 1, openings: 3 };
   expect(await samples()).toEqual([
+    ...emptyQueues,
     'lipsync_breaker_state{provider="heygen",state="closed"} 0',
     'lipsync_breaker_state{provider="heygen",state="open"} 0',
     'lipsync_breaker_state{provider="heygen",state="half_open"} 1',
@@ -49,9 +62,9 @@ it('GET /metrics reports the state of each circuit breaker and what was deleted 
 
 it('docs/operations.md lists exactly the metrics of GET /metrics.', async () => {
   const page = await readFile(new URL('../../../docs/operations.md', import.meta.url), 'utf8');
-  const documented = [...page.matchAll(/^\| `(lipsync_[a-z_]+)/gm)].map(([, name]) => name);
+  const documented = [...page.matchAll(/^\| `(lipsync_[a-z_]+)/gm)].map(([, name = '']) => name);
   const reported = new Set((await samples()).map((line) => line.slice(0, line.indexOf('{'))));
-  expect(documented).toEqual([...reported]);
+  expect(documented.toSorted()).toEqual([...reported].toSorted());
 });
 
 it('GET /metrics counts the results of webhook deliveries, those of a replay again.', async () => {
@@ -94,4 +107,14 @@ it('GET /metrics counts the results of webhook deliveries, those of a replay aga
   expect(await counts()).toEqual(expected(1, 1, 3));
   await tries('msg_2', null);
   expect(await counts()).toEqual(expected(2, 1, 3));
+});
+
+it('GET /scaling answers with the seconds of work that wait for the workers of each lane.', async () => {
+  const scaling = async () => (await api.fetch('/scaling')).json();
+  expect(await scaling()).toEqual({ render: 0, cloud: 0 });
+  const request = form({ method: 'preview', start_ms: '0', end_ms: '10000' });
+  expect((await api.post('/lipsync', request)).status).toBe(202);
+  // An answer is up to 2 s old.
+  await expect.poll(scaling, { timeout: 20_000 }).toEqual({ render: 7.5, cloud: 0 });
+  expect(await samples()).toContain('lipsync_waiting_work_seconds{lane="render"} 7.5');
 });

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Lane, RetentionAges } from '@lipsync/queue';
+import { queuesOfLane, workerLanes, type Lane, type RetentionAges } from '@lipsync/queue';
 import {
   age,
   configFromEnvironment,
@@ -15,16 +15,14 @@ import {
   type Settings,
 } from '@lipsync/core/config';
 
-/** A worker that waits for remote servers also fetches inputs and sends webhooks, so that every installation does. */
-const servedLanes = ['cloud', 'render'] as const satisfies readonly Lane[];
-const lane = z.string().pipe(z.enum(servedLanes, `must be one of ${servedLanes.join(', ')}`));
+const lane = z.string().pipe(z.enum(workerLanes, `must be one of ${workerLanes.join(', ')}`));
 
 /** Settings of the worker in addition to those of the core. */
 export const workerSettings = {
   REDIS_URL: redisUrl(),
   METRICS_PORT: port(),
   METRICS_HOST: text('127.0.0.1'),
-  WORKER_LANES: listOf(lane, servedLanes).refine(
+  WORKER_LANES: listOf(lane, workerLanes).refine(
     (items) => items.length > 0 && new Set(items).size === items.length,
     'must name at least one lane, and each once',
   ),
@@ -68,9 +66,10 @@ export function workerConfigFromEnvironment(environment: Environment = readEnvir
   return Object.freeze({
     redisUrl: values.REDIS_URL,
     probes: values.METRICS_PORT === null ? null : { host: values.METRICS_HOST, port: values.METRICS_PORT },
-    lanes: values.WORKER_LANES.flatMap((name): readonly Lane[] =>
-      name === 'cloud' ? ['fetch', name, 'webhook'] : [name],
-    ).map((name) => ({ lane: name, concurrency: concurrency[name] })),
+    lanes: values.WORKER_LANES.flatMap((name) => queuesOfLane[name]).map((name) => ({
+      lane: name,
+      concurrency: concurrency[name],
+    })),
     shutdownGraceMs: values.WORKER_SHUTDOWN_GRACE_MS,
     lockMs: values.QUEUE_LOCK_MS,
     stalledIntervalMs: values.QUEUE_STALLED_INTERVAL_MS,

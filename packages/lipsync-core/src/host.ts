@@ -58,6 +58,7 @@ export {
 } from './jobs/job-store.ts';
 export { OutboxDispatcher, type OutboxConsumer, type OutboxDispatcherOptions } from './jobs/outbox-dispatcher.ts';
 export { matchesFilter, type JobFilter } from './jobs/job-filter.ts';
+export { createWorkEstimate } from './service/work-estimate.ts';
 export { readEngineVersion } from './service/engine-version.ts';
 export {
   isReusable,

@@ -12,11 +12,14 @@ export {
   laneFor,
   laneOf,
   lanes,
+  queuesOfLane,
+  workerLanes,
   queueNames,
   recordedJobPayload,
   type JobName,
   type JobPayload,
   type Lane,
+  type WorkerLane,
 } from './job-catalog.ts';
 export { UploadedInputs } from './uploaded-inputs.ts';
 export { outputKeyOf, rateLimitPrefix, storedInputs } from './job-keys.ts';
@@ -45,6 +48,7 @@ export { inputErased, RedisJobStore } from './redis-job-store.ts';
 export { RedisResultCache, type RedisResultCacheOptions } from './redis-result-cache.ts';
 export { RedisStateStore, type RedisStateStoreOptions } from './redis-state-store.ts';
 export { UserErasure, type UserErasureOptions } from './user-erasure.ts';
+export { WaitingWork, type LaneWork } from './waiting-work.ts';
 export { readWebhookCounts, type WebhookCounts } from './webhook-counts.ts';
 export {
   readRetentionCounts,

@@ -9,6 +9,16 @@ import { z } from 'zod';
 export const lanes = ['fetch', 'cloud', 'render', 'webhook'] as const;
 export type Lane = (typeof lanes)[number];
 
+/** Lanes that an operator assigns to workers. */
+export const workerLanes = ['cloud', 'render'] as const satisfies readonly Lane[];
+export type WorkerLane = (typeof workerLanes)[number];
+
+/** A worker that waits for remote servers also fetches inputs and sends webhooks, so that every installation does. */
+export const queuesOfLane: Readonly<Record<WorkerLane, readonly Lane[]>> = Object.freeze({
+  cloud: ['fetch', 'cloud', 'webhook'],
+  render: ['render'],
+});
+
 /** BullMQ queue of each lane. Stored data: the names stay. */
 export const queueNames: Readonly<Record<Lane, string>> = Object.freeze({
   fetch: 'lipsync-fetch',
@@ -70,6 +80,9 @@ export function laneOf(record: JobRecord): Lane {
 
 /** Jobs of batches wait behind all single jobs. */
 const batchOffset = 12;
+
+/** BullMQ priorities of jobs that belong to no batch. */
+export const singlePriorities: readonly number[] = Array.from({ length: batchOffset - 1 }, (_, index) => index + 1);
 
 /**
  * BullMQ priority of a request priority (0–10). One is added because BullMQ runs 0 before all priorities. Batches take

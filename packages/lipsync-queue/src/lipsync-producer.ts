@@ -13,7 +13,7 @@ import type { RequestClaim } from './idempotency-keys.ts';
 import { laneOf, type Lane } from './job-catalog.ts';
 import { sweepJobs, type SweptJobs } from './job-sweep.ts';
 import { isHeldByPause } from './paused-batches.ts';
-import { QueueEntries, type LipsyncQueueHandle } from './queue-entries.ts';
+import { QueueEntries, type LipsyncQueueHandle, type WaitingSample } from './queue-entries.ts';
 import type { RedisJobStore } from './redis-job-store.ts';
 import { RedisConcurrencySlots } from './redis-concurrency-slots.ts';
 
@@ -147,6 +147,11 @@ export class LipsyncProducer {
   /** The work of the render lane. */
   load(): Promise<Load> {
     return guardRedis(() => this.#entries.load());
+  }
+
+  /** Jobs of a lane that a worker could take now; a sample if there are more than `limit`. */
+  sampleWaiting(lane: Lane, limit: number): Promise<WaitingSample> {
+    return guardRedis(() => this.#entries.sampleWaiting(lane, limit));
   }
 
   /** The BullMQ queue of a lane, for a queue dashboard. Connects with its first command. */

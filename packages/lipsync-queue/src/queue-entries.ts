@@ -6,6 +6,7 @@ import {
   lanes,
   queueNames,
   queuePriority,
+  singlePriorities,
   type JobName,
   type JobPayload,
   type Lane,
@@ -16,11 +17,25 @@ export type LipsyncQueueHandle = Queue<JobPayload<JobName>, unknown, JobName>;
 const liveTypes: JobType[] = ['wait', 'prioritized', 'delayed', 'active', 'waiting-children'];
 const endedStates: ReadonlySet<string> = new Set(['completed', 'failed', 'unknown']);
 
+/** BullMQ orders by priority times this plus a counter. */
+const scoreOfPriority = 2 ** 32;
+
+/** Jobs of a lane that no worker has taken. */
+export interface WaitingSample {
+  readonly count: number;
+  /** Evenly spaced over the queue if there are more. */
+  readonly ids: readonly string[];
+  /** The single jobs that are first in the order of their priority; empty if `ids` has all jobs. */
+  readonly firstIds: readonly string[];
+}
+
 /** The BullMQ entries of our jobs, over all lanes. Every call rejects with the error of the Redis client. */
 export class QueueEntries {
   readonly #queues: LaneQueues;
+  readonly #connection: Redis;
 
   constructor(options: { readonly connection: Redis; readonly logger: Logger }) {
+    this.#connection = options.connection;
     this.#queues = new LaneQueues(options);
   }
 
@@ -70,6 +85,27 @@ export class QueueEntries {
     const render = await this.queue('render');
     const { wait = 0, prioritized = 0, active = 0 } = await render.getJobCounts('wait', 'prioritized', 'active');
     return { inlineJobs: wait + prioritized + active, inlineSeats: Math.max(1, await render.getWorkersCount()) };
+  }
+
+  /**
+   * The jobs of a lane that a worker could take now: all of them up to `limit`, of more a sample. Its cost does not depend
+   * on the length of the queue.
+   */
+  async sampleWaiting(lane: Lane, limit: number): Promise<WaitingSample> {
+    const queue = await this.queue(lane);
+    const { wait = 0, prioritized = 0 } = await queue.getJobCounts('wait', 'prioritized');
+    const count = wait + prioritized;
+    if (count <= limit) return { count, ids: await queue.getRanges(['wait', 'prioritized'], 0, -1), firstIds: [] };
+    // Every job has a priority, so `wait` has only jobs whose worker was lost.
+    if (wait > prioritized) return { count, ids: await queue.getRanges(['wait'], 0, limit - 1), firstIds: [] };
+    const key = queue.toKey('prioritized');
+    const ranks = Array.from({ length: limit }, (_, index) => Math.floor(((index + 0.5) * prioritized) / limit));
+    const sampled = ranks.map((rank) => this.#connection.zrange(key, rank, String(rank)));
+    const firsts = singlePriorities.map((priority) => {
+      const [lowest, highest] = [priority, priority + 1].map((value) => value * scoreOfPriority);
+      return this.#connection.zrange(key, lowest ?? 0, `(${highest}`, 'BYSCORE', 'LIMIT', 0, 1);
+    });
+    return { count, ids: (await Promise.all(sampled)).flat(), firstIds: (await Promise.all(firsts)).flat() };
   }
 
   queue(lane: Lane): Promise<LipsyncQueueHandle> {

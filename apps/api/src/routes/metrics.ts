@@ -1,10 +1,14 @@
+import { queuesOfLane, workerLanes, type LaneWork, type WaitingWork } from '@lipsync/queue';
 import { Gauge, Registry } from 'prom-client';
 import { z } from 'zod';
 import type { BreakerView } from '@lipsync/core/host';
 import type { ApiDependencies } from '../dependencies.ts';
 import type { Route } from './route.ts';
 
-type Dependencies = Pick<ApiDependencies, 'providers' | 'breaker' | 'readRetentionCounts' | 'readWebhookCounts'>;
+type Dependencies = Pick<
+  ApiDependencies,
+  'providers' | 'breaker' | 'readRetentionCounts' | 'readWebhookCounts' | 'waitingWork'
+>;
 
 const states: readonly BreakerView['state'][] = ['closed', 'open', 'half_open'];
 
@@ -31,8 +35,15 @@ export function metricRoutes(dependencies: Dependencies): readonly Route[] {
 }
 
 /** Each metric collects its own values: prom-client reads all metrics at the same time. */
-function createRegistry({ providers, breaker, readRetentionCounts, readWebhookCounts }: Dependencies): Registry {
+function createRegistry({
+  providers,
+  breaker,
+  readRetentionCounts,
+  readWebhookCounts,
+  waitingWork,
+}: Dependencies): Registry {
   const registry = new Registry();
+  addQueueMetrics(registry, waitingWork);
   const remote = providers.filter(({ kind, missingSetting }) => kind === 'remote' && missingSetting === null);
   const readViews = () =>
     Promise.all(remote.map(async ({ id }) => ({ provider: id, view: await breaker.inspect(id) })));
@@ -75,4 +86,37 @@ function createRegistry({ providers, breaker, readRetentionCounts, readWebhookCo
     },
   });
   return registry;
+}
+
+/** By worker lane; the queues are those that its workers serve. */
+function addQueueMetrics(registry: Registry, waitingWork: Pick<WaitingWork, 'read' | 'readSeconds'>): void {
+  const addByQueue = (name: string, help: string, valueOf: (work: LaneWork) => number): void => {
+    const gauge = new Gauge({
+      name,
+      help,
+      labelNames: ['lane', 'queue'],
+      registers: [registry],
+      async collect() {
+        const work = await waitingWork.read();
+        for (const lane of workerLanes) {
+          for (const queue of queuesOfLane[lane]) gauge.set({ lane, queue }, valueOf(work[queue]));
+        }
+      },
+    });
+  };
+  addByQueue('lipsync_queue_depth', 'Jobs that a worker could take now.', ({ jobs }) => jobs);
+  addByQueue(
+    'lipsync_queue_oldest_age_seconds',
+    'Time since the acceptance of the oldest job that a worker could take now, 0 without one.',
+    ({ oldestAgeMs }) => oldestAgeMs / 1_000,
+  );
+  const seconds = new Gauge({
+    name: 'lipsync_waiting_work_seconds',
+    help: 'Expected processing time of the jobs that a worker could take now.',
+    labelNames: ['lane'],
+    registers: [registry],
+    async collect() {
+      for (const [lane, value] of Object.entries(await waitingWork.readSeconds())) seconds.set({ lane }, value);
+    },
+  });
 }

@@ -61,6 +61,7 @@ export {
   providersViewSchema,
   qualityJobPageViewSchema,
   readinessViewSchema,
+  scalingViewSchema,
   type BatchPageView,
   type CostsView,
   type DeliveryPageView,

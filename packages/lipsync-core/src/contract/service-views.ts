@@ -102,6 +102,13 @@ export const problemViewSchema = z
   })
   .meta({ id: 'Problem', description: 'The body of every error response (RFC 9457).' });
 
+export const scalingViewSchema = z
+  .strictObject({
+    render: z.number().min(0).describe('Seconds of work for workers of the lane `render`.'),
+    cloud: z.number().min(0).describe('Seconds of work for workers of the lane `cloud`.'),
+  })
+  .meta({ id: 'Scaling', description: 'Expected processing time of the jobs that no worker has taken.' });
+
 export const healthViewSchema = z
   .strictObject({ status: z.literal('ok').describe('Always `ok`.') })
   .meta({ id: 'Health', description: 'The process is alive.' });

@@ -1,4 +1,5 @@
 import type { Clock } from '../contract/ports.ts';
+import { LipsyncError } from '../errors/index.ts';
 import type { Json, StateStore } from '../storage/state-store.ts';
 
 /** Assumed processing time of a kind of take: a constant, and a factor per second of output. */
@@ -63,11 +64,20 @@ export class ThroughputEstimates {
     this.#clock = clock;
   }
 
-  read(work: MeasuredWork): Promise<ThroughputEstimate> {
-    const key = keyOf(work);
-    return this.#state.transact([key], (documents) => ({
-      result: toEstimate(work, decay(toStored(documents.get(key)), this.#clock.nowMs())),
-    }));
+  async read(work: MeasuredWork): Promise<ThroughputEstimate> {
+    const [estimate] = await this.readEach([work]);
+    if (!estimate) throw new LipsyncError('internal', 'A work has no throughput estimate.');
+    return estimate;
+  }
+
+  /** The estimate of each work, in order, with one transaction. */
+  async readEach(works: readonly MeasuredWork[]): Promise<readonly ThroughputEstimate[]> {
+    if (works.length === 0) return [];
+    const keys = [...new Set(works.map(keyOf))];
+    return this.#state.transact(keys, (documents) => {
+      const nowMs = this.#clock.nowMs();
+      return { result: works.map((work) => toEstimate(work, decay(toStored(documents.get(keyOf(work))), nowMs))) };
+    });
   }
 
   record(work: MeasuredWork, tookMs: number): Promise<void> {

@@ -70,6 +70,11 @@ export function listInstalled(config: ProviderConfig): readonly InstalledProvide
   });
 }
 
+/** The configured providers with their prices and throughput, in the order of `auto`. */
+export function listUsable(config: ProviderConfig): readonly (PricedProvider & ForecastProvider)[] {
+  return listReady(config).map(toPlannedProvider);
+}
+
 function listReady(config: ProviderConfig): readonly InstalledProvider[] {
   return listInstalled(config).filter(isReady);
 }
@@ -150,7 +155,7 @@ export function refuseWebhook({ webhookUrl }: Pick<LipsyncOptions, 'webhookUrl'>
  * nothing. Throws `not_supported` for a method that is not configured.
  */
 export function planJob(options: PlanOptions, config: ProviderConfig): JobStart {
-  const usable = listReady(config).map(toPlannedProvider);
+  const usable = listUsable(config);
   if (dependsOnOutlook(usable, options)) return undecidedStart;
   const plan = planExecution(usable, options);
   return { plan, needs: plan[0]?.kind ?? null };
@@ -184,7 +189,7 @@ export function createInstallationForecast(
   { state, load, clock = systemClock, slots = createConcurrencySlots({ state, clock }) }: ForecastHost,
 ): Forecast {
   return createForecast({
-    providers: listReady(config).map(toPlannedProvider),
+    providers: listUsable(config),
     estimates: new ThroughputEstimates({ state, clock }),
     slots,
     breaker: new CircuitBreaker({ state, clock }),
@@ -253,7 +258,7 @@ function listFirstProviders(options: LipsyncOptions, config: ProviderConfig): re
   const { plan } = planJob(options, config);
   if (plan) return plan.slice(0, 1).map(({ provider }) => provider);
   if (options.optimize !== 'speed') return [];
-  const ready = listReady(config).map(toPlannedProvider);
+  const ready = listUsable(config);
   return planExecution(ready, options)
     .map(({ provider }) => provider)
     .filter((id) => ready.some((provider) => provider.id === id && !provider.degraded));
@@ -262,7 +267,7 @@ function listFirstProviders(options: LipsyncOptions, config: ProviderConfig): re
 /** For every host, also those that render nothing. */
 export function createCostEstimator(config: CoreConfig, host: Omit<ForecastHost, 'clock'>): Estimator {
   return new Estimator({
-    providers: listReady(config).map(toPlannedProvider),
+    providers: listUsable(config),
     forecast: createInstallationForecast(config, host),
     clock: systemClock,
     localMicrosPerHour: config.gpuMicrosPerHour,
