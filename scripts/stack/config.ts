@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { coreSettings, listSettings, parseSettings, readEnvironment } from '@lipsync/core/config';
 import { apiConfigFromEnvironment, apiSettings } from '../../apps/api/src/config.ts';
-import { workerSettings } from '../../apps/worker/src/config.ts';
+import { workerSettings, workerStopLimitMs } from '../../apps/worker/src/config.ts';
 import type { AppName } from './stack.ts';
 
 export interface StackConfig {
@@ -11,11 +11,9 @@ export interface StackConfig {
   readonly outputDir: string;
   /** If absent, the stack starts its own Redis. */
   readonly redisUrl?: string;
-  /** Grace period of the worker, plus time to kill its child processes. */
+  /** Grace period of the worker, plus the time in which it hands its jobs back. */
   readonly workerGraceMs: number;
 }
-
-const killTimeMs = 5000;
 
 /** Reads the settings that the launcher needs. Throws `request_invalid` for invalid settings. */
 export function stackConfigFromEnvironment(projectDir: string): StackConfig {
@@ -32,7 +30,7 @@ export function stackConfigFromEnvironment(projectDir: string): StackConfig {
   return {
     dataDir: resolve(projectDir, LIPSYNC_DATA_DIR),
     outputDir: resolve(projectDir, LIPSYNC_OUTPUT_DIR),
-    workerGraceMs: WORKER_SHUTDOWN_GRACE_MS + killTimeMs,
+    workerGraceMs: WORKER_SHUTDOWN_GRACE_MS + workerStopLimitMs,
     ...(redisUrl === '' ? {} : { redisUrl }),
   };
 }

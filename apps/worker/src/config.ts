@@ -17,6 +17,9 @@ import {
 
 const lane = z.string().pipe(z.enum(workerLanes, `must be one of ${workerLanes.join(', ')}`));
 
+/** Time after the grace period in which a stopping worker hands its jobs back and ends its processes and tasks. */
+export const workerStopLimitMs = 15_000;
+
 /** Settings of the worker in addition to those of the core. */
 export const workerSettings = {
   REDIS_URL: redisUrl(),

@@ -62,6 +62,8 @@ const progressIntervalMs = 250;
 const slotPollIntervalMs = 60_000;
 /** Time that background tasks have to end after Redis was lost. */
 const stopWithoutRedisLimitMs = 1_000;
+/** The same with Redis. */
+const stopTasksLimitMs = 3_000;
 
 export interface RunningWorker {
   /** Resolves with the reason when the worker must not continue. */
@@ -134,10 +136,11 @@ export async function startWorker(config: WorkerConfig, log: Logger, signal: Abo
       await lanes.stop();
       if (!redis.serves) redis.disconnect();
       await core.close();
-      const tasksEnded = Promise.all([maintenance, outbox, versioned]);
-      // Without Redis a task waits for it until its time limit. Every task may be killed and runs again elsewhere.
-      if (redis.serves) await tasksEnded.then(() => producer.close());
-      else await Promise.race([tasksEnded, delay(stopWithoutRedisLimitMs)]);
+      const tasksEnded = Promise.all([maintenance, outbox, versioned]).then(() =>
+        redis.serves ? producer.close() : undefined,
+      );
+      // Every task may be killed and runs again elsewhere. Without Redis a task waits for it.
+      await Promise.race([tasksEnded, delay(redis.serves ? stopTasksLimitMs : stopWithoutRedisLimitMs)]);
       redis.disconnect();
       await probes.close();
     },
