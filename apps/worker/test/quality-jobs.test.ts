@@ -44,7 +44,11 @@ beforeAll(async () => {
   connection = createClientConnection({ url: redis.url, onError: () => undefined });
   store = new RedisJobStore({ connection });
   producer = new LipsyncProducer({ connection, store, clock: systemClock, logger: silentLogger });
-  artifacts = createArtifactStore({ dataDir: join(folder, 'data'), outputDir: join(folder, 'outputs') });
+  artifacts = createArtifactStore({
+    dataDir: join(folder, 'data'),
+    outputDir: join(folder, 'outputs'),
+    artifactStore: { kind: 'file' },
+  });
   const path = join(folder, 'video.mp4');
   const cut = ['-nostdin', '-v', 'error', '-t', '2', '-i', presenter, '-vf', 'scale=480:-2', '-preset', 'ultrafast'];
   await promisify(execFile)('ffmpeg', [...cut, path]);

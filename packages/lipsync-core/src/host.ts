@@ -128,6 +128,7 @@ export {
   BaseStateStore,
   contended,
   createArtifactStore,
+  type ArtifactStoreConfig,
   LocalArtifactStore,
   requireWritable,
   requireWritableStore,

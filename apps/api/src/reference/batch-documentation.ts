@@ -5,7 +5,7 @@ import {
   batchViewSchema,
   type batchSummaryViewSchema,
 } from '@lipsync/core/contract';
-import { maxBatchItems } from '@lipsync/core/host';
+import { maxBatchItems, storeErrorCodes } from '@lipsync/core/host';
 import { manifestField } from '../http/batch-form.ts';
 import { lineTypes } from '../http/batch-lines.ts';
 import { documentedJobQuery } from '../http/job-query.ts';
@@ -172,7 +172,7 @@ function documentCreate(options: z.ZodObject): RouteDocumentation {
       413: ['payload_too_large'],
       415: ['request_invalid'],
       422: ['request_invalid', 'url_forbidden', 'not_supported', 'idempotency_mismatch'],
-      503: ['storage_unwritable'],
+      503: ['storage_unwritable', ...storeErrorCodes],
     },
   };
 }

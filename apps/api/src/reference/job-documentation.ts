@@ -1,3 +1,4 @@
+import { storeErrorCodes } from '@lipsync/core/host';
 import { z } from 'zod';
 import type { FormFiles } from '../http/multipart.ts';
 import {
@@ -78,7 +79,7 @@ export function documentJobRoutes(
       description:
         'Runs the job again with its stored inputs and its options, under the same id. Nothing is paid for twice. The request may be repeated.',
       responses: { 202: jsonResponse('The job, which runs again.', view, queued) },
-      problems: { 404: ['not_found'], 409: ['conflict'], 410: ['inputs_gone'] },
+      problems: { 404: ['not_found'], 409: ['conflict'], 410: ['inputs_gone'], 503: storeErrorCodes },
     },
     delete: {
       ...ofJob,
@@ -90,7 +91,7 @@ export function documentJobRoutes(
         202: jsonResponse('The job still runs. It is erased after it has stopped.', view, queued),
         204: { description: 'The job is erased.' },
       },
-      problems: { 404: ['not_found'] },
+      problems: { 404: ['not_found'], 503: ['storage_unwritable', ...storeErrorCodes] },
     },
   };
 }
@@ -182,7 +183,7 @@ const createProblems: NonNullable<RouteDocumentation['problems']> = {
   413: ['payload_too_large'],
   415: ['request_invalid'],
   422: ['request_invalid', 'url_forbidden', 'not_supported', 'idempotency_mismatch'],
-  503: ['storage_unwritable'],
+  503: ['storage_unwritable', ...storeErrorCodes],
 };
 
 function documentEvents({ name, noun, tag, ended }: JobDocumentation): RouteDocumentation {

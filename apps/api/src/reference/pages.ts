@@ -30,6 +30,7 @@ const guideTitles: Readonly<Record<string, string>> = {
   quality: 'Quality',
   configuration: 'Settings',
   operations: 'Operations',
+  'object-store': 'Object store',
   'data-protection': 'Data protection',
   measurements: 'Measurements',
 };

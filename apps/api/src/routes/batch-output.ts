@@ -3,7 +3,7 @@ import type { Request, Response } from 'express';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { ZipFile } from 'yazl';
-import { batchManifestName, toBatchManifest, type JobRecord } from '@lipsync/core/host';
+import { batchManifestName, storeErrorCodes, toBatchManifest, type JobRecord } from '@lipsync/core/host';
 import type { ApiDependencies } from '../dependencies.ts';
 import { fileContent, batchIdPath, type RouteDocumentation } from '../reference/documentation.ts';
 import { requireJob } from './job-resource.ts';
@@ -16,7 +16,7 @@ const documentation: RouteDocumentation = {
   description: `A zip with the videos of the jobs that are completed by now, under the \`output_name\` of their items, and \`${batchManifestName}\`, which lists all jobs. Videos are stored without compression.`,
   parameters: { path: batchIdPath },
   responses: { 200: { description: 'The archive.', content: { 'application/zip': fileContent } } },
-  problems: { 404: ['not_found'] },
+  problems: { 404: ['not_found'], 503: storeErrorCodes },
 };
 
 /** Serves the finished videos of a batch as one archive. */

@@ -2,7 +2,7 @@ import { create as contentDisposition } from 'content-disposition';
 import type { Request, Response } from 'express';
 import { pipeline } from 'node:stream/promises';
 import { z } from 'zod';
-import { toOutputName, type JobRecord } from '@lipsync/core/host';
+import { storeErrorCodes, toOutputName, type JobRecord } from '@lipsync/core/host';
 import type { ApiDependencies } from '../dependencies.ts';
 import { chooseRange } from '../http/byte-range.ts';
 import { HttpError } from '../http/problem.ts';
@@ -31,7 +31,7 @@ const outputDocumentation: RouteDocumentation = {
     200: { description: 'The video.', content: video },
     206: { description: 'The range.', content: video },
   },
-  problems: { 404: ['not_found'], 410: ['output_gone'], 416: ['request_invalid'] },
+  problems: { 404: ['not_found'], 410: ['output_gone'], 416: ['request_invalid'], 503: storeErrorCodes },
 };
 
 /** Serves the finished video of a job, complete or by range. */

@@ -1,6 +1,7 @@
 import type { Request, Response } from 'express';
 import { z } from 'zod';
 import { jobFields } from '@lipsync/core/contract';
+import { storeErrorCodes } from '@lipsync/core/host';
 import type { ApiDependencies } from '../dependencies.ts';
 import { callerOf, scopeOf } from '../http/access.ts';
 import { parseQuery } from '../http/parse-query.ts';
@@ -30,7 +31,7 @@ const documentation: RouteDocumentation = {
     }),
     204: { description: 'No job of the user is left.' },
   },
-  problems: { 422: ['request_invalid'], 503: ['resource_exhausted', 'storage_unwritable'] },
+  problems: { 422: ['request_invalid'], 503: ['resource_exhausted', 'storage_unwritable', ...storeErrorCodes] },
 };
 
 /** Time after which a worker continues a deletion, so that the response does not wait for it. */

@@ -19,6 +19,8 @@ import { parseAllowedHosts } from '../net/index.ts';
 import { fileAccesses, type FileAccess } from '../processes/file-access.ts';
 import type { ProviderDefinition } from '../providers/definition.ts';
 import { providerDefinitions, refuseDuplicates, type ProviderEntry } from '../providers/registry.ts';
+import type { ArtifactStoreSettings } from '../storage/index.ts';
+import { artifactStoreSettings, toArtifactStore } from './artifact-store-config.ts';
 import { clientSettings } from './client-config.ts';
 import { parseSettings, readEnvironment, resolveSettingPath, type Environment } from './settings.ts';
 
@@ -46,6 +48,7 @@ export const coreSettings = {
   LIPSYNC_DATA_DIR: text('./data'),
   LIPSYNC_OUTPUT_DIR: text('./outputs/lipsync'),
   LIPSYNC_FILE_ACCESS: oneOf(fileAccesses, 'owner'),
+  ...artifactStoreSettings,
   LIPSYNC_MAX_UPLOAD_BYTES: byteCount(2 * gibibyte),
   LIPSYNC_MAX_DURATION_S: millisecondsFromSeconds(3_600_000),
   LIPSYNC_MAX_DIMENSION_PX: wholeNumber(4096, { minimum: 64, maximum: 16_384 }),
@@ -81,6 +84,8 @@ export interface CoreConfig {
   readonly dataDir: string;
   /** Absolute; finished outputs. */
   readonly outputDir: string;
+  /** Where inputs and outputs are stored: in these folders, or in a bucket. */
+  readonly artifactStore: ArtifactStoreSettings;
   /** Who may read what the service stores. */
   readonly fileAccess: FileAccess;
   readonly maxUploadBytes: number;
@@ -135,6 +140,7 @@ export function configFromEnvironment(
     publicBaseUrl: values.PUBLIC_BASE_URL,
     dataDir: resolveSettingPath(values.LIPSYNC_DATA_DIR),
     outputDir: resolveSettingPath(values.LIPSYNC_OUTPUT_DIR),
+    artifactStore: toArtifactStore(values),
     fileAccess: values.LIPSYNC_FILE_ACCESS,
     maxUploadBytes: values.LIPSYNC_MAX_UPLOAD_BYTES,
     maxDurationMs: values.LIPSYNC_MAX_DURATION_S,

@@ -14,6 +14,7 @@ export {
   ProviderError,
   ResourceExhaustedError,
   StorageError,
+  storeErrorCodes,
   TimeoutError,
   toLipsyncError,
   toStorageError,
@@ -22,4 +23,5 @@ export {
   type ProviderErrorOptions,
   type RequestOutcome,
   type StorageFolder,
+  type StoreErrorCode,
 } from './lipsync-error.ts';

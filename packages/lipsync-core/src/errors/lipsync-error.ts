@@ -124,15 +124,30 @@ export interface StorageFolder {
   readonly alternative: string;
 }
 
+/** Failures of an object store. */
+export const storeErrorCodes = Object.freeze([
+  'store_unavailable',
+  'store_timeout',
+  'store_corrupted',
+  'store_credentials_rejected',
+  'store_full',
+] as const satisfies readonly ErrorCode[]);
+export type StoreErrorCode = (typeof storeErrorCodes)[number];
+
 /**
- * A folder that jobs need is full (`resource_exhausted`) or cannot be written (`storage_unwritable`). The fault lies
- * neither with the job nor with a provider: the job can continue when an operator has corrected it.
+ * A folder that jobs need is full (`resource_exhausted`) or cannot be written (`storage_unwritable`), or the object store
+ * fails. The fault lies neither with the job nor with a provider: the job can continue when an operator has corrected it.
  */
 export class StorageError extends LipsyncError {
-  /** Path of the folder. */
+  /** Path of the folder, or URL of the bucket. */
   readonly folder: string;
 
-  constructor(code: 'resource_exhausted' | 'storage_unwritable', folder: string, message: string, cause: unknown) {
+  constructor(
+    code: 'resource_exhausted' | 'storage_unwritable' | StoreErrorCode,
+    folder: string,
+    message: string,
+    cause: unknown,
+  ) {
     super(code, message, { cause });
     this.name = 'StorageError';
     this.folder = folder;

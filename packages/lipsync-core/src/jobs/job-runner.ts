@@ -7,7 +7,7 @@ import { logEndedJob, logFields } from './attempt-recorder.ts';
 import type { InputFetcher, InputFiles } from './input-fetcher.ts';
 import type { JobEvent } from './job-events.ts';
 import type { JobHandler, JobHandlers, JobRun, RunContext, RunStore } from './job-handler.ts';
-import { isTerminal, isUnderWay, nextWork, type JobRecord } from './job-record.ts';
+import { isTerminal, isUnderWay, nextWork, type JobInputs, type JobRecord } from './job-record.ts';
 import type { JobStore } from './job-store.ts';
 import { ProgressWriter, toProgressUpdate } from './progress-writer.ts';
 import { deadlineExceeded, jobCanceled, RunSuperseded, StopSignal } from './stop-signal.ts';
@@ -248,13 +248,15 @@ export class JobRunner {
     });
   }
 
+  /** Throws a `StorageUnavailable` while inputs cannot be stored or read. */
   #fetchInputs({ record, workspace, signal }: Pick<JobRun, 'record' | 'workspace' | 'signal'>): Promise<InputFiles> {
-    return this.#options.inputs.fetch(record, {
+    const context = {
       signal,
       workspace,
-      saveInputs: async (inputs) =>
+      saveInputs: async (inputs: JobInputs) =>
         void (await this.#store.append(record.id, { type: 'inputs_fetched', run: record.runs, inputs })),
-    });
+    };
+    return this.#options.inputs.fetch(record, context).catch(failStorage);
   }
 
   /** Throws `internal` for a kind of job that this host does not run. */

@@ -1,6 +1,8 @@
 export { requireWritableStore, storageChecks } from './artifact-store.ts';
 export { requireWritable } from './folder-check.ts';
 export type { ArtifactStore, ArtifactStoreHealth, FolderHealth, StoredArtifact } from './artifact-store.ts';
+export { checksumModes, type ArtifactStoreSettings } from './artifact-store-settings.ts';
 export { BaseStateStore, contended, type CheckedChange, type ContentionLimits } from './base-state-store.ts';
-export { createArtifactStore, LocalArtifactStore, type LocalArtifactStoreOptions } from './local-artifact-store.ts';
+export { createArtifactStore, type ArtifactStoreConfig } from './create-artifact-store.ts';
+export { LocalArtifactStore, type LocalArtifactStoreOptions } from './local-artifact-store.ts';
 export type { Change, Documents, Json, StatePage, StateStore, StoredDocument } from './state-store.ts';

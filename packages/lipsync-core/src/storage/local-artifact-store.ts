@@ -1,8 +1,6 @@
-import { createWriteStream, type Dirent } from 'node:fs';
-import { chmod, open, readdir, rm, rmdir, stat } from 'node:fs/promises';
+import { chmod, open, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { Transform, type Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
+import type { Readable } from 'node:stream';
 import { abortError, LipsyncError, toLipsyncError, toStorageError, type StorageFolder } from '../errors/index.ts';
 import { errnoCode, exhaustionAdvice } from '../errors/system-error.ts';
 import {
@@ -13,10 +11,11 @@ import {
   type PutInputOptions,
   type StoredArtifact,
 } from './artifact-store.ts';
-import { isAbandonedPart, linkOrCopy, moveDurably, partPathFor, partSuffix } from './durable-files.ts';
+import { linkOrCopy, moveDurably, partPathFor } from './durable-files.ts';
 import { createFolder, workStorage } from '../processes/workspace.ts';
-import { ContentHash, type FileHash } from './file-hash.ts';
 import { checkFolder } from './folder-check.ts';
+import { listEntries, sweepPartialFiles, type SweepAge } from './partial-files.ts';
+import { notStored, requireInside, writeHashed } from './stored-content.ts';
 import { storeIdOf } from './store-id.ts';
 
 export interface LocalArtifactStoreOptions {
@@ -28,11 +27,6 @@ export interface LocalArtifactStoreOptions {
 
 /** Stored files are read-only, because `materialize` gives out hard links to the stored file itself. */
 const readPermissions = 0o444;
-
-/** Opens the artifact store that all processes of an installation share. */
-export function createArtifactStore(folders: { readonly dataDir: string; readonly outputDir: string }): ArtifactStore {
-  return new LocalArtifactStore({ inputsDir: join(folders.dataDir, 'inputs'), outputsDir: folders.outputDir });
-}
 
 /**
  * Stores artifacts as local files: `inputs/<sha256>` in one folder, `outputs/<job>/<name>` in the other. Several
@@ -102,12 +96,11 @@ export class LocalArtifactStore implements ArtifactStore {
     const handle = await open(this.#pathOf(key), 'r').catch((error: unknown) => {
       throw toReadError(error);
     });
-    const { size } = await handle.stat();
-    if (range && !isInside(range, size)) {
+    try {
+      requireInside(range, (await handle.stat()).size);
+    } catch (error) {
       await handle.close();
-      throw new LipsyncError('request_invalid', `The range is not within the ${size} bytes of the file.`, {
-        details: { sizeBytes: size },
-      });
+      throw error;
     }
     return handle.createReadStream(range ? { start: range.start, end: range.end } : {});
   }
@@ -135,20 +128,12 @@ export class LocalArtifactStore implements ArtifactStore {
     });
   }
 
-  async sweep({ olderThanMs, nowMs }: { readonly olderThanMs: number; readonly nowMs: number }): Promise<number> {
+  async sweep(age: SweepAge): Promise<number> {
     const jobDirs = (await listEntries(this.#outputs.path))
       .filter((entry) => entry.isDirectory())
       .map((entry) => join(this.#outputs.path, entry.name));
-    let deleted = 0;
     // Test writes of `health` are directly in the output folder.
-    for (const dir of [this.#inputs.path, this.#outputs.path, ...jobDirs]) {
-      const parts = (await listEntries(dir)).filter((entry) => entry.isFile() && isPart(entry.name));
-      for (const part of parts) {
-        const changedBeforeMs = (await isAbandonedPart(part.name)) ? Infinity : nowMs - olderThanMs;
-        if (await deleteIfOlder(join(dir, part.name), changedBeforeMs)) deleted += 1;
-      }
-    }
-    return deleted;
+    return sweepPartialFiles([this.#inputs.path, this.#outputs.path, ...jobDirs], age);
   }
 
   async health(): Promise<ArtifactStoreHealth> {
@@ -164,63 +149,7 @@ export class LocalArtifactStore implements ArtifactStore {
   }
 }
 
-async function writeHashed(
-  content: Readable,
-  path: string,
-  { maxBytes, signal }: { readonly maxBytes: number; readonly signal: AbortSignal | undefined },
-): Promise<FileHash> {
-  const hash = new ContentHash();
-  const meter = new Transform({
-    transform(chunk: Buffer, _encoding, done) {
-      hash.update(chunk);
-      if (hash.sizeBytes > maxBytes) done(tooLarge(maxBytes));
-      else done(null, chunk);
-    },
-  });
-  await pipeline(content, meter, createWriteStream(path, { flags: 'wx' }), signal ? { signal } : {});
-  return hash.finish();
-}
-
-function tooLarge(maxBytes: number): LipsyncError {
-  return new LipsyncError(
-    'payload_too_large',
-    `The file exceeds the limit of ${maxBytes} bytes. Send a smaller file.`,
-    { details: { maxBytes } },
-  );
-}
-
-function isInside({ start, end }: ByteRange, sizeBytes: number): boolean {
-  return Number.isSafeInteger(start) && Number.isSafeInteger(end) && start >= 0 && start <= end && end < sizeBytes;
-}
-
-async function listEntries(dir: string): Promise<readonly Dirent[]> {
-  try {
-    return await readdir(dir, { withFileTypes: true });
-  } catch (error) {
-    if (errnoCode(error) === 'ENOENT') return [];
-    throw error;
-  }
-}
-
-async function deleteIfOlder(path: string, changedBeforeMs: number): Promise<boolean> {
-  try {
-    if ((await stat(path)).mtimeMs > changedBeforeMs) return false;
-    await rm(path);
-    return true;
-  } catch (error) {
-    // The writer has renamed the file, or another sweep has deleted it.
-    if (errnoCode(error) === 'ENOENT') return false;
-    throw error;
-  }
-}
-
-/** Partial files of writers, and nothing that a person has put there. */
-function isPart(name: string): boolean {
-  return name.startsWith('.') && name.endsWith(partSuffix);
-}
-
 function toReadError(error: unknown): unknown {
-  if (errnoCode(error) === 'ENOENT')
-    return new LipsyncError('not_found', 'The file is no longer stored. Run the job again.', { cause: error });
+  if (errnoCode(error) === 'ENOENT') return notStored(error);
   return exhaustionAdvice(error) === undefined ? error : toLipsyncError(error);
 }

@@ -9,5 +9,6 @@ export { createHeygenCallbackUrl } from '../providers/heygen/heygen-callback.ts'
 export { serveStateTasks } from './state-child.ts';
 export { stateProcessesSuite, stateRacesSuite } from './state-races-suite.ts';
 export { stateStoreSuite } from './state-store-suite.ts';
+export { startTestS3, type TestS3 } from './test-s3.ts';
 export { testPlan } from './test-plan.ts';
 export { lipsyncJob, testAttempt, testJobRecord, testQualityRecord } from './test-records.ts';

@@ -1,0 +1,237 @@
+import { randomUUID } from 'node:crypto';
+import { createWriteStream } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { pipeline } from 'node:stream/promises';
+import { setTimeout as delay } from 'node:timers/promises';
+import pRetry from 'p-retry';
+import { abortError, LipsyncError, toLipsyncError, toStorageError, type StorageFolder } from '../../errors/index.ts';
+import { KeyedMutex } from '../../processes/keyed-mutex.ts';
+import { createFolder, workStorage } from '../../processes/workspace.ts';
+import {
+  parseArtifactKey,
+  type ArtifactStore,
+  type ArtifactStoreHealth,
+  type ByteRange,
+  type FolderHealth,
+  type PutInputOptions,
+  type StoredArtifact,
+} from '../artifact-store.ts';
+import type { S3Settings } from '../artifact-store-settings.ts';
+import { partPathFor } from '../durable-files.ts';
+import { hashFile, type FileHash } from '../file-hash.ts';
+import { checkFolder } from '../folder-check.ts';
+import { sweepPartialFiles, type SweepAge } from '../partial-files.ts';
+import { notStored, requireInside, writeHashed } from '../stored-content.ts';
+import { InputCache } from './input-cache.ts';
+import { S3Bucket, type S3Limits } from './s3-bucket.ts';
+import { verifyBody } from './s3-body.ts';
+import { isTransient, storeError } from './s3-errors.ts';
+import { uploadFile } from './s3-upload.ts';
+import { listVersions, nextVersionKey, type StoredObject } from './stored-object.ts';
+
+export interface S3ArtifactStoreOptions {
+  readonly settings: S3Settings;
+  /** Folder of this machine for uploads that are under way; created when missing. */
+  readonly uploadsDir: string;
+  /** Folder of this machine for inputs that are kept; created when missing. */
+  readonly cacheDir: string;
+  readonly cacheBytes: number;
+  readonly limits?: Partial<S3Limits>;
+}
+
+const idKey = 'store-id';
+/** Two processes that create the id at once read the same one after this time, on servers that ignore conditions. */
+const idPauseMs = 300;
+const readTries = 3;
+/** Longest wait for a transfer of the same artifact in this process. */
+const transferWaitMs = 30 * 60_000;
+/** A stored input that is older is stored again, so that no rule of the bucket deletes it by its age soon. */
+const refreshAfterMs = 86_400_000;
+/** How often a kept input is compared with the store, which may have erased it. */
+const cacheCheckMs = 5 * 60_000;
+
+/**
+ * Stores artifacts in a bucket. Content is written to a file of this machine first, hashed and uploaded under a key of
+ * its own, compared with what the server has, and only then counts. Readers compare the hash again.
+ */
+export class S3ArtifactStore implements ArtifactStore {
+  readonly #bucket: S3Bucket;
+  readonly #uploads: StorageFolder;
+  readonly #cache: InputCache;
+  /** One transfer of an artifact at a time: the second finds what the first has stored. */
+  readonly #transfers = new KeyedMutex({ maxWaitMs: transferWaitMs });
+  readonly #checkedAtMs = new Map<string, number>();
+
+  constructor({ settings, uploadsDir, cacheDir, cacheBytes, limits }: S3ArtifactStoreOptions) {
+    this.#bucket = new S3Bucket(settings, limits);
+    this.#uploads = { path: uploadsDir, alternative: 'set LIPSYNC_DATA_DIR to another folder' };
+    this.#cache = new InputCache({ folder: cacheDir, maxBytes: cacheBytes });
+  }
+
+  async id(): Promise<string> {
+    const existing = await this.#readId();
+    if (existing !== undefined) return existing;
+    await this.#bucket.put(idKey, Buffer.from(`${randomUUID()}\n`), { ifAbsent: true });
+    await delay(idPauseMs);
+    const created = await this.#readId();
+    if (created === undefined) throw storeError('store_corrupted', this.#bucket.url);
+    return created;
+  }
+
+  async putInput(
+    content: Readable,
+    { maxBytes, signal, partPath = partPathFor(join(this.#uploads.path, 'input')) }: PutInputOptions,
+  ): Promise<StoredArtifact> {
+    try {
+      await createFolder(this.#uploads.path);
+      const hash = await writeHashed(content, partPath, { maxBytes, signal });
+      const key = `inputs/${hash.sha256}`;
+      await this.#transfers.run([key], () => this.#store(key, { path: partPath, hash }), signal);
+      return { key, ...hash };
+    } catch (error) {
+      throw signal?.aborted ? abortError(signal) : toStorageError(error, this.#uploads);
+    } finally {
+      await rm(partPath, { force: true }).catch(() => undefined);
+    }
+  }
+
+  async publish(localPath: string, key: string): Promise<StoredArtifact> {
+    if (parseArtifactKey(key).kind !== 'output') {
+      throw new LipsyncError('internal', 'An input cannot be published under an output name. Report this error.');
+    }
+    const hash = await hashFile(localPath);
+    await this.#transfers.run([key], () => this.#store(key, { path: localPath, hash }));
+    await rm(localPath, { force: true });
+    return { key, sizeBytes: hash.sizeBytes, sha256: null };
+  }
+
+  async stat(key: string): Promise<StoredArtifact | undefined> {
+    const { kind } = parseArtifactKey(key);
+    const found = await this.#find(key);
+    return found && { key, sizeBytes: found.sizeBytes, sha256: kind === 'input' ? found.sha256 : null };
+  }
+
+  async read(key: string, range?: ByteRange): Promise<Readable> {
+    const { object, body } = await this.#open(key, range);
+    if (range) return body;
+    return Readable.from(verifyBody(body, object.sha256, this.#bucket.url), { objectMode: false });
+  }
+
+  async materialize(key: string, localPath: string): Promise<void> {
+    parseArtifactKey(key);
+    const found = await this.#find(key);
+    if (!found) throw notStored();
+    try {
+      await this.#transfers.run([key], async () => {
+        if (await this.#cache.provide(found.sha256, localPath)) return;
+        await this.#cache.add(found.sha256, localPath, (partPath) => this.#download(key, partPath));
+      });
+    } catch (error) {
+      throw toStorageError(error, workStorage(dirname(localPath)));
+    }
+  }
+
+  async delete(key: string): Promise<void> {
+    const location = parseArtifactKey(key);
+    for (const { key: versionKey } of await listVersions(this.#bucket, key)) await this.#bucket.delete(versionKey);
+    if (location.kind === 'input') await this.#cache.delete(location.sha256);
+  }
+
+  async sweep(age: SweepAge): Promise<number> {
+    await this.#dropErasedInputs(age.nowMs);
+    const files = await sweepPartialFiles([this.#uploads.path, this.#cache.folder], age);
+    const unfinished = (await this.#bucket.listUploads()).filter(
+      ({ startedAtMs }) => startedAtMs < age.nowMs - age.olderThanMs,
+    );
+    for (const { key, uploadId } of unfinished) await this.#bucket.abortUpload(key, uploadId);
+    return files + unfinished.length;
+  }
+
+  async health(): Promise<ArtifactStoreHealth> {
+    const [bucket, folder] = await Promise.all([this.#bucketHealth(), checkFolder(this.#uploads)]);
+    return { inputs: bucket.error ? bucket : folder, outputs: bucket };
+  }
+
+  /** Tests with a small object that the bucket can be written. */
+  async #bucketHealth(): Promise<FolderHealth> {
+    const { url } = this.#bucket;
+    const key = `health/${randomUUID()}`;
+    try {
+      await this.#bucket.put(key, Buffer.from('health'));
+      await this.#bucket.delete(key);
+      return { path: url, freeBytes: null, error: null };
+    } catch (error) {
+      return { path: url, freeBytes: null, error: toLipsyncError(error) };
+    }
+  }
+
+  async #readId(): Promise<string | undefined> {
+    const sizeBytes = await this.#bucket.size(idKey);
+    if (sizeBytes === undefined) return undefined;
+    const content = await this.#bucket.get(idKey, sizeBytes);
+    const id = content && (await text(content)).trim();
+    if (id === undefined || /^[0-9a-f-]{36}$/.test(id)) return id;
+    throw new LipsyncError(
+      'request_invalid',
+      `LIPSYNC_S3_BUCKET: ${this.#bucket.url}${idKey} is damaged. Delete it and the key lipsync:store in Redis, then start again.`,
+    );
+  }
+
+  /** Uploads a file as the next version of an artifact, then deletes the earlier versions. */
+  async #store(key: string, { path, hash }: { readonly path: string; readonly hash: FileHash }): Promise<void> {
+    const versions = await listVersions(this.#bucket, key);
+    const latest = versions.at(-1);
+    if (latest && isSame(latest, hash) && latest.modifiedAtMs > Date.now() - refreshAfterMs) return;
+    const createKey = (): string => nextVersionKey(key, versions, hash);
+    await uploadFile(this.#bucket, { path, hash, createKey });
+    // Not those of other writers that began later: one of them is the last and deletes the rest.
+    for (const { key: earlier } of versions) await this.#bucket.delete(earlier);
+  }
+
+  async #find(key: string): Promise<StoredObject | undefined> {
+    return (await listVersions(this.#bucket, key)).at(-1);
+  }
+
+  /** Opens the version that counts. It may be replaced between the listing and the read. */
+  async #open(key: string, range?: ByteRange): Promise<{ readonly object: StoredObject; readonly body: Readable }> {
+    parseArtifactKey(key);
+    for (let tries = 0; tries < readTries; tries++) {
+      const object = await this.#find(key);
+      if (!object) throw notStored();
+      requireInside(range, object.sizeBytes);
+      const body = await this.#bucket.get(object.key, object.sizeBytes, range);
+      if (body) return { object, body };
+    }
+    throw notStored();
+  }
+
+  /** Writes an artifact to a new file, from the start again when the connection is lost. */
+  async #download(key: string, partPath: string): Promise<void> {
+    await pRetry(
+      async () => {
+        const content = await this.read(key);
+        await pipeline(content, createWriteStream(partPath, { flags: 'w' }));
+      },
+      { retries: readTries - 1, minTimeout: 250, shouldRetry: ({ error }) => isTransient(error) },
+    );
+  }
+
+  /** Deletes kept inputs that were erased by another machine. */
+  async #dropErasedInputs(nowMs: number): Promise<void> {
+    for (const sha256 of await this.#cache.list()) {
+      if (nowMs - (this.#checkedAtMs.get(sha256) ?? 0) < cacheCheckMs) continue;
+      if (await this.#find(`inputs/${sha256}`)) this.#checkedAtMs.set(sha256, nowMs);
+      else {
+        this.#checkedAtMs.delete(sha256);
+        await this.#cache.delete(sha256);
+      }
+    }
+  }
+}
+
+function isSame(object: StoredObject, hash: FileHash): boolean {
+  return object.sha256 === hash.sha256 && object.sizeBytes === hash.sizeBytes;
+}

@@ -1,0 +1,314 @@
+import type * as S3Sdk from '@aws-sdk/client-s3';
+import type { GetObjectCommandOutput, S3Client } from '@aws-sdk/client-s3';
+import { createHash } from 'node:crypto';
+import { Readable } from 'node:stream';
+import pRetry from 'p-retry';
+import { abortError } from '../../errors/index.ts';
+import { memoizeAsync } from '../../processes/memoize-async.ts';
+import type { ByteRange } from '../artifact-store.ts';
+import type { S3Settings } from '../artifact-store-settings.ts';
+import { readBody } from './s3-body.ts';
+import { isMissing, isTransient, storeError, toStoreError } from './s3-errors.ts';
+
+/** Limits of requests to the object store. */
+export interface S3Limits {
+  /** For an answer, without the content that is sent or received. */
+  readonly responseTimeoutMs: number;
+  /** Lowest rate of content; a request that sends or receives less is repeated. */
+  readonly minBytesPerSecond: number;
+  /** Including the first. */
+  readonly tries: number;
+  /** Before the second try; doubles with each further one. */
+  readonly pauseMs: number;
+}
+
+const defaultLimits: S3Limits = Object.freeze({
+  responseTimeoutMs: 20_000,
+  minBytesPerSecond: 65_536,
+  tries: 5,
+  pauseMs: 250,
+});
+
+/** An object as a listing names it. */
+export interface ListedObject {
+  /** Without the prefix of the settings. */
+  readonly key: string;
+  readonly sizeBytes: number;
+  readonly modifiedAtMs: number;
+}
+
+/** An upload in parts that has not ended. */
+export interface UnfinishedUpload {
+  readonly key: string;
+  readonly uploadId: string;
+  readonly startedAtMs: number;
+}
+
+/** The facts of a part that the server has stored. */
+export interface StoredPart {
+  readonly ETag: string;
+  readonly PartNumber: number;
+}
+
+/** More objects than any prefix that is listed has. */
+const maxListed = 100_000;
+
+/**
+ * Requests to one bucket: each has a time limit, is repeated within limits, and throws a `StorageError`. Keys are
+ * relative to the prefix of the settings. The SDK is loaded by the first request.
+ */
+export class S3Bucket {
+  readonly #settings: S3Settings;
+  readonly #limits: S3Limits;
+  readonly #load: () => Promise<{ readonly sdk: typeof S3Sdk; readonly client: S3Client }>;
+  /** For messages. */
+  readonly url: string;
+
+  constructor(settings: S3Settings, limits: Partial<S3Limits> = {}) {
+    this.#settings = settings;
+    this.#limits = { ...defaultLimits, ...limits };
+    this.url = `s3://${settings.bucket}/${settings.prefix}`;
+    this.#load = memoizeAsync(async () => {
+      const sdk = await import('@aws-sdk/client-s3');
+      return { sdk, client: createClient(sdk, settings) };
+    });
+  }
+
+  /** Stores content and returns its ETag without quotes; undefined if `ifAbsent` and the server has the key. */
+  async put(
+    key: string,
+    content: Buffer,
+    { ifAbsent = false }: { readonly ifAbsent?: boolean } = {},
+  ): Promise<string | undefined> {
+    try {
+      const { ETag } = await this.#send(content.byteLength, (sdk, client, abortSignal) =>
+        client.send(
+          new sdk.PutObjectCommand({
+            ...this.#object(key),
+            Body: content,
+            ContentMD5: md5Of(content),
+            ...(ifAbsent && { IfNoneMatch: '*' }),
+          }),
+          { abortSignal },
+        ),
+      );
+      return ETag?.replaceAll('"', '') ?? '';
+    } catch (error) {
+      if (ifAbsent && error instanceof Error && isTaken(error.cause)) return undefined;
+      throw error;
+    }
+  }
+
+  /** The objects whose keys begin with `prefix`, in the order of their keys. */
+  async list(prefix: string): Promise<readonly ListedObject[]> {
+    const objects: ListedObject[] = [];
+    const { bucket: Bucket, prefix: base } = this.#settings;
+    let token: string | undefined;
+    do {
+      const page = await this.#send(0, (sdk, client, abortSignal) =>
+        client.send(new sdk.ListObjectsV2Command({ Bucket, Prefix: base + prefix, ContinuationToken: token }), {
+          abortSignal,
+        }),
+      );
+      for (const { Key = '', Size = 0, LastModified } of page.Contents ?? [])
+        objects.push({ key: Key.slice(base.length), sizeBytes: Size, modifiedAtMs: LastModified?.getTime() ?? 0 });
+      token = page.IsTruncated ? page.NextContinuationToken : undefined;
+    } while (token !== undefined && objects.length < maxListed);
+    return objects;
+  }
+
+  /** Size of an object; undefined without one. */
+  async size(key: string): Promise<number | undefined> {
+    const found = await this.#find((sdk, client, abortSignal) =>
+      client.send(new sdk.HeadObjectCommand(this.#object(key)), { abortSignal }),
+    );
+    return found && (found.ContentLength ?? 0);
+  }
+
+  /**
+   * Reads an object of `sizeBytes` or a range of it; undefined without the object. The stream fails with a
+   * `StorageError` when content stops arriving or ends early. The caller destroys the stream.
+   */
+  async get(key: string, sizeBytes: number, range?: ByteRange): Promise<Readable | undefined> {
+    const response = await this.#find((sdk, client, abortSignal) =>
+      client.send(
+        new sdk.GetObjectCommand({
+          ...this.#object(key),
+          ...(range && { Range: `bytes=${range.start}-${range.end}` }),
+        }),
+        { abortSignal },
+      ),
+    );
+    if (!response) return undefined;
+    const wanted = range ?? { start: 0, end: sizeBytes - 1 };
+    const body = readBody(bodyOf(response), {
+      ...this.#limits,
+      skipBytes: wanted.start - firstByteOf(response),
+      sizeBytes: wanted.end - wanted.start + 1,
+      url: this.url,
+    });
+    return Readable.from(body, { objectMode: false });
+  }
+
+  async delete(key: string): Promise<void> {
+    await this.#find((sdk, client, abortSignal) =>
+      client.send(new sdk.DeleteObjectCommand(this.#object(key)), { abortSignal }),
+    );
+  }
+
+  /** Begins an upload in parts and returns its id. */
+  async createUpload(key: string): Promise<string> {
+    const { UploadId } = await this.#send(0, (sdk, client, abortSignal) =>
+      client.send(new sdk.CreateMultipartUploadCommand(this.#object(key)), { abortSignal }),
+    );
+    return UploadId ?? '';
+  }
+
+  async uploadPart(
+    { key, uploadId, partNumber }: { readonly key: string; readonly uploadId: string; readonly partNumber: number },
+    content: Buffer,
+    signal: AbortSignal,
+  ): Promise<StoredPart> {
+    const { ETag = '' } = await this.#send(
+      content.byteLength,
+      (sdk, client, abortSignal) =>
+        client.send(
+          new sdk.UploadPartCommand({
+            ...this.#object(key),
+            UploadId: uploadId,
+            PartNumber: partNumber,
+            Body: content,
+            ContentMD5: md5Of(content),
+          }),
+          { abortSignal },
+        ),
+      signal,
+    );
+    return { ETag, PartNumber: partNumber };
+  }
+
+  /** Makes the object of an upload visible. */
+  async completeUpload(key: string, uploadId: string, parts: readonly StoredPart[]): Promise<void> {
+    // The server may need minutes to join the parts of a large object, and keeps the connection alive meanwhile.
+    const joinedBytes = parts.length * this.#limits.minBytesPerSecond;
+    await this.#send(joinedBytes, (sdk, client, abortSignal) =>
+      client.send(
+        new sdk.CompleteMultipartUploadCommand({
+          ...this.#object(key),
+          UploadId: uploadId,
+          MultipartUpload: { Parts: [...parts] },
+        }),
+        { abortSignal },
+      ),
+    );
+  }
+
+  async abortUpload(key: string, uploadId: string): Promise<void> {
+    await this.#find((sdk, client, abortSignal) =>
+      client.send(new sdk.AbortMultipartUploadCommand({ ...this.#object(key), UploadId: uploadId }), { abortSignal }),
+    );
+  }
+
+  /** Up to a thousand unfinished uploads; none from a server that does not list them. */
+  async listUploads(): Promise<readonly UnfinishedUpload[]> {
+    const { bucket: Bucket, prefix } = this.#settings;
+    try {
+      const { Uploads = [] } = await this.#send(0, (sdk, client, abortSignal) =>
+        client.send(new sdk.ListMultipartUploadsCommand({ Bucket, Prefix: prefix }), { abortSignal }),
+      );
+      return Uploads.map(({ Key = '', UploadId = '', Initiated }) => ({
+        key: Key.slice(prefix.length),
+        uploadId: UploadId,
+        startedAtMs: Initiated?.getTime() ?? Infinity,
+      }));
+    } catch (error) {
+      if (error instanceof Error && isNotImplemented(error.cause)) return [];
+      throw error;
+    }
+  }
+
+  /** As `#send`, but undefined for a missing object. */
+  async #find<Answer>(call: Call<Answer>): Promise<Answer | undefined> {
+    try {
+      return await this.#send(0, call);
+    } catch (error) {
+      if (error instanceof Error && isMissing(error.cause)) return undefined;
+      throw error;
+    }
+  }
+
+  /** Runs a request with `contentBytes` of content, and repeats it within the limits. */
+  async #send<Answer>(contentBytes: number, call: Call<Answer>, signal?: AbortSignal): Promise<Answer> {
+    const { sdk, client } = await this.#load();
+    const { responseTimeoutMs, minBytesPerSecond, tries, pauseMs } = this.#limits;
+    const limitMs = responseTimeoutMs + (contentBytes / minBytesPerSecond) * 1_000;
+    const send = async (): Promise<Answer> => {
+      const timeout = AbortSignal.timeout(Math.round(limitMs));
+      try {
+        return await call(sdk, client, signal ? AbortSignal.any([signal, timeout]) : timeout);
+      } catch (error) {
+        if (signal?.aborted) throw abortError(signal);
+        throw timeout.aborted ? storeError('store_timeout', this.url, error) : this.#toError(error);
+      }
+    };
+    return pRetry(send, {
+      retries: tries - 1,
+      minTimeout: pauseMs,
+      randomize: true,
+      shouldRetry: ({ error }) => isTransient(error),
+      ...(signal && { signal }),
+    });
+  }
+
+  #object(key: string): { readonly Bucket: string; readonly Key: string } {
+    return { Bucket: this.#settings.bucket, Key: this.#settings.prefix + key };
+  }
+
+  #toError(error: unknown): Error {
+    return toStoreError(error, this.url);
+  }
+}
+
+type Call<Answer> = (sdk: typeof S3Sdk, client: S3Client, signal: AbortSignal) => Promise<Answer>;
+
+function createClient(sdk: typeof S3Sdk, settings: S3Settings): S3Client {
+  const { region, endpoint, pathStyle, checksums, credentials } = settings;
+  return new sdk.S3Client({
+    region,
+    ...(endpoint !== null && { endpoint }),
+    forcePathStyle: pathStyle,
+    requestChecksumCalculation: checksums,
+    responseChecksumValidation: checksums,
+    // A copy, because the SDK adds to it.
+    ...(credentials && { credentials: { ...credentials } }),
+    // `#send` repeats requests, within limits that the SDK does not have.
+    maxAttempts: 1,
+    requestHandler: { connectionTimeout: 5_000, httpAgent: agent, httpsAgent: agent },
+  });
+}
+
+const agent = Object.freeze({ keepAlive: true, maxSockets: 64 });
+
+function bodyOf({ Body }: GetObjectCommandOutput): Readable {
+  if (Body instanceof Readable) return Body;
+  throw new Error('The SDK returned no stream.');
+}
+
+/** Servers may ignore a range, or extend it. */
+function firstByteOf({ ContentRange }: GetObjectCommandOutput): number {
+  const [, first] = /^bytes (\d+)-/.exec(ContentRange ?? '') ?? [];
+  return Number(first ?? 0);
+}
+
+function isTaken(error: unknown): boolean {
+  return error instanceof Error && ['PreconditionFailed', 'ConditionalRequestConflict'].includes(error.name);
+}
+
+function isNotImplemented(error: unknown): boolean {
+  return error instanceof Error && ['NotImplemented', 'MethodNotAllowed'].includes(error.name);
+}
+
+/** In base64, as the header has it. S3 uses MD5 to detect damage, not attacks. */
+function md5Of(content: Buffer): string {
+  return createHash('md5').update(content).digest('base64');
+}

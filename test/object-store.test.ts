@@ -1,0 +1,114 @@
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { openAsBlob } from 'node:fs';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { startTestS3, type TestS3 } from '@lipsync/core/testing';
+import { startTestRedis, type TestRedis } from '@lipsync/queue/testing';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { parseReadyMessage } from '../scripts/stack/app-process.ts';
+
+const project = join(import.meta.dirname, '..');
+const sample = (name: string): string => join(project, 'samples', name);
+const patient = { timeout: 120_000, interval: 200 };
+
+let folder: string;
+let redis: TestRedis;
+let s3: TestS3;
+let url: string;
+const children: ChildProcess[] = [];
+
+/** Starts a process of the service with a data folder of its own, as on a machine of its own, and returns its address. */
+async function startMachine(
+  name: 'api' | 'worker',
+  settings: Record<string, string> = {},
+): Promise<string | undefined> {
+  const child = spawn(process.execPath, [join(project, 'apps', name, 'src', 'main.ts')], {
+    cwd: folder,
+    env: {
+      PATH: process.env['PATH'],
+      REDIS_URL: redis.url,
+      PORT: '0',
+      LIPSYNC_DATA_DIR: join(folder, name, 'data'),
+      LIPSYNC_OUTPUT_DIR: join(folder, name, 'outputs'),
+      ...s3.environment('service'),
+      ...settings,
+    },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  children.push(child);
+  for await (const line of child.stdout.setEncoding('utf8')) {
+    const ready = parseReadyMessage(String(line).trim());
+    if (ready) return ready.url;
+  }
+  throw new Error(`${name} ended before it was ready.`);
+}
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'object-store-'));
+  [redis, s3] = await Promise.all([startTestRedis(), startTestS3()]);
+  const clip = ['-nostdin', '-v', 'error', '-t', '1', '-i', sample('presenter.mp4'), '-vf', 'scale=320:-2'];
+  await promisify(execFile)('ffmpeg', [...clip, '-preset', 'ultrafast', join(folder, 'clip.mp4')]);
+  const speech = ['-nostdin', '-v', 'error', '-t', '1', '-i', sample('speech.wav'), join(folder, 'speech.wav')];
+  await promisify(execFile)('ffmpeg', speech);
+  [url = ''] = await Promise.all([startMachine('api'), startMachine('worker')]);
+}, 120_000);
+afterAll(async () => {
+  for (const child of children) if (child.exitCode === null && child.kill('SIGKILL')) await once(child, 'exit');
+  await Promise.all([redis?.stop(), s3?.stop()]);
+  await rm(folder, { recursive: true, force: true });
+});
+
+async function submit(): Promise<string> {
+  const form = new FormData();
+  form.set('video', await openAsBlob(join(folder, 'clip.mp4')), 'clip.mp4');
+  form.set('audio', await openAsBlob(join(folder, 'speech.wav')), 'speech.wav');
+  form.set('method', 'preview');
+  form.set('cache', 'false');
+  const response = await fetch(`${url}/lipsync`, { method: 'POST', body: form });
+  const job = (await response.json()) as { id: string };
+  expect(response.status, JSON.stringify(job)).toBe(202);
+  return job.id;
+}
+
+async function waitUntilCompleted(id: string): Promise<void> {
+  await vi.waitFor(async () => {
+    const job = await (await fetch(`${url}/lipsync/${id}`)).json();
+    expect(job, JSON.stringify(job)).toMatchObject({ status: 'completed' });
+  }, patient);
+}
+
+async function listStored(): Promise<string[]> {
+  const bucket = s3.open('service/');
+  return (await bucket.list('')).map(({ key }) => key).filter((key) => !/^(store-id|health\/)/.test(key));
+}
+
+it('API and worker with different folders complete a job over the object store, whose output is served and erased.', async () => {
+  const id = await submit();
+  await waitUntilCompleted(id);
+  const output = `${url}/lipsync/${id}/output`;
+  const whole = await fetch(output);
+  const video = Buffer.from(await whole.arrayBuffer());
+  expect(whole.headers.get('content-length')).toBe(String(video.byteLength));
+  expect(video.subarray(4, 8).toString()).toBe('ftyp');
+
+  const part = await fetch(output, { headers: { Range: 'bytes=0-0' } });
+  expect(part.status).toBe(206);
+  expect(Buffer.from(await part.arrayBuffer())).toEqual(video.subarray(0, 1));
+  const middle = await fetch(output, { headers: { Range: 'bytes=100-299' } });
+  expect(middle.headers.get('content-range')).toBe(`bytes 100-299/${video.byteLength}`);
+  expect(Buffer.from(await middle.arrayBuffer())).toEqual(video.subarray(100, 300));
+  const head = await fetch(output, { method: 'HEAD' });
+  expect(head.headers.get('content-length')).toBe(String(video.byteLength));
+  // Without a header of its own, fetch adds `no-cache`.
+  const unchanged = { 'If-None-Match': whole.headers.get('etag') ?? '', 'Cache-Control': 'max-age=0' };
+  const known = await fetch(output, { headers: unchanged });
+  expect(known.status).toBe(304);
+
+  expect((await listStored()).map((key) => key.split('/')[0])).toEqual(['inputs', 'inputs', 'outputs']);
+  expect(await readdir(join(folder, 'api', 'data', 'inputs'))).toEqual([]);
+  expect((await fetch(`${url}/lipsync/${id}`, { method: 'DELETE' })).status).toBe(204);
+  await vi.waitFor(async () => expect(await listStored()).toEqual([]), patient);
+}, 180_000);
