@@ -16,7 +16,8 @@ import { watchMemory } from '../lib/watch-memory.ts';
 import { compareFigures, comparisonToMarkdown, type Comparison, type RunFigures } from './comparison.ts';
 
 const projectDir = join(import.meta.dirname, '..', '..');
-const runLimitMs = 10 * 60_000;
+/** Time limit of one run: ten minutes, and five times the length of the clip on top for a slow or busy machine. */
+const runLimitOf = (clipSeconds: number): number => 10 * 60_000 + clipSeconds * 5_000;
 const engines = ['preview', 'wav2lip'] as const;
 type Engine = (typeof engines)[number];
 
@@ -67,11 +68,17 @@ async function compareSides(
   const folder = await mkdtemp(join(tmpdir(), 'lipsync-compare-'));
   try {
     const { before, after } = await prepare(folder);
+    const runLimitMs = runLimitOf(Number(options.seconds));
     const signal = AbortSignal.timeout(runLimitMs);
     const { clipPath, speechPath } = await lengthenSample(folder, Number(options.seconds), signal);
     await writeSeededWav2Lip(join(folder, 'wav2lip.onnx'), { widthDivisor: 1, seed: 1, movingMouth: true });
     for (const engine of engines.filter((name) => options.engine === undefined || options.engine === name)) {
-      const bench = new SideBench(engine, folder, { videoPath: clipPath, audioPath: speechPath });
+      const bench = new SideBench({
+        engine,
+        folder,
+        inputs: { videoPath: clipPath, audioPath: speechPath },
+        runLimitMs,
+      });
       const comparison = await bench.compare(before, after, Number(options.pairs));
       console.log(`${comparisonToMarkdown(comparison)}\n`);
     }
@@ -85,11 +92,18 @@ class SideBench {
   readonly #engine: Engine;
   readonly #folder: string;
   readonly #inputs: Inputs;
+  readonly #runLimitMs: number;
 
-  constructor(engine: Engine, folder: string, inputs: Inputs) {
-    this.#engine = engine;
-    this.#folder = folder;
-    this.#inputs = inputs;
+  constructor(options: {
+    readonly engine: Engine;
+    readonly folder: string;
+    readonly inputs: Inputs;
+    readonly runLimitMs: number;
+  }) {
+    this.#engine = options.engine;
+    this.#folder = options.folder;
+    this.#inputs = options.inputs;
+    this.#runLimitMs = options.runLimitMs;
   }
 
   async compare(before: Side, after: Side, pairs: number): Promise<Comparison> {
@@ -131,7 +145,7 @@ class SideBench {
       {
         cwd: side.folder,
         stdio: ['ignore', 'ignore', 'pipe'],
-        timeout: runLimitMs,
+        timeout: this.#runLimitMs,
         env: {
           ...process.env,
           LIPSYNC_DATA_DIR: dataFolder,

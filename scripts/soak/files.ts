@@ -7,6 +7,7 @@ import { standinEnvironment } from '../lib/standin-environment.ts';
 import { clipCells, clipFaults, containerOf, findObstacle, writeClip, type ClipCell } from './files/clip-cells.ts';
 import { makePlainTake, makePreviewTake, receiveVendorInputs, type CellInputs, type Outcome } from './files/measure.ts';
 import { ffmpeg } from './files/media-tools.ts';
+import { comparePicture, pictureCells, writePicture, type PictureCell } from './files/picture-cells.ts';
 import { comparePictures, readNumbers, readRate, writeNumberedClip } from './files/numbered-clip.ts';
 import { compareMarks, markCount, markSpacingS, readMarks, writeMarks } from './files/sound-marks.ts';
 import { findSpeechObstacle, speechCells, speechFaults, writeSpeech, type SpeechCell } from './files/speech-cells.ts';
@@ -16,6 +17,9 @@ const maxFrameError = 1.05;
 const maxOffsetMs = 20;
 /** A take may have one frame more or less than the clip. */
 const maxFrameDifference = 1;
+/** The picture of another frame, of another tone or on its side is far below, one that was encoded twice above. */
+const leastPsnr = 33;
+const leastRate = 20;
 
 /** Files that all cells use. */
 export interface FileSet {
@@ -25,8 +29,10 @@ export interface FileSet {
   readonly stillPath: string;
 }
 
+type Cell = ClipCell | SpeechCell | PictureCell;
+
 export interface CellResult {
-  readonly cell: ClipCell | SpeechCell;
+  readonly cell: Cell;
   readonly holds: boolean;
   /** For the table: what was measured, the reason of a refusal, or why the container cannot hold the cell. */
   readonly text: string;
@@ -117,17 +123,35 @@ export async function checkSpeech(cell: SpeechCell, files: FileSet, makeTake: Ma
   return { cell, holds, text, figures: { lengthS: heard.lengthS, ...error, levelDb, warnings } };
 }
 
+/** Measures the picture that is made of one clip or still, e.g. for a vendor. */
+export async function checkPicture(cell: PictureCell, files: FileSet, makeTake: MakeTake): Promise<CellResult> {
+  const clipPath = await writePicture(cell, files, files.folder);
+  const outcome = await makeTake({ clipPath, speechPath: files.marksPath, folder: files.folder });
+  if (outcome.type === 'refused') return { cell, holds: false, text: `${outcome.code}: ${outcome.message}` };
+  const received = await comparePicture(cell, outcome.path, files);
+  const { width, height, rate, transfer, fieldOrder, psnr } = received;
+  const holds =
+    psnr >= leastPsnr && rate >= leastRate && /^(?:bt709|unknown|)$/.test(transfer) && !/^[tb]/.test(fieldOrder);
+  const { warnings = [] } = outcome;
+  const text = [`${psnr.toFixed(1)} dB`, `${width} × ${height}`, `${rate} fps`, transfer, fieldOrder, ...warnings].join(
+    ', ',
+  );
+  return { cell, holds, text, figures: { ...received, warnings } };
+}
+
 const allMarks = Array.from({ length: markCount }, (_, mark) => ({ mark, timeS: mark * markSpacingS }));
 
 /**
  * Makes a take of every clip and speech recording of two matrices (container, codec and fault; format and fault) and
- * compares it with what a player shows and plays. `LIPSYNC_SOAK_CELLS` selects the cells whose name contains it;
+ * compares it with what a player shows and plays. Sends pictures of several kinds to a vendor and compares what it
+ * receives with what a viewer sees. `LIPSYNC_SOAK_CELLS` selects the cells whose name contains it;
  * `LIPSYNC_SOAK_REPORT` is the file of the JSON report.
  */
 export async function proveFiles(): Promise<boolean> {
   const folder = await mkdtemp(join(tmpdir(), 'lipsync-files-'));
   const standin = await startHeygenStandin({ settings: { timescale: 1_000 } });
-  Object.assign(process.env, standinEnvironment(standin));
+  // The stand-in returns the clip as it is: its quality is not what is proved here.
+  Object.assign(process.env, standinEnvironment(standin), { LIPSYNC_QUALITY: 'off' });
   const service = getLipsyncService({ dataDir: join(folder, 'data') });
   try {
     const files = await createFileSet(folder);
@@ -145,6 +169,11 @@ export async function proveFiles(): Promise<boolean> {
       'speech',
       results.filter(({ cell }) => 'format' in cell),
       speechFaults,
+    );
+    printTable(
+      'picture',
+      results.filter(({ cell }) => 'picture' in cell),
+      [receivedPicture],
     );
     const reportPath = process.env['LIPSYNC_SOAK_REPORT'];
     if (reportPath !== undefined) await writeFile(reportPath, `${JSON.stringify(results, undefined, 2)}\n`);
@@ -167,35 +196,47 @@ async function checkAll(
 ): Promise<readonly CellResult[]> {
   const wanted = process.env['LIPSYNC_SOAK_CELLS'] ?? '';
   const results: CellResult[] = [];
-  for (const [index, cell] of [...clipCells, ...speechCells].entries()) {
+  for (const [index, cell] of [...clipCells, ...speechCells, ...pictureCells].entries()) {
     if (!nameOf(cell).includes(wanted)) continue;
     // Moves by one from row to row, so that each fault is tried with each maker.
-    const [maker = '', makeTake = makePlainTake] =
-      makers[(index + Math.floor(index / clipFaults.length)) % makers.length] ?? [];
+    const turn = (index + Math.floor(index / clipFaults.length)) % makers.length;
+    const [maker = '', makeTake = makePlainTake] = makers.at('picture' in cell ? -1 : turn) ?? [];
     const folder = await mkdtemp(join(files.folder, 'cell-'));
     await mkdir(folder, { recursive: true });
     const own = { ...files, folder };
-    const check = 'container' in cell ? checkClip(cell, own, makeTake) : checkSpeech(cell, own, makeTake);
-    results.push({ ...(await check), maker });
+    results.push({ ...(await checkCell(cell, own, makeTake)), maker });
     await rm(folder, { recursive: true, force: true });
     console.error(`${nameOf(cell)} (${maker}): ${results.at(-1)?.text}`);
   }
   return results;
 }
 
-function nameOf(cell: ClipCell | SpeechCell): string {
-  return 'container' in cell
-    ? `clip ${cell.container} ${cell.codec} ${cell.fault}`
-    : `speech ${cell.format} ${cell.fault}`;
+function checkCell(cell: Cell, files: FileSet, makeTake: MakeTake): Promise<CellResult> {
+  if ('container' in cell) return checkClip(cell, files, makeTake);
+  return 'format' in cell ? checkSpeech(cell, files, makeTake) : checkPicture(cell, files, makeTake);
 }
 
-function printTable(title: string, results: readonly CellResult[], faults: readonly string[]): void {
-  const rowOf = (cell: ClipCell | SpeechCell): string =>
-    'container' in cell ? `${cell.container}, ${cell.codec}` : cell.format;
-  console.log(`\n| ${title} | ${faults.join(' | ')} |\n|${'---|'.repeat(faults.length + 1)}`);
+/** The only column of pictures. */
+const receivedPicture = 'as HeyGen receives it';
+
+function nameOf(cell: Cell): string {
+  return `${'container' in cell ? 'clip' : 'format' in cell ? 'speech' : 'picture'} ${rowOf(cell)} ${columnOf(cell)}`;
+}
+
+function rowOf(cell: Cell): string {
+  if ('container' in cell) return `${cell.container} ${cell.codec}`;
+  return 'format' in cell ? cell.format : cell.picture;
+}
+
+function columnOf(cell: Cell): string {
+  return 'fault' in cell ? cell.fault : receivedPicture;
+}
+
+function printTable(title: string, results: readonly CellResult[], columns: readonly string[]): void {
+  console.log(`\n| ${title} | ${columns.join(' | ')} |\n|${'---|'.repeat(columns.length + 1)}`);
   for (const row of new Set(results.map(({ cell }) => rowOf(cell)))) {
-    const cells = faults.map((fault) => {
-      const result = results.find(({ cell }) => rowOf(cell) === row && cell.fault === fault);
+    const cells = columns.map((column) => {
+      const result = results.find(({ cell }) => rowOf(cell) === row && columnOf(cell) === column);
       return result === undefined ? '' : `${result.holds ? '' : '**wrong** '}${result.text.replaceAll('|', '\\|')}`;
     });
     console.log(`| ${row} | ${cells.join(' | ')} |`);

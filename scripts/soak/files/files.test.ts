@@ -1,10 +1,13 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
-import { checkClip, checkSpeech, createFileSet, type FileSet } from '../files.ts';
+import { getLipsyncService } from '@lipsync/core';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { startHeygenStandin } from '../../../packages/heygen-standin/src/index.ts';
+import { standinEnvironment } from '../../lib/standin-environment.ts';
+import { checkClip, checkPicture, checkSpeech, createFileSet, type FileSet } from '../files.ts';
 import type { ClipCell } from './clip-cells.ts';
-import { makePlainTake } from './measure.ts';
+import { makePlainTake, receiveVendorInputs } from './measure.ts';
 import type { SpeechCell } from './speech-cells.ts';
 
 /** Some cells of `npm run soak -- files`: each fault, in containers and with codecs that differ. */
@@ -62,5 +65,26 @@ it.each(speeches)(
       holds: true,
       text: expect.not.stringMatching(/^—/),
     });
+  },
+);
+
+it(
+  'HeyGen receives an HLG clip as SDR and a photo with an EXIF orientation upright.',
+  { timeout: 240_000 },
+  async () => {
+    const standin = await startHeygenStandin({ settings: { timescale: 1_000 } });
+    for (const [name, value] of Object.entries({ ...standinEnvironment(standin), LIPSYNC_QUALITY: 'off' }))
+      vi.stubEnv(name, value);
+    const service = getLipsyncService({ dataDir: join(folder, 'data') });
+    try {
+      for (const picture of ['HLG, transfer tag only, HEVC in MPEG-TS', 'EXIF 5, WebP'])
+        expect(
+          await checkPicture({ picture }, files, (inputs) => receiveVendorInputs(inputs, service, standin)),
+        ).toMatchObject({ holds: true });
+    } finally {
+      vi.unstubAllEnvs();
+      await service.close();
+      await standin.close();
+    }
   },
 );
