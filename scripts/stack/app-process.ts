@@ -13,7 +13,7 @@ export interface AppOptions {
   readonly onEvent: (text: string) => void;
 }
 
-/** Printed by an app on stdout as one line of JSON when it is ready. */
+/** Part of the line that an app logs when it is ready. */
 export interface ReadyMessage {
   readonly ready: true;
   readonly url?: string;
@@ -47,8 +47,8 @@ export function appProcess({
     onEvent,
     onLine(line) {
       const message = parseReadyMessage(line);
-      if (message === undefined) onLine(line);
-      else waiting.resolve(message);
+      if (message !== undefined) waiting.resolve(message);
+      onLine(line);
     },
   };
   return {

@@ -1,7 +1,6 @@
-import { listen, protectFiles, runService } from '@lipsync/core/host';
+import { createServiceLogger, listen, protectFiles, runService } from '@lipsync/core/host';
 import { createApp } from './app.ts';
 import { apiConfigFromEnvironment } from './config.ts';
-import { createLogger } from './logger.ts';
 import { wireApi } from './wiring.ts';
 
 /** Time for open responses to finish at shutdown. */
@@ -10,7 +9,7 @@ const stopGraceMs = 5_000;
 /** Time limit for the first check of Redis; afterwards the API starts without it. */
 const redisStartLimitMs = 2_000;
 
-const logger = createLogger();
+const logger = createServiceLogger('api');
 
 await runService(logger, async () => {
   const config = apiConfigFromEnvironment();
@@ -19,9 +18,9 @@ await runService(logger, async () => {
   const { dependencies, readiness, redis, close } = wireApi(config, logger);
   await redis.open(redisStartLimitMs);
   const server = await listen(createApp(dependencies), { ...config, settings: 'HOST, PORT' });
-  logger.info({ url: server.url, keys: config.keys.length }, 'listening');
   return {
-    readyFields: { url: server.url },
+    readyMessage: 'listening',
+    readyFields: { url: server.url, keys: config.keys.length },
     failed: redis.refused,
     async stop() {
       readiness.stop();

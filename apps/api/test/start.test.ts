@@ -12,8 +12,7 @@ import { startTestRedis } from '@lipsync/queue/testing';
 const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));
 
 interface EndedApi {
-  readonly stdout: string;
-  readonly stderr: string;
+  readonly records: readonly { readonly msg: string; readonly time: string; readonly url?: string }[];
   readonly status: number | null;
   /** Status of GET /health after the start. */
   readonly healthStatus: number | undefined;
@@ -34,15 +33,22 @@ async function startAndStop(
       LIPSYNC_DATA_DIR: join(folder, 'data'),
       ...settings,
     },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['ignore', 'pipe', 'inherit'],
   });
   let stdout = '';
-  let stderr = '';
+  // Throws for a line that is not JSON.
+  const readRecords = () =>
+    stdout
+      .split('\n')
+      .slice(0, -1)
+      .map((line) => JSON.parse(line));
+  let isServing = false;
   let healthStatus: number | undefined;
-  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
   child.stdout.on('data', (chunk: Buffer) => {
     stdout += chunk.toString();
-    const { url } = JSON.parse(stdout);
+    const url = readRecords().find(({ ready }) => ready)?.url;
+    if (isServing || url === undefined) return;
+    isServing = true;
     void fetch(`${url}/health`).then(async (response) => {
       healthStatus = response.status;
       await meanwhile(url).finally(() => child.kill('SIGTERM'));
@@ -50,12 +56,21 @@ async function startAndStop(
   });
   await once(child, 'close');
   await rm(folder, { recursive: true, force: true });
-  return { stdout, stderr, status: child.exitCode, healthStatus };
+  return { records: readRecords(), status: child.exitCode, healthStatus };
 }
 
-it('The API starts without Redis, prints one ready message with its URL, and exits with 0 on SIGTERM.', async () => {
-  const { stdout, status, healthStatus } = await startAndStop({});
-  expect(stdout).toMatch(/^\{"ready":true,"url":"http:\/\/127\.0\.0\.1:\d+"\}\n$/);
+it('The API starts without Redis, logs one ready line with its URL as JSON, and exits with 0 on SIGTERM.', async () => {
+  const { records, status, healthStatus } = await startAndStop({});
+  expect(records.filter((record) => 'ready' in record)).toEqual([
+    expect.objectContaining({
+      level: 30,
+      time: expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/),
+      app: 'api',
+      ready: true,
+      url: expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+$/),
+      msg: 'listening',
+    }),
+  ]);
   expect(healthStatus).toBe(200);
   expect(status).toBe(0);
 }, 30_000);
@@ -109,9 +124,11 @@ it('The API restricts an existing data folder and the files that it creates to i
 });
 
 it('The API refuses to listen on a public address without keys and prints the reason.', async () => {
-  const { stdout, stderr, status } = await startAndStop({ HOST: '0.0.0.0' });
-  expect({ stdout, status }).toEqual({ stdout: '', status: 1 });
-  expect(stderr).toContain('LIPSYNC_API_KEYS must be set');
+  const { records, status } = await startAndStop({ HOST: '0.0.0.0' });
+  expect({ messages: records.map(({ msg }) => msg), status }).toEqual({
+    messages: [expect.stringContaining('LIPSYNC_API_KEYS must be set')],
+    status: 1,
+  });
 }, 30_000);
 
 it('The API exits with a clear message when its port is in use.', async () => {
@@ -119,8 +136,8 @@ it('The API exits with a clear message when its port is in use.', async () => {
   await once(other, 'listening');
   const address = other.address();
   const port = typeof address === 'object' && address !== null ? address.port : 0;
-  const { stderr, status } = await startAndStop({ PORT: String(port) });
+  const { records, status } = await startAndStop({ PORT: String(port) });
   other.close();
   expect(status).toBe(1);
-  expect(stderr).toContain(`port ${port}. Another process may use it.`);
+  expect(records.at(-1)?.msg).toContain(`port ${port}. Another process may use it.`);
 }, 30_000);

@@ -1,16 +1,18 @@
-import { protectFiles, runService, type Logger } from '@lipsync/core/host';
-import { destination, pino, stdSerializers } from 'pino';
+import { createServiceLogger, protectFiles, runService } from '@lipsync/core/host';
 import { workerConfigFromEnvironment } from './config.ts';
 import { startWorker } from './wiring.ts';
 
-/** JSON lines on stderr; stdout carries only the ready line. */
-const logger: Logger = pino({ base: { app: 'worker' }, serializers: { error: stdSerializers.err } }, destination(2));
+const logger = createServiceLogger('worker');
 
 await runService(logger, async (stopping) => {
   const config = workerConfigFromEnvironment();
   const { dataDir, outputDir, fileAccess } = config.core;
   await protectFiles([dataDir, outputDir], fileAccess, logger);
   const worker = await startWorker(config, logger, stopping);
-  logger.info({ lanes: config.lanes }, 'worker started');
-  return { readyFields: {}, failed: worker.failed, stop: () => worker.stop() };
+  return {
+    readyMessage: 'worker started',
+    readyFields: { lanes: config.lanes },
+    failed: worker.failed,
+    stop: () => worker.stop(),
+  };
 });

@@ -16,7 +16,7 @@ const stopLimitMs = 8_000;
 interface StartedWorker {
   readonly child: ChildProcess;
   /** Log records so far. */
-  records(): { readonly msg: string; readonly level: number; readonly url?: string }[];
+  records(): { readonly msg: string; readonly level: number; readonly ready?: boolean; readonly url?: string }[];
   isReady(): boolean;
   /** Sends SIGTERM; resolves with the time until the exit. */
   stop(): Promise<number>;
@@ -38,25 +38,24 @@ async function startWorker(settings: Record<string, string>): Promise<StartedWor
       LIPSYNC_OUTPUT_DIR: join(folder, 'outputs'),
       ...settings,
     },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['ignore', 'pipe', 'inherit'],
   });
   onTestFinished(async () => {
     if (child.exitCode === null && child.kill('SIGKILL')) await once(child, 'exit');
     await rm(folder, { recursive: true, force: true });
   });
   let stdout = '';
-  let stderr = '';
   child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
-  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+  // Throws for a line that is not JSON.
+  const records: StartedWorker['records'] = () =>
+    stdout
+      .split('\n')
+      .slice(0, -1)
+      .map((line) => JSON.parse(line));
   return {
     child,
-    // Throws for a line that is not JSON.
-    records: () =>
-      stderr
-        .split('\n')
-        .filter((line) => line !== '')
-        .map((line) => JSON.parse(line)),
-    isReady: () => stdout.startsWith('{"ready":true'),
+    records,
+    isReady: () => records().some(({ ready }) => ready === true),
     async stop() {
       const startedMs = performance.now();
       child.kill('SIGTERM');

@@ -129,10 +129,24 @@ it(
     expect(lipsyncJob(await store.get('job_b')).attempts).toMatchObject([
       { provider: 'heygen', code: 'provider_unavailable' },
     ]);
+    const job = { jobId: 'job_c', kind: 'lipsync', owner: null };
     expect(lines.filter(({ fields }) => 'jobId' in fields && fields.jobId === 'job_c')).toEqual([
       {
         level: 'info',
-        fields: { jobId: 'job_c', code: 'clip_unusable', reason: expect.any(String) },
+        fields: { ...job, provider: 'heygen', waitMs: expect.any(Number) },
+        message: 'the job started',
+      },
+      {
+        level: 'info',
+        fields: {
+          ...job,
+          provider: null,
+          status: 'failed',
+          durationMs: expect.any(Number),
+          costUsd: 0,
+          code: 'clip_unusable',
+          reason: expect.any(String),
+        },
         message: 'the job did not complete',
       },
     ]);

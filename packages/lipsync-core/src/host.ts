@@ -82,6 +82,7 @@ export {
 } from './jobs/batch-view.ts';
 export { nameOfInput, toJobView, toQualityJobView, toUsd } from './jobs/job-view.ts';
 export { recordLateCost } from './jobs/attempt-recorder.ts';
+export { traceIdOf } from './jobs/job-log.ts';
 export type { ProgressUpdate } from './jobs/progress-writer.ts';
 export type { JobHandlers, RunContext } from './jobs/job-handler.ts';
 export { JobRunner, type JobRunnerOptions } from './jobs/job-runner.ts';
@@ -100,6 +101,7 @@ export { listen, type ListeningServer } from './processes/http-server.ts';
 export { createProbeListener } from './processes/probe-listener.ts';
 export { Readiness } from './processes/readiness.ts';
 export { runService } from './processes/run-service.ts';
+export { createServiceLogger } from './processes/service-logger.ts';
 export type { CostGroup, CostRow } from './billing/cost-report.ts';
 export { attemptEntry, payerOf } from './billing/ledger-entry.ts';
 export { VendorCopies } from './providers/vendor-copies.ts';

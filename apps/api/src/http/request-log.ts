@@ -1,6 +1,7 @@
 import type { RequestHandler } from 'express';
-import type { Logger } from '@lipsync/core/host';
+import { traceIdOf, type Logger } from '@lipsync/core/host';
 import { callerOf } from './access.ts';
+import { readTraceparent } from './request-id.ts';
 
 /** Probes call them every few seconds. */
 const probePaths = ['/health', '/ready'];
@@ -15,6 +16,7 @@ export function logRequests(logger: Logger): RequestHandler {
     response.once('close', () => {
       const fields = {
         requestId: response.locals.requestId,
+        traceId: traceIdOf(readTraceparent(request)),
         caller: callerOf(response).owner,
         method: request.method,
         // `path` loses the prefix of a mounted router.

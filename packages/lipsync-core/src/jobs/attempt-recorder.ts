@@ -1,8 +1,10 @@
-import type { Logger, TraceContext } from '../contract/ports.ts';
-import { errorPolicies, type LipsyncError } from '../errors/index.ts';
+import type { Logger } from '../contract/ports.ts';
+import { errorPolicies } from '../errors/index.ts';
+import { withoutUrls } from '../net/url-policy.ts';
 import type { Attempt } from '../providers/attempt.ts';
 import type { LateCost } from '../providers/settlement-reconciler.ts';
 import type { JobEvent } from './job-events.ts';
+import { logFields } from './job-log.ts';
 import type { JobRecord } from './job-record.ts';
 import type { JobStore } from './job-store.ts';
 import { RunSuperseded } from './stop-signal.ts';
@@ -53,40 +55,11 @@ export class AttemptRecorder {
   #report({ provider, code, message }: Attempt, before: Attempt | undefined): void {
     if (code === null || before?.code === code) return;
     const { logger } = this.#options;
-    const fields = { ...logFields(this.#record), provider, code, reason: message };
+    const fields = { ...logFields(this.#record), provider, code, reason: message && withoutUrls(message) };
     if (code === 'quality_rejected') logger.info(fields, 'a take was rejected for its quality');
     if (!errorPolicies[code].alert) return;
     logger.error({ ...fields, alert: true }, 'an attempt failed with an error that an operator has to fix');
   }
-}
-
-/**
- * Logs the one line about a job that ended without an output: an alert for an error that an operator has to fix, unless
- * the last attempt has reported it. Errors that the request caused have no stack, because nothing in the code is wrong.
- */
-export function logEndedJob(logger: Logger, record: JobRecord, error: LipsyncError): void {
-  const { code, message: reason, policy } = error;
-  const fields = { ...logFields(record), code, reason };
-  if (policy.alert && (record.kind !== 'lipsync' || record.attempts.at(-1)?.code !== code)) {
-    const alert = { ...fields, provider: null, error: rootCause(error), alert: true };
-    logger.error(alert, 'a job failed with an error that an operator has to fix');
-  } else if (isCausedByRequest(error)) logger.info(fields, 'the job did not complete');
-  else logger.warn({ ...fields, error: rootCause(error) }, 'the job did not complete');
-}
-
-/** Whether only another request can succeed. */
-function isCausedByRequest({ policy }: LipsyncError): boolean {
-  return policy.httpStatus < 500 && !policy.retryable;
-}
-
-/** The innermost cause, whose stack names the code that failed. */
-function rootCause(error: Error): Error {
-  return error.cause instanceof Error ? rootCause(error.cause) : error;
-}
-
-/** Returns the fields that connect a log line with the job and with the request that created it. */
-export function logFields({ id, requestId, traceparent }: Pick<JobRecord, 'id' | keyof TraceContext>): object {
-  return { jobId: id, ...(requestId !== null && { requestId }), ...(traceparent !== null && { traceparent }) };
 }
 
 /**

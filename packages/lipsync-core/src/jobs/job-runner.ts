@@ -3,10 +3,10 @@ import { abortError, LipsyncError, toLipsyncError } from '../errors/index.ts';
 import { openJobWorkspace, removeJobWorkspaces, type Workspace } from '../processes/workspace.ts';
 import { decideRetry } from '../providers/retry-policy.ts';
 import { failStorage, failStore, StorageUnavailable, StoreFailure } from '../storage/store-failure.ts';
-import { logEndedJob, logFields } from './attempt-recorder.ts';
 import type { InputFetcher, InputFiles } from './input-fetcher.ts';
 import type { JobEvent } from './job-events.ts';
 import type { JobHandler, JobHandlers, JobRun, RunContext, RunStore } from './job-handler.ts';
+import { logEndedJob, logFields, logStartedJob } from './job-log.ts';
 import { isTerminal, isUnderWay, nextWork, type JobInputs, type JobRecord } from './job-record.ts';
 import type { JobStore } from './job-store.ts';
 import { ProgressWriter, toProgressUpdate } from './progress-writer.ts';
@@ -94,6 +94,7 @@ export class JobRunner {
         ? found
         : await this.#store.append(jobId, { type: 'run_started', atMs: this.#options.clock.nowMs() });
       runs = record.runs;
+      if (found.startedAtMs === null && record.startedAtMs !== null) logStartedJob(this.#options.logger, record);
       return await this.#advance(record, context);
     } catch (error) {
       if (error instanceof StoreFailure && error.isTransient) await this.#tryRelease({ ...found, runs });
@@ -120,7 +121,7 @@ export class JobRunner {
     const made = reason.code === 'canceled' ? undefined : await this.#handlerOf(record).salvage?.(record, context);
     if (!made) return this.#endWithoutRun(record, reason, context);
     await this.#abandon(record, reason, context.signal);
-    return this.#store.append(record.id, made);
+    return this.#recordOutcome(record, made);
   }
 
   async #removeKept(record: JobRecord): Promise<void> {
@@ -150,9 +151,7 @@ export class JobRunner {
   async #endWithoutRun(record: JobRecord, reason: LipsyncError, context: RunContext): Promise<JobRecord> {
     await this.#abandon(record, reason, context.signal);
     context.onError?.(reason);
-    const ended = await this.#store.append(record.id, this.#endEvent(reason, record));
-    logEndedJob(this.#options.logger, ended, reason);
-    return ended;
+    return this.#recordOutcome(record, this.#endEvent(reason, record), reason);
   }
 
   async #abandon(record: JobRecord, reason: LipsyncError, signal: AbortSignal): Promise<void> {
@@ -169,7 +168,7 @@ export class JobRunner {
       const signal = AbortSignal.any([context.signal, stop.signal]);
       const storage = this.#storage;
       const event = await this.#work({ record, context, store: this.#store, storage, workspace, stop, signal });
-      return await this.#store.append(record.id, event);
+      return await this.#recordOutcome(record, event);
     } catch (thrown) {
       if (thrown instanceof StorageUnavailable)
         return await this.#store.append(record.id, this.#storage.park(thrown.error, { record, context }));
@@ -200,9 +199,17 @@ export class JobRunner {
     const left = await this.#store.get(record.id);
     if (left?.runs === record.runs && isUnderWay(left)) await this.#abandon(left, error, context.signal);
     context.onError?.(error);
-    const ended = await this.#store.append(record.id, this.#endEvent(error, record));
-    if (ended.runs === record.runs) logEndedJob(this.#options.logger, ended, error);
-    return ended;
+    return this.#recordOutcome(record, this.#endEvent(error, record), error);
+  }
+
+  /** Stores the outcome of a run, and logs it if it ends the job. */
+  async #recordOutcome({ id }: JobRecord, event: JobEvent, error?: LipsyncError): Promise<JobRecord> {
+    const record = await this.#store.append(id, event);
+    const isEnd = event.type === 'completed' || event.type === 'failed' || event.type === 'canceled';
+    // Otherwise another run or a cancel ended the job.
+    if (isEnd && record.status === event.type && record.completedAtMs === event.atMs)
+      logEndedJob(this.#options.logger, record, error);
+    return record;
   }
 
   #endEvent({ code, message }: LipsyncError, { runs }: JobRecord): JobEvent {

@@ -1,7 +1,7 @@
 import type { Clock, Logger } from '../contract/ports.ts';
 import type { LipsyncError } from '../errors/index.ts';
 import { failStorage } from '../storage/store-failure.ts';
-import { logFields } from './attempt-recorder.ts';
+import { logFields } from './job-log.ts';
 import type { JobEvent } from './job-events.ts';
 import type { JobRecord, MadeTake } from './job-record.ts';
 

@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import { StorageError, toLipsyncError, toStorageError, type LipsyncError } from '../errors/index.ts';
 import { candidatePath, createFolder, keptTakePath, removeJobWorkspaces, workStorage } from '../processes/workspace.ts';
 import { moveDurably } from '../storage/durable-files.ts';
-import { logFields } from './attempt-recorder.ts';
+import { logFields } from './job-log.ts';
 import type { JobEvent } from './job-events.ts';
 import type { JobRecord, MadeTake } from './job-record.ts';
 import { findAcceptedTake, findFinishedTake } from './made-take.ts';

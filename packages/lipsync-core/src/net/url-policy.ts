@@ -67,3 +67,8 @@ function privateAddress(): LipsyncError {
 function forbidden(message: string): LipsyncError {
   return new LipsyncError('url_forbidden', message);
 }
+
+/** Returns the text with its URLs replaced: they may hold a secret or name a person. URLs of source files stay. */
+export function withoutUrls(text: string): string {
+  return text.replaceAll(/\b(?!file:)[a-z][a-z\d+.-]*:\/\/[^\s"'<>)]+/gi, '[URL]');
+}

@@ -3,15 +3,16 @@ import { toLipsyncError } from '../errors/index.ts';
 
 /** A service that has started. */
 export interface RunningService {
-  /** Added to the ready line. */
-  readonly readyFields: Readonly<Record<string, string>>;
+  /** Message and fields of the ready line. */
+  readonly readyMessage: string;
+  readonly readyFields: object;
   /** Resolves with the reason when the service must not continue; it is then stopped. */
   readonly failed?: Promise<Error>;
   stop(): Promise<void>;
 }
 
 /**
- * Body of the main module of a service: starts it, prints the ready line, stops it at SIGTERM or SIGINT and exits, with
+ * Body of the main module of a service: starts it, logs the ready line, stops it at SIGTERM or SIGINT and exits, with
  * code 1 after an error. A signal during the start aborts it and ends the process.
  */
 export async function runService(
@@ -25,7 +26,7 @@ export async function runService(
       if (!stopping.signal.aborted) throw error;
     });
     const service = await Promise.race([started, stopped]);
-    if (service) await serve(service, stopped);
+    if (service) await serve(service, { logger, stopped });
   } catch (thrown) {
     logFailure(logger, thrown);
   }
@@ -33,9 +34,12 @@ export async function runService(
   process.exit();
 }
 
-async function serve(service: RunningService, stopped: Promise<void>): Promise<void> {
-  // The only line on stdout: the parent process waits for it.
-  process.stdout.write(`${JSON.stringify({ ready: true, ...service.readyFields })}\n`);
+async function serve(
+  service: RunningService,
+  { logger, stopped }: { readonly logger: Logger; readonly stopped: Promise<void> },
+): Promise<void> {
+  // The parent process waits for the field `ready`.
+  logger.info({ ready: true, ...service.readyFields }, service.readyMessage);
   const failure = await Promise.race([stopped, ...(service.failed ? [service.failed] : [])]);
   await service.stop();
   if (failure) throw failure;

@@ -257,6 +257,7 @@ describe('The trace context of a job', () => {
       )
       .run('job_1', { signal: never, canRun: () => true });
     expect(seen).toEqual(trace);
-    expect(lines).toMatchObject([{ jobId: 'job_1', ...trace, code: 'clip_unusable' }]);
+    const ids = { jobId: 'job_1', requestId: 'request-1', traceId: 'a'.repeat(32) };
+    expect(lines).toMatchObject([ids, { ...ids, code: 'clip_unusable' }]);
   });
 });
