@@ -34,6 +34,7 @@ import {
   UploadedInputs,
   UserErasure,
   LipsyncProducer,
+  logUnreadableRecords,
   QueuedJobs,
   readRetentionCounts,
   readWebhookCounts,
@@ -168,10 +169,7 @@ export function wireApi(config: ApiConfig, log: Logger): WiredApi {
   const redis = new RedisConnections({ url: config.redisUrl, artifacts, logger: log });
   const { logger } = redis;
   const connection = redis.commands;
-  const store = new RedisJobStore({
-    connection,
-    onUnreadable: (jobId, error) => logger.warn({ jobId, error }, 'stored job record not readable'),
-  });
+  const store = new RedisJobStore({ connection, onUnreadable: logUnreadableRecords(logger) });
   const producer = new LipsyncProducer({ connection, store, clock: systemClock, logger });
   const keys = new IdempotencyKeys({ connection });
   const state = new RedisStateStore({ connection });

@@ -3,14 +3,19 @@ import {
   isTerminal,
   LipsyncError,
   nextWork,
+  UnreadableRecordError,
   type JobRecord,
   type JobRunner,
   type RunContext,
 } from '@lipsync/core/host';
 import { laneFor, recordedJobPayload, queueNames, type LipsyncProducer } from '@lipsync/queue';
-import { DelayedError, UnrecoverableError, WaitingError, type Processor } from 'bullmq';
+import { DelayedError, UnrecoverableError, WaitingError, type Job, type Processor } from 'bullmq';
 
 const refusedJobPauseMs = 1_000;
+/** Delay of an entry that only a worker of a later version can run. */
+const laterVersionDelayMs = 10_000;
+/** Time that such an entry occupies its slot, so that many of them are not claimed over and over. */
+const laterVersionPauseMs = 250;
 
 export interface JobProcessorOptions {
   readonly runner: Pick<JobRunner, 'run'>;
@@ -56,6 +61,7 @@ export function createJobProcessor({ runner, producer, verifyRedis, stopping }: 
       // If Redis fails now, the delayed entry wakes by itself.
       await producer.wakeIfMissed(record.id).catch(() => undefined);
     } catch (error) {
+      if (error instanceof UnreadableRecordError && error.isNewer) return leaveToLaterVersion(job, token);
       if (LipsyncError.isInstance(error) && error.code === 'not_found') throw new UnrecoverableError(error.message);
       if (!stopping.aborted) throw error;
       await job.moveToWait(token);
@@ -63,6 +69,13 @@ export function createJobProcessor({ runner, producer, verifyRedis, stopping }: 
     }
     throw new DelayedError();
   };
+}
+
+/** Puts an entry back, delayed, which a process of a later version has created: only its workers can run the job. */
+export async function leaveToLaterVersion(job: Job, token: string | undefined): Promise<never> {
+  await delay(laterVersionPauseMs);
+  await job.moveToDelayed(Date.now() + laterVersionDelayMs, token);
+  throw new DelayedError();
 }
 
 function toEntryResult({ status, error }: JobRecord): { readonly status: string } {

@@ -8,10 +8,10 @@ import {
   type LipsyncProducer,
   type RedisConnections,
 } from '@lipsync/queue';
-import { UnrecoverableError, Worker, type Processor } from 'bullmq';
+import { Worker, type Processor } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { WorkerConfig } from './config.ts';
-import { createJobProcessor } from './job-processor.ts';
+import { createJobProcessor, leaveToLaterVersion } from './job-processor.ts';
 
 /** Time that aborted jobs have to end their processes and to go back into the queue. */
 const handBackLimitMs = 10_000;
@@ -143,8 +143,7 @@ class PacedWorker extends Worker {
 function dispatch(processors: Readonly<Record<string, Processor>>): Processor {
   return (job, token, signal) => {
     const processor = Object.hasOwn(processors, job.name) ? processors[job.name] : undefined;
-    if (!processor) throw new UnrecoverableError(`This worker has no processor for jobs named ${job.name}.`);
-    return processor(job, token, signal);
+    return processor ? processor(job, token, signal) : leaveToLaterVersion(job, token);
   };
 }
 

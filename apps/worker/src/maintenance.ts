@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import {
   isTerminal,
-  LipsyncError,
+  UnreadableRecordError,
   type ArtifactStore,
   type Clock,
   type JobStore,
@@ -85,8 +85,8 @@ async function isGone(jobId: string, { store, logger }: MaintenanceOptions): Pro
   try {
     return isTerminal((await store.get(jobId))?.status ?? 'failed');
   } catch (error) {
-    if (!(LipsyncError.isInstance(error) && error.code === 'internal')) throw error;
-    logger.warn({ jobId, error }, 'the record of a job is unreadable; its slot is kept');
+    if (!(error instanceof UnreadableRecordError)) throw error;
+    if (!error.isNewer) logger.warn({ jobId, error }, 'the record of a job is unreadable; its slot is kept');
     return false;
   }
 }

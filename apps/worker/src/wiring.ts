@@ -35,6 +35,7 @@ import {
   Batches,
   JobErasure,
   LipsyncProducer,
+  logUnreadableRecords,
   outputKeyOf,
   RedisConcurrencySlots,
   RedisResultCache,
@@ -85,10 +86,7 @@ export async function startWorker(config: WorkerConfig, log: Logger, signal: Abo
   await redis.waitUntilServing(signal);
   const connection = redis.commands;
   const clock = systemClock;
-  const store = new RedisJobStore({
-    connection,
-    onUnreadable: (jobId, error) => logger.warn({ jobId, error }, 'stored job record not readable'),
-  });
+  const store = new RedisJobStore({ connection, onUnreadable: logUnreadableRecords(logger) });
   const producer = new LipsyncProducer({ connection, store, clock, logger });
   const notifications = new RedisJobNotifications({ connection: redis.subscriptions });
   const core = createCore(config, { connection, store, producer, logger });

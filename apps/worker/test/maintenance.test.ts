@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { LipsyncError, newJobRecord, systemClock, type JobRecord } from '@lipsync/core/host';
+import { LipsyncError, UnreadableRecordError, newJobRecord, systemClock, type JobRecord } from '@lipsync/core/host';
 import { lipsyncOptionsSchema } from '@lipsync/core/contract';
 import { runMaintenance, type MaintenanceOptions } from '../src/maintenance.ts';
 
@@ -90,7 +90,8 @@ describe('runMaintenance', () => {
     const warnings = await runTwice({
       store: {
         async get(id) {
-          if (id === 'job_unreadable') throw new LipsyncError('internal', 'The record of the job is unreadable.');
+          if (id === 'job_unreadable')
+            throw new UnreadableRecordError('The record of the job is unreadable.', { isNewer: false });
           return records.get(id);
         },
       },

@@ -18,7 +18,7 @@ export function spawnWorker({
   redisUrl,
   folder,
   settings,
-}: WorkerProcessOptions): ChildProcessByStdio<null, Readable, null> {
+}: WorkerProcessOptions): ChildProcessByStdio<null, Readable, Readable> {
   const child = spawn(process.execPath, [main], {
     cwd: folder,
     env: {
@@ -29,10 +29,11 @@ export function spawnWorker({
       LIPSYNC_ALLOWED_PRIVATE_HOSTS: '127.0.0.1',
       ...settings,
     },
-    stdio: ['ignore', 'pipe', 'ignore'],
+    stdio: ['ignore', 'pipe', 'pipe'],
   });
   // A log that nothing reads would block the worker.
   child.stdout.resume();
+  child.stderr.resume();
   return child;
 }
 

@@ -21,6 +21,7 @@ export {
   type Lane,
   type WorkerLane,
 } from './job-catalog.ts';
+export { logUnreadableRecords } from './unreadable-records.ts';
 export { UploadedInputs } from './uploaded-inputs.ts';
 export { outputKeyOf, rateLimitPrefix, storedInputs } from './job-keys.ts';
 export { privateRedisKey, rewriteErasedData } from './append-only-file.ts';

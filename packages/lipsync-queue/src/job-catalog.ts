@@ -34,8 +34,8 @@ interface CatalogEntry {
 
 const hourSeconds = 3_600;
 
-/** Payload of a job that has a record. */
-export const recordedJobPayload = z.strictObject({ jobId: z.string().min(1).max(100) });
+/** Payload of a job that has a record. Fields that a later version adds are ignored. */
+export const recordedJobPayload = z.object({ jobId: z.string().min(1).max(100) });
 
 const recordedJob = {
   payload: recordedJobPayload,

@@ -5,6 +5,7 @@ import {
   isOfKind,
   isTerminal,
   LipsyncError,
+  UnreadableRecordError,
   type LedgerPseudonyms,
   type VendorCopies,
   listPages,
@@ -125,7 +126,7 @@ export class JobErasure {
     let erased = 0;
     const failures: unknown[] = [];
     for (const id of ids) {
-      const state = await this.erase(id).catch((error: unknown) => void failures.push(error));
+      const state = await this.erase(id).catch((error: unknown) => collectFailure(failures, error));
       if (state === 'erased') erased += 1;
     }
     if (failures.length > 0) throw failures[0];
@@ -253,7 +254,7 @@ export class JobErasure {
       const record = await store.get(id);
       return record ? storedInputs(record) : [];
     } catch (error) {
-      if (!(LipsyncError.isInstance(error) && error.code === 'internal')) throw error;
+      if (!(error instanceof UnreadableRecordError)) throw error;
       return inputsNamedIn((await guardRedis(() => connection.hget(jobKey(id), 'record'))) ?? '');
     }
   }
@@ -274,6 +275,11 @@ function filesOf(record: JobRecord, files: 'inputs' | 'output' | 'all'): FilesOf
     ],
     withShared: files !== 'inputs',
   };
+}
+
+/** A record of a later version is left to its workers. */
+export function collectFailure(failures: unknown[], error: unknown): undefined {
+  if (!(error instanceof UnreadableRecordError && error.isNewer)) failures.push(error);
 }
 
 function tooSlow(): LipsyncError {

@@ -1,9 +1,9 @@
 import {
   isTerminal,
   jobKinds,
-  LipsyncError,
   listPages,
   needsWorkerToEnd,
+  UnreadableRecordError,
   type Clock,
   type JobRecord,
   type JobStore,
@@ -112,7 +112,7 @@ async function requeueIfReadable(options: SweepOptions, id: string): Promise<boo
   try {
     return await requeue(options, id);
   } catch (error) {
-    if (LipsyncError.isInstance(error) && error.code === 'internal') return false;
+    if (error instanceof UnreadableRecordError) return false;
     throw error;
   }
 }

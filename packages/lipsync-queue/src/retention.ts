@@ -1,7 +1,7 @@
 import type { Clock } from '@lipsync/core/host';
 import type { Redis } from 'ioredis';
 import { guardRedis } from './connection.ts';
-import type { JobErasure } from './job-erasure.ts';
+import { collectFailure, type JobErasure } from './job-erasure.ts';
 import { batchKey, endedJobsPrefix, retainedData, type RetainedData } from './job-keys.ts';
 import { indexStoredJobs } from './stored-jobs.ts';
 
@@ -77,7 +77,7 @@ export class Retention {
       if (ids.length === 0) break;
       for (const id of ids) {
         if (signal.aborted) break;
-        const isDone = await this.#delete(data, id).catch((error: unknown) => void failures.push(error));
+        const isDone = await this.#delete(data, id).catch((error: unknown) => collectFailure(failures, error));
         if (isDone !== true) {
           skipped += 1;
           continue;

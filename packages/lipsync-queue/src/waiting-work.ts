@@ -1,4 +1,4 @@
-import { LipsyncError, type Clock, type JobRecord, type JobStore } from '@lipsync/core/host';
+import { UnreadableRecordError, type Clock, type JobRecord, type JobStore } from '@lipsync/core/host';
 import { lanes, queuesOfLane, workerLanes, type Lane, type WorkerLane } from './job-catalog.ts';
 import type { LipsyncProducer } from './lipsync-producer.ts';
 
@@ -88,6 +88,6 @@ function acceptedAtMs({ createdAtMs, retry }: JobRecord): number {
 }
 
 function ignoreUnreadable(error: unknown): undefined {
-  if (LipsyncError.isInstance(error) && error.code === 'internal') return undefined;
+  if (error instanceof UnreadableRecordError) return undefined;
   throw error;
 }

@@ -18,6 +18,7 @@ export {
   TimeoutError,
   toLipsyncError,
   toStorageError,
+  UnreadableRecordError,
   type BudgetCap,
   type LipsyncErrorOptions,
   type ProviderErrorOptions,

@@ -38,6 +38,21 @@ export class LipsyncError extends Error {
   }
 }
 
+/**
+ * A stored job record that this version cannot read. One in a newer format is not an error of the job: processes of
+ * that version can read it, so that the request or the run is repeated.
+ */
+export class UnreadableRecordError extends LipsyncError {
+  /** Whether a later version of the service stored the record. */
+  readonly isNewer: boolean;
+
+  constructor(message: string, { isNewer }: { readonly isNewer: boolean }) {
+    super(isNewer ? 'resource_exhausted' : 'internal', message);
+    this.name = 'UnreadableRecordError';
+    this.isNewer = isNewer;
+  }
+}
+
 /** A clip or speech path that does not exist or cannot be read. */
 export class InputNotFoundError extends LipsyncError {
   constructor(message: string, options: LipsyncErrorOptions = {}) {

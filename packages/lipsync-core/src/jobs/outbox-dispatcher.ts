@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Clock, Logger } from '../contract/ports.ts';
+import { UnreadableRecordError } from '../errors/index.ts';
 import { untilAborted } from '../net/guarded-client.ts';
 import type { JobStore, OutboxEntry } from './job-store.ts';
 
@@ -89,7 +90,9 @@ export class OutboxDispatcher {
     if (errors.length === 0) return undefined;
     const failures = (earlier?.failures ?? 0) + 1;
     const delayMs = Math.min(1_000 * 2 ** (failures - 1), maxRetryDelayMs);
-    if (!signal.aborted) {
+    // A worker of the later version that stored the job delivers its end.
+    const isLeft = errors.every((error) => error instanceof UnreadableRecordError && error.isNewer);
+    if (!signal.aborted && !isLeft) {
       const { jobId, status } = entry;
       logger.warn({ jobId, status, failures, error: errors[0] }, 'end of a job not delivered; it is delivered again');
     }

@@ -1,5 +1,5 @@
 import { jobStatuses } from '../contract/index.ts';
-import { LipsyncError } from '../errors/index.ts';
+import { UnreadableRecordError } from '../errors/index.ts';
 import { jobKinds, type JobRecord } from './job-record.ts';
 import { currentRecordFormat, migrateRecord } from './record-migrations.ts';
 
@@ -15,15 +15,15 @@ export function encodeJobRecord(record: JobRecord): EncodedJobRecord {
 }
 
 /**
- * Reads a stored record of any format that this version can migrate. Throws `internal` for a newer format, for text
- * that is not JSON and for a record without its essential fields.
+ * Reads a stored record of any format that this version can migrate. Throws `UnreadableRecordError` for a newer
+ * format, for text that is not JSON and for a record without its essential fields.
  */
 export function decodeJobRecord({ format, text }: EncodedJobRecord): JobRecord {
   const migrated = migrateRecord(Number(format), parseObject(text));
   if (migrated === undefined) {
-    throw new LipsyncError(
-      'internal',
-      `The job is stored in format ${format}, which this version of the service cannot read. Start the version that stored it.`,
+    throw new UnreadableRecordError(
+      `The job is stored in format ${format}, which this version of the service cannot read. Processes of the version that stored it can.`,
+      { isNewer: Number(format) > currentRecordFormat },
     );
   }
   if (!isJobRecord(migrated)) throw unreadable();
@@ -59,6 +59,6 @@ function isOneOf(values: readonly string[], value: unknown): boolean {
   return typeof value === 'string' && values.includes(value);
 }
 
-function unreadable(): LipsyncError {
-  return new LipsyncError('internal', 'The stored record of the job is damaged and cannot be read.');
+function unreadable(): UnreadableRecordError {
+  return new UnreadableRecordError('The stored record of the job is damaged and cannot be read.', { isNewer: false });
 }

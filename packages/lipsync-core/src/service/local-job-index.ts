@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { LipsyncOptions } from '../contract/index.ts';
 import type { Clock } from '../contract/ports.ts';
-import { LipsyncError } from '../errors/index.ts';
+import { UnreadableRecordError } from '../errors/index.ts';
 import { hasKeptTake, requireKind, type JobRecord } from '../jobs/job-record.ts';
 import { toKeyedOptions } from '../jobs/record-migrations.ts';
 import type { StateJobStore } from '../jobs/state-job-store.ts';
@@ -130,7 +130,7 @@ export class LocalJobIndex {
       const record = await this.#options.store.get(jobId);
       return record && requireKind(record, 'lipsync');
     } catch (error) {
-      if (LipsyncError.isInstance(error) && error.code === 'internal') return null;
+      if (error instanceof UnreadableRecordError) return null;
       throw error;
     }
   }

@@ -324,18 +324,17 @@ export function jobStoreSuite(name: string, makeStore: () => Promise<JobStoreUnd
         expect(subject.reported).toEqual(['job_b']);
       });
 
-      it.each([newer, { format: '4', text: 'no JSON' }, { format: '4', text: '{"id":"job_1"}' }])(
-        'A record stored as %j throws internal, is not changed, and stays unfinished.',
-        async (stored) => {
-          await store.create(testJobRecord('job_1'));
-          await subject.overwrite('job_1', stored);
-          await expect(store.get('job_1')).rejects.toMatchObject({ code: 'internal' });
-          await expect(store.append('job_1', { type: 'canceled', atMs: 1 })).rejects.toMatchObject({
-            code: 'internal',
-          });
-          expect(await store.unfinished()).toEqual(['job_1']);
-        },
-      );
+      it.each([
+        [newer, 'resource_exhausted'],
+        [{ format: '4', text: 'no JSON' }, 'internal'],
+        [{ format: '4', text: '{"id":"job_1"}' }, 'internal'],
+      ])('A record stored as %j throws %s, is not changed, and stays unfinished.', async (stored, code) => {
+        await store.create(testJobRecord('job_1'));
+        await subject.overwrite('job_1', stored);
+        await expect(store.get('job_1')).rejects.toMatchObject({ code });
+        await expect(store.append('job_1', { type: 'canceled', atMs: 1 })).rejects.toMatchObject({ code });
+        expect(await store.unfinished()).toEqual(['job_1']);
+      });
     });
 
     describe('the outbox', () => {
