@@ -77,6 +77,13 @@ export const commands = Object.freeze({
     redis: 'never',
     media: false,
   },
+  chart: {
+    purpose: 'renders the Helm chart with its sets of values and validates the objects',
+    usage: '',
+    entry: 'scripts/chart.ts',
+    redis: 'never',
+    media: false,
+  },
   bench: {
     purpose: 'measures speed by stage, or against another revision',
     usage: '[preview | wav2lip | gpu | compare REV]',

@@ -31,6 +31,7 @@ const guideTitles: Readonly<Record<string, string>> = {
   configuration: 'Settings',
   operations: 'Operations',
   'object-store': 'Object store',
+  kubernetes: 'Kubernetes',
   'data-protection': 'Data protection',
   measurements: 'Measurements',
 };
