@@ -15,6 +15,7 @@ export const layers = [
   'billing',
   'scheduling',
   'inference',
+  'marking',
   'media',
   'audio',
   'face',

@@ -96,6 +96,7 @@ export async function startWorker(config: WorkerConfig, log: Logger, signal: Abo
     store,
     inputs: createInputFetcher(config, artifacts),
     pipeline: core.pipeline,
+    marker: core.marker,
     qualityPipeline: core.qualityPipeline,
     workFolder: core.workFolder,
     clock,

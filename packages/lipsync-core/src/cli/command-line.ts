@@ -1,7 +1,6 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { LipsyncClientError } from '@lipsync/client';
 import { Command, CommanderError } from 'commander';
+import { readVersion } from '../config/version.ts';
 import { toLipsyncError, type LipsyncError } from '../errors/index.ts';
 import { addBatchCommand } from './batch-command.ts';
 import { addDoctorCommand } from './doctor-command.ts';
@@ -62,14 +61,6 @@ function createProgram(
   addDoctorCommand(program, terminal, definitions, setExitCode);
   addModelsCommand(program, terminal, definitions, setExitCode);
   return program;
-}
-
-/** The version in the package description, two folders up from this module, built or not. */
-function readVersion(): string {
-  const { version }: { version: string } = JSON.parse(
-    readFileSync(join(import.meta.dirname, '..', '..', 'package.json'), 'utf8'),
-  );
-  return version;
 }
 
 /**

@@ -65,6 +65,7 @@ export const coreSettings = {
   LIPSYNC_BUDGET_MONTHLY_USD: microsFromUsd(null),
   LIPSYNC_BUDGET_USER_DAILY_USD: microsFromUsd(null),
   LIPSYNC_GPU_ENABLED: boolean(true),
+  LIPSYNC_MARKING: oneOf(['on', 'off'], 'on'),
   LIPSYNC_QUALITY: oneOf(['on', 'off'], 'on'),
   LIPSYNC_MIN_SYNC_SCORE: share(),
   SYNCNET_MODEL_PATH: text(''),
@@ -109,6 +110,8 @@ export interface CoreConfig {
   };
   /** Whether local engines try graphics processors before the CPU. */
   readonly gpuEnabled: boolean;
+  /** Whether outputs carry a signed manifest of their origin. */
+  readonly markingEnabled: boolean;
   /** Whether the quality of takes is measured. */
   readonly qualityEnabled: boolean;
   /** Lowest accepted sync score of a request without its own; null for none. */
@@ -159,6 +162,7 @@ export function configFromEnvironment(
       userDailyMicros: toMicrosOrNull(values.LIPSYNC_BUDGET_USER_DAILY_USD),
     }),
     gpuEnabled: values.LIPSYNC_GPU_ENABLED,
+    markingEnabled: values.LIPSYNC_MARKING === 'on',
     qualityEnabled: values.LIPSYNC_QUALITY === 'on',
     minSyncScore: values.LIPSYNC_MIN_SYNC_SCORE,
     syncnetModelPath: toPathOrNull(values.SYNCNET_MODEL_PATH),

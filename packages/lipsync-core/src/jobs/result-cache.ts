@@ -39,7 +39,11 @@ const withoutEffect: ReadonlySet<string> = new Set<keyof LipsyncOptions>([
 ]);
 
 /** Warnings of results that another run may improve. */
-const passingWarnings: ReadonlySet<string> = new Set(['quality_below_request', 'quality_not_measured']);
+const passingWarnings: ReadonlySet<string> = new Set([
+  'output_not_marked',
+  'quality_below_request',
+  'quality_not_measured',
+]);
 
 /**
  * Digest of what decides the output of a job, for one engine version: API key, content of clip and speech, and options.
@@ -55,8 +59,8 @@ export function resultKeyOf({ owner, spec }: Pick<JobRecord<'lipsync'>, 'owner' 
 }
 
 /**
- * Returns whether a job may offer its result to equal ones. One that another provider made after a failure, or whose
- * quality was not measured or not reached, is made again. Pure.
+ * Returns whether a job may offer its result to equal ones. One that another provider made after a failure, that is
+ * not marked although it should be, or whose quality was not measured or not reached, is made again. Pure.
  */
 export function isReusable({ status, result, attempts, warnings }: JobRecord<'lipsync'>): boolean {
   if (status !== 'completed' || !result) return false;

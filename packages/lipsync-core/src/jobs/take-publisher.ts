@@ -1,6 +1,8 @@
 import { rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { StorageError, toLipsyncError, toStorageError, type LipsyncError } from '../errors/index.ts';
+import type { Warning } from '../contract/provider-types.ts';
+import { abortError, StorageError, toLipsyncError, toStorageError, type LipsyncError } from '../errors/index.ts';
+import type { OutputMarker } from '../marking/output-marker.ts';
 import { candidatePath, createFolder, keptTakePath, removeJobWorkspaces, workStorage } from '../processes/workspace.ts';
 import { moveDurably } from '../storage/durable-files.ts';
 import { logFields } from './job-log.ts';
@@ -8,6 +10,7 @@ import type { JobEvent } from './job-events.ts';
 import type { JobRecord, MadeTake } from './job-record.ts';
 import { findAcceptedTake, findFinishedTake } from './made-take.ts';
 import type { KeptTakes, PipelineResult } from './pipeline-types.ts';
+import { retryMediaStep } from './prepared-inputs.ts';
 import { StorageWait, type StorageWaitOptions, type WaitingRun } from './storage-wait.ts';
 
 export interface TakePublisherOptions extends StorageWaitOptions {
@@ -15,6 +18,8 @@ export interface TakePublisherOptions extends StorageWaitOptions {
   readonly workFolder: string;
   /** Folder for takes that cannot be published yet; `workFolder` by default. */
   readonly keptTakeFolder?: string;
+  /** Signs outputs before they are published; none is signed without it. */
+  readonly marker?: Pick<OutputMarker, 'mark'> | undefined;
   /** Moves a finished take to its final place and returns its `outputKey`. */
   publish(takePath: string, record: JobRecord<'lipsync'>): Promise<string>;
   /** Returns the `outputKey` of a job if its output is already in place; nothing is found without it. */
@@ -23,8 +28,14 @@ export interface TakePublisherOptions extends StorageWaitOptions {
   isPublishRetried?(error: LipsyncError): boolean;
 }
 
-/** The run that publishes. */
-type PublishingRun = WaitingRun & { readonly record: JobRecord<'lipsync'> };
+/** The run that publishes. `signal` aborts when it has to end. */
+type PublishingRun = WaitingRun & { readonly record: JobRecord<'lipsync'>; readonly signal?: AbortSignal };
+
+/** The file to publish: a marked copy of the take, or the take. */
+interface PublishedFile {
+  readonly path: string;
+  readonly warnings: readonly Warning[];
+}
 
 /** Publishes the finished take of a job. Until that is possible, keeps it and parks the job. */
 export class TakePublisher {
@@ -87,14 +98,39 @@ export class TakePublisher {
     const { publish, isPublishRetried = (error) => error instanceof StorageError } = this.#options;
     const { record } = run;
     try {
-      return this.#complete(await publish(takePath, record), take, record);
+      const { path, warnings } = await this.#mark(made, run);
+      const outputKey = await publish(path, record);
+      if (path !== takePath) await rm(takePath, { force: true }).catch(() => undefined);
+      return this.#complete(outputKey, { ...take, warnings: [...take.warnings, ...warnings] }, record);
     } catch (thrown) {
+      if (thrown instanceof MarkingStopped) throw thrown.cause;
       // A run that this one has superseded may have published the take in the meantime.
       const outputKey = (await exists(takePath)) ? undefined : await this.#findPublished(record);
       if (outputKey !== undefined) return this.#complete(outputKey, take, record);
       const error = toLipsyncError(thrown);
       if (!isPublishRetried(error)) throw error;
       return this.#storage.park(error, run, (await this.#keep(made, record)) ? take : undefined);
+    }
+  }
+
+  /**
+   * Writes the marked copy of a take. Throws a `StorageError` if it cannot be written, and `MarkingStopped`; a take that
+   * cannot be marked for another reason is published as it is, with a warning.
+   */
+  async #mark({ takePath, methodUsed }: PipelineResult, { record, signal }: PublishingRun): Promise<PublishedFile> {
+    const { logger, marker } = this.#options;
+    if (!marker || !(await exists(takePath))) return { path: takePath, warnings: [] };
+    // A run whose time is over still delivers what it has made.
+    const stop = signal?.aborted === false ? signal : new AbortController().signal;
+    try {
+      const path = await retryMediaStep(stop, () => marker.mark({ takePath, provider: methodUsed }, stop));
+      return { path, warnings: [] };
+    } catch (thrown) {
+      const error = toLipsyncError(toStorageError(thrown, workStorage(this.#folder)));
+      if (stop.aborted) throw new MarkingStopped('The run ended.', { cause: abortError(stop) });
+      if (error instanceof StorageError) throw error;
+      logger.error({ ...logFields(record), code: error.code, error }, 'the output could not be marked');
+      return { path: takePath, warnings: [notMarkedWarning(error)] };
     }
   }
 
@@ -145,6 +181,16 @@ export class TakePublisher {
   get #folder(): string {
     return this.#options.keptTakeFolder ?? this.#options.workFolder;
   }
+}
+
+/** The run ended while its output was marked. `cause` is the error that ends it. */
+class MarkingStopped extends Error {}
+
+function notMarkedWarning({ message }: LipsyncError): Warning {
+  return {
+    code: 'output_not_marked',
+    message: `The output carries no signed mark of its origin. ${message} Mark it in another way before it is shown.`,
+  };
 }
 
 async function exists(path: string): Promise<boolean> {

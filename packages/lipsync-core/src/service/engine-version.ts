@@ -15,6 +15,7 @@ export type EngineConfig = Pick<
   | 'dnsmosModelPath'
   | 'encoding'
   | 'gpuEnabled'
+  | 'markingEnabled'
   | 'minSyncScore'
   | 'providers'
   | 'qualityEnabled'
@@ -26,11 +27,11 @@ const codeFolder = join(import.meta.dirname, '..');
 
 /**
  * Digest of everything except a request that decides an output and its quality: the code of this package, the usable
- * providers with their models, and the settings of encoding and quality. Reads every model file once. A model that
+ * providers with their models, and the settings of encoding, marking and quality. Reads every model file once. A model that
  * cannot be read counts as missing.
  */
 export async function readEngineVersion(config: EngineConfig, signal?: AbortSignal): Promise<string> {
-  const { encoding, minSyncScore, qualityEnabled } = config;
+  const { encoding, markingEnabled, minSyncScore, qualityEnabled } = config;
   const ready = listInstalled(config).filter(isReady);
   const providers = await inOrder(ready, async ({ definition, configured }) => [
     definition.id,
@@ -42,7 +43,7 @@ export async function readEngineVersion(config: EngineConfig, signal?: AbortSign
     await digestOf(path, signal),
   ]);
   const code = await digestOfCode();
-  const parts = { code, providers, models, encoding, minSyncScore, qualityEnabled };
+  const parts = { code, providers, models, encoding, markingEnabled, minSyncScore, qualityEnabled };
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex');
 }
 

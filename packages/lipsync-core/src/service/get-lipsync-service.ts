@@ -61,6 +61,7 @@ export function createLocalHost(config: CoreConfig): LocalHost {
   const localJobs = new LocalJobs({
     state,
     pipeline: core.pipeline,
+    marker: core.marker,
     workFolder: core.workFolder,
     outputFiles,
     downloads,

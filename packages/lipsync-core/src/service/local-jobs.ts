@@ -56,6 +56,7 @@ export interface LocalJobsOptions {
   readonly state: StateStore;
   readonly pipeline: Pick<LipsyncPipeline, 'run' | 'abandon'>;
   readonly outputFiles: OutputFiles;
+  readonly marker?: LipsyncHandlerOptions['marker'];
   readonly workFolder: string;
   readonly downloads: LocalDownloadOptions;
   readonly clock: Clock;
@@ -261,13 +262,14 @@ export class LocalJobs {
   #createRunner(
     options: Pick<JobRunnerOptions, 'workFolder' | 'inputs' | 'checkStorage'> & Pick<LipsyncHandlerOptions, 'publish'>,
   ): JobRunner {
-    const { pipeline, clock } = this.#options;
+    const { pipeline, clock, marker } = this.#options;
     const all = {
       ...options,
       keptTakeFolder: this.#options.workFolder,
       isPublishRetried: () => true,
       store: this.#store,
       pipeline,
+      marker,
       clock,
       logger: silentLogger,
       cancelPollMs,

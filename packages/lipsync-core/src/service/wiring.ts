@@ -1,12 +1,16 @@
 import { join } from 'node:path';
 import { Ledger } from '../billing/ledger.ts';
 import type { CoreConfig } from '../config/core-config.ts';
+import { readVersion } from '../config/version.ts';
 import type { Clock } from '../contract/ports.ts';
 import { systemClock } from '../contract/system-ports.ts';
 import { LipsyncPipeline } from '../jobs/lipsync-pipeline.ts';
 import type { QualityGateOptions } from '../jobs/quality-gate.ts';
 import { QualityPipeline } from '../jobs/quality-pipeline.ts';
 import { SharedAdmission } from '../jobs/shared-admission.ts';
+import { localIdentityIn } from '../marking/local-certificates.ts';
+import { OutputMarker } from '../marking/output-marker.ts';
+import { createModelDigests } from './model-digests.ts';
 import { toAssessmentModels } from './quality-models.ts';
 import { QualityAssessor } from '../quality/assessment/quality-assessor.ts';
 import { RenderProcessPool } from '../processes/render-pool.ts';
@@ -14,6 +18,8 @@ import { PendingSettlementStore } from '../billing/pending-settlements.ts';
 import { SettlementReconciler, type LateCost } from '../providers/settlement-reconciler.ts';
 import { VendorCopies } from '../providers/vendor-copies.ts';
 import { ActiveProviders } from '../providers/active-providers.ts';
+import type { ProviderParts } from '../providers/definition.ts';
+import type { Provider } from '../providers/provider.ts';
 import { isReady } from '../providers/registry.ts';
 import { CircuitBreaker, type BreakerChange } from '../scheduling/circuit-breaker.ts';
 import { createConcurrencySlots } from '../scheduling/concurrency-slots.ts';
@@ -26,6 +32,8 @@ const idleMs = 5 * 60_000;
 export interface LipsyncCore {
   readonly pipeline: LipsyncPipeline;
   readonly ledger: Ledger;
+  /** Signs outputs; undefined if the installation does not mark them. */
+  readonly marker: OutputMarker | undefined;
   readonly breaker: CircuitBreaker;
   /** Measures the quality of any video, also when that of takes is not measured. */
   readonly qualityPipeline: QualityPipeline;
@@ -80,10 +88,7 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
   const renderPool = new RenderProcessPool({ keepWarm: 1, idleMs, silenceLimitMs: 3 * 60_000 });
   const trackCacheFolder = join(config.dataDir, 'cache', 'tracks');
   const assessor = new QualityAssessor({ renderPool, limits, models: toAssessmentModels(config) });
-  const parts = { renderPool, state, clock, callbackBaseUrl };
-  const providers = listInstalled(config)
-    .filter(isReady)
-    .map(({ configured }) => configured.create(parts));
+  const providers = createProviders(config, { renderPool, state, clock, callbackBaseUrl });
   const activeProviders = new ActiveProviders(providers);
   const ledger = new Ledger({ state, clock, caps: config.budget });
   const breaker = new CircuitBreaker({ state, clock, onStateChange: onBreakerChange });
@@ -100,6 +105,7 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
   });
   return {
     ledger,
+    marker: config.markingEnabled ? createMarker(config, { renderPool, clock }) : undefined,
     breaker,
     qualityPipeline: new QualityPipeline({ assessor, renderPool, limits, trackCacheFolder }),
     deleteVendorCopies: (signal) => createVendorCopies(host, clock).deleteDue(activeProviders.all, signal),
@@ -133,6 +139,25 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
       await Promise.all([renderPool.close(), ...providers.map((provider) => provider.close?.())]);
     },
   };
+}
+
+function createProviders(config: CoreConfig, parts: ProviderParts): readonly Provider[] {
+  return listInstalled(config)
+    .filter(isReady)
+    .map(({ configured }) => configured.create(parts));
+}
+
+function createMarker(
+  config: CoreConfig,
+  parts: { readonly renderPool: RenderProcessPool; readonly clock: Clock },
+): OutputMarker {
+  const folder = join(config.dataDir, 'marking');
+  return new OutputMarker({
+    ...parts,
+    version: readVersion(),
+    identity: (nowMs) => localIdentityIn(folder, nowMs),
+    modelDigestOf: createModelDigests(config),
+  });
 }
 
 function createVendorCopies({ state, onUndeletedCopy }: CoreHost, clock: Clock): VendorCopies {

@@ -1,0 +1,55 @@
+import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import init, { WasmBuilder, WasmReader } from '@contentauth/c2pa-wasm';
+
+/** The C2PA library. It was made for browsers, whose `Blob` and `FileReaderSync` it uses to read files in parts. */
+export interface C2paLibrary {
+  readonly Builder: typeof WasmBuilder;
+  readonly Reader: typeof WasmReader;
+}
+
+/** Loads the library into this process. It works synchronously, so that it belongs into a process of its own. */
+export async function loadC2pa(): Promise<C2paLibrary> {
+  const modulePath = fileURLToPath(import.meta.resolve('@contentauth/c2pa-wasm/c2pa.wasm'));
+  Object.assign(globalThis, { FileReaderSync: PartReader });
+  await init({ module_or_path: await readFile(modulePath) });
+  return { Builder: WasmBuilder, Reader: WasmReader };
+}
+
+/** A part of an open file or of a buffer, which the library reads when it needs it. */
+class FilePart {
+  readonly size: number;
+  readonly #read: (start: number, length: number) => Buffer;
+  readonly #start: number;
+
+  constructor(read: (start: number, length: number) => Buffer, start: number, size: number) {
+    this.#read = read;
+    this.#start = start;
+    this.size = size;
+  }
+
+  slice(start: number = 0, end: number = this.size): FilePart {
+    const first = Math.min(start, this.size);
+    return new FilePart(this.#read, this.#start + first, Math.max(0, Math.min(end, this.size) - first));
+  }
+
+  readAll(): Buffer {
+    return this.#read(this.#start, this.size);
+  }
+}
+
+class PartReader {
+  readAsArrayBuffer(part: FilePart): ArrayBufferLike {
+    return Uint8Array.from(part.readAll()).buffer;
+  }
+}
+
+/** A buffer as the library reads it. */
+export function blobOfBytes(bytes: Buffer): Blob {
+  return toBlob(new FilePart((start, length) => bytes.subarray(start, start + length), 0, bytes.length));
+}
+
+/** `as`: the library calls nothing but `size` and `slice`, and passes parts to `FileReaderSync`. */
+function toBlob(part: FilePart): Blob {
+  return part as unknown as Blob;
+}

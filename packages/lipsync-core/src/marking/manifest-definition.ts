@@ -1,0 +1,46 @@
+/** What a manifest states about an output. Nothing in it identifies a person or a file of the caller. */
+export interface OutputFacts {
+  /** Random, unique for each output. */
+  readonly id: string;
+  readonly markedAt: string;
+  /** Null if the lips were not changed. */
+  readonly provider: string | null;
+  /** SHA-256 of the model file; null for a provider without one, or at a vendor. */
+  readonly modelDigest: string | null;
+  readonly version: string;
+}
+
+const generatorName = 'lipsync';
+
+/** A term of IPTC's digital source types: parts of the picture are made by a trained model. */
+const sourceType = 'http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia';
+
+/** Names of own fields begin with a domain, as the specification requires; `.internal` is reserved for private use. */
+const fieldPrefix = 'internal.lipsync';
+
+/** The definition from which the library builds a manifest. */
+export function manifestDefinitionOf({ id, markedAt, provider, modelDigest, version }: OutputFacts): object {
+  const softwareAgent = {
+    name: generatorName,
+    version,
+    [`${fieldPrefix}.provider`]: provider,
+    ...(modelDigest !== null && { [`${fieldPrefix}.model_sha256`]: modelDigest }),
+  };
+  const actions = [
+    { action: 'c2pa.opened', parameters: { ingredientIds: ['clip'] } },
+    { action: 'c2pa.placed', parameters: { ingredientIds: ['speech'] } },
+    provider === null
+      ? { action: 'c2pa.edited', when: markedAt, softwareAgent: { name: generatorName, version } }
+      : { action: 'c2pa.edited', when: markedAt, digitalSourceType: sourceType, softwareAgent },
+  ];
+  return {
+    claim_generator_info: [{ name: generatorName, version }],
+    format: 'video/mp4',
+    instance_id: `xmp:iid:${id}`,
+    ingredients: [
+      { label: 'clip', relationship: 'parentOf', instance_id: `xmp:iid:${id}-clip` },
+      { label: 'speech', relationship: 'componentOf', instance_id: `xmp:iid:${id}-speech` },
+    ],
+    assertions: [{ label: 'c2pa.actions.v2', created: true, data: { actions, allActionsIncluded: true } }],
+  };
+}

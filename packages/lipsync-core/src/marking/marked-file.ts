@@ -1,0 +1,122 @@
+import { createHash, type Hash } from 'node:crypto';
+import { open, type FileHandle } from 'node:fs/promises';
+import { LipsyncError } from '../errors/index.ts';
+import { shiftFilePositions } from './chunk-offsets.ts';
+import { isManifestBox, listTopLevelBoxes, manifestUserType, type Mp4Box } from './mp4-boxes.ts';
+
+/** Boxes with positions in the file. They are read as a whole; of an hour of video they take a few megabytes. */
+const indexBoxes: ReadonlySet<string> = new Set(['moov', 'moof', 'mfra']);
+const maxIndexBytes = 256 * 1024 ** 2;
+
+/** Boxes that the hash of the file leaves out; the library lists the same in each manifest. */
+const unhashedBoxes: ReadonlySet<string> = new Set(['ftyp', 'mfra', 'free', 'skip']);
+
+const chunkBytes = 1024 ** 2;
+
+export interface MarkedFileOptions {
+  readonly sourcePath: string;
+  readonly targetPath: string;
+  readonly signal: AbortSignal;
+  /** Returns the store with the hash of the file in it, as long as `storeBytes`. */
+  seal(fileHash: Buffer): Buffer;
+  readonly storeBytes: number;
+}
+
+/**
+ * Copies an MP4 file with a manifest store behind its `ftyp` box, instead of an earlier one. Memory is
+ * constant in the length of the file. Throws `media_failed` for a file that is not a complete MP4.
+ */
+export async function writeMarkedFile(options: MarkedFileOptions): Promise<void> {
+  const source = await open(options.sourcePath, 'r');
+  try {
+    const target = await open(options.targetPath, 'w');
+    try {
+      await writeMarked(source, target, options);
+    } finally {
+      await target.close();
+    }
+  } finally {
+    await source.close();
+  }
+}
+
+async function writeMarked(
+  source: FileHandle,
+  target: FileHandle,
+  { seal, storeBytes, signal }: MarkedFileOptions,
+): Promise<void> {
+  const boxes = await listTopLevelBoxes(source);
+  const [first] = boxes;
+  if (first?.type !== 'ftyp') throw new LipsyncError('media_failed', 'The video does not begin with an ftyp box.');
+  const manifestBytes = manifestHeaderBytes + storeBytes;
+  const hash = createHash('sha256');
+  let position = 0;
+  const write = async (bytes: Buffer): Promise<void> => {
+    signal.throwIfAborted();
+    await target.write(bytes, 0, bytes.length, position);
+    position += bytes.length;
+  };
+  const removed: Mp4Box[] = [];
+  for (const box of boxes) if (await isManifestBox(source, box)) removed.push(box);
+  const removedBytes = removed.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  for (const box of boxes) {
+    if (removed.includes(box)) continue;
+    const isHashed = !unhashedBoxes.has(box.type);
+    if (isHashed) hash.update(positionOf(position));
+    // Earlier manifests precede the media, so that every position moves by the same number of bytes.
+    const shift = { from: first.sizeBytes, addedBytes: manifestBytes - removedBytes };
+    await copyBox(source, box, { write, shift, ...(isHashed && { hash }) });
+    if (box === first) await write(Buffer.alloc(manifestBytes));
+  }
+  const store = seal(hash.digest());
+  await target.write(manifestBoxOf(store), 0, manifestBytes, first.sizeBytes);
+}
+
+async function copyBox(
+  source: FileHandle,
+  box: Mp4Box,
+  {
+    hash,
+    shift,
+    write,
+  }: {
+    readonly hash?: Hash;
+    readonly shift: Parameters<typeof shiftFilePositions>[1];
+    write(bytes: Buffer): Promise<void>;
+  },
+): Promise<void> {
+  const hasPositions = indexBoxes.has(box.type);
+  if (hasPositions && box.sizeBytes > maxIndexBytes)
+    throw new LipsyncError('media_failed', 'The index of the video is too large to be marked.');
+  const partBytes = hasPositions ? box.sizeBytes : Math.min(chunkBytes, box.sizeBytes);
+  const buffer = Buffer.allocUnsafe(partBytes);
+  for (let done = 0; done < box.sizeBytes;) {
+    const length = Math.min(partBytes, box.sizeBytes - done);
+    const { bytesRead } = await source.read(buffer, 0, length, box.start + done);
+    if (bytesRead < (hasPositions ? length : 1))
+      throw new LipsyncError('media_failed', 'The video became shorter while it was marked.');
+    const part = buffer.subarray(0, bytesRead);
+    if (hasPositions) shiftFilePositions(part, shift);
+    hash?.update(part);
+    await write(part);
+    done += bytesRead;
+  }
+}
+
+/** The hash of the file includes the position of each top-level box, so that none can be moved. */
+function positionOf(position: number): Buffer {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64BE(BigInt(position));
+  return bytes;
+}
+
+/** Version and flags, the purpose, and the position of further boxes, which is 0 where there are none. */
+const manifestPurpose = Buffer.concat([Buffer.alloc(4), Buffer.from('manifest\0', 'latin1'), Buffer.alloc(8)]);
+const manifestHeaderBytes = 8 + manifestUserType.length + manifestPurpose.length;
+
+function manifestBoxOf(store: Buffer): Buffer {
+  const header = Buffer.alloc(8);
+  header.writeUInt32BE(manifestHeaderBytes + store.length, 0);
+  header.write('uuid', 4, 'latin1');
+  return Buffer.concat([header, manifestUserType, manifestPurpose, store]);
+}

@@ -1,0 +1,66 @@
+import type { FileHandle } from 'node:fs/promises';
+import { LipsyncError } from '../errors/index.ts';
+
+/** A box of an ISO base media file (ISO/IEC 14496-12). */
+export interface Mp4Box {
+  readonly type: string;
+  /** Position of its header. */
+  readonly start: number;
+  /** Size with the header. */
+  readonly sizeBytes: number;
+  readonly headerBytes: number;
+}
+
+/** The user type of the box that holds C2PA manifests (C2PA 2.2, appendix A.5). */
+export const manifestUserType = Buffer.from('d8fec3d61b0e483c92975828877ec481', 'hex');
+
+const maxBoxes = 100_000;
+
+/** Lists the boxes on the top level of a file. Throws `media_failed` unless they fill it. */
+export async function listTopLevelBoxes(file: FileHandle): Promise<readonly Mp4Box[]> {
+  const { size } = await file.stat();
+  const boxes: Mp4Box[] = [];
+  const header = Buffer.alloc(16);
+  for (let position = 0; position < size;) {
+    const { bytesRead } = await file.read(header, 0, 16, position);
+    const box = readBoxHeader(header.subarray(0, bytesRead), position, size);
+    if (!box || boxes.length >= maxBoxes) throw notMp4();
+    boxes.push(box);
+    position += box.sizeBytes;
+  }
+  return boxes;
+}
+
+/** Lists the boxes between two positions of a buffer. Throws `media_failed` unless they fill it. */
+export function listBoxesIn(bytes: Buffer, start: number, end: number): readonly Mp4Box[] {
+  const boxes: Mp4Box[] = [];
+  for (let position = start; position < end;) {
+    const box = readBoxHeader(bytes.subarray(position, Math.min(position + 16, end)), position, end);
+    if (!box || boxes.length >= maxBoxes) throw notMp4();
+    boxes.push(box);
+    position += box.sizeBytes;
+  }
+  return boxes;
+}
+
+/** Whether a box holds C2PA manifests. */
+export async function isManifestBox(file: FileHandle, { type, start, headerBytes }: Mp4Box): Promise<boolean> {
+  if (type !== 'uuid') return false;
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(16), 0, 16, start + headerBytes);
+  return bytesRead === 16 && buffer.equals(manifestUserType);
+}
+
+function readBoxHeader(header: Buffer, start: number, end: number): Mp4Box | undefined {
+  if (header.length < 8) return undefined;
+  const type = header.toString('latin1', 4, 8);
+  const stated = header.readUInt32BE(0);
+  if (stated === 1 && header.length < 16) return undefined;
+  const headerBytes = stated === 1 ? 16 : 8;
+  // Size 0 reaches to the end.
+  const sizeBytes = stated === 0 ? end - start : stated === 1 ? Number(header.readBigUInt64BE(8)) : stated;
+  return sizeBytes < headerBytes || start + sizeBytes > end ? undefined : { type, start, sizeBytes, headerBytes };
+}
+
+function notMp4(): LipsyncError {
+  return new LipsyncError('media_failed', 'The video is not a complete MP4 file, so that it cannot be marked.');
+}

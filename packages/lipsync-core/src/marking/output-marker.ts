@@ -1,0 +1,59 @@
+import { randomUUID } from 'node:crypto';
+import type { Clock } from '../contract/ports.ts';
+import type { RenderPool } from '../processes/render-pool.ts';
+import { defineRenderTask } from '../processes/render-task.ts';
+import type { SigningIdentity } from './cose-signature.ts';
+import type { markOutputTask } from './mark-output-task.ts';
+
+const markOutputRenderTask = defineRenderTask<typeof markOutputTask>(
+  './mark-output-task',
+  'markOutputTask',
+  import.meta.url,
+);
+
+/** No file takes this long; a disk that hangs does. */
+const markLimitMs = 15 * 60_000;
+
+export interface OutputMarkerOptions {
+  readonly renderPool: RenderPool;
+  readonly clock: Clock;
+  /** The version that manifests state. */
+  readonly version: string;
+  /** Returns the identity that signs at that time. */
+  identity(nowMs: number): Promise<SigningIdentity>;
+  /** SHA-256 of the model file of a provider; null without one. */
+  modelDigestOf(provider: string): Promise<string | null>;
+}
+
+/** Signs outputs. */
+export class OutputMarker {
+  readonly #options: OutputMarkerOptions;
+
+  constructor(options: OutputMarkerOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Writes a copy of a take with a signed manifest beside it, and returns its path. `provider` is null if the lips were
+   * not changed. Throws the errors of the task, of the file system, and the reason of the aborted signal.
+   */
+  async mark(
+    { takePath, provider }: { readonly takePath: string; readonly provider: string | null },
+    signal: AbortSignal,
+  ): Promise<string> {
+    const { clock, identity, modelDigestOf, renderPool, version } = this.#options;
+    const nowMs = clock.nowMs();
+    const facts = {
+      id: randomUUID(),
+      markedAt: new Date(nowMs).toISOString(),
+      provider,
+      modelDigest: provider === null ? null : await modelDigestOf(provider),
+      version,
+    };
+    const targetPath = `${takePath}.marked`;
+    const input = { sourcePath: takePath, targetPath, facts, identity: await identity(nowMs) };
+    const limit = AbortSignal.any([signal, AbortSignal.timeout(markLimitMs)]);
+    await renderPool.run(markOutputRenderTask, input, { signal: limit });
+    return targetPath;
+  }
+}

@@ -1,0 +1,43 @@
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { X509Certificate } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+import { localAuthorityIn, localIdentityIn } from '../../src/marking/local-certificates.ts';
+import { temporaryFolder } from '../media/make-media.ts';
+
+const dayMs = 86_400_000;
+const nowMs = Date.parse('2026-11-29T12:00:00Z');
+
+describe('The local certificates', () => {
+  it('Processes that start at once share one authority and one signer, and leave no partial file.', async () => {
+    const root = await temporaryFolder();
+    const folder = join(root, 'marking');
+    const children = Array.from({ length: 4 }, () => fork(join(import.meta.dirname, 'identity-program.ts'), [folder]));
+    const answers = await Promise.all(children.map((child) => once(child, 'message')));
+    expect(new Set(answers.map(([certificate]) => certificate)).size).toBe(1);
+    expect(await readdir(root)).toEqual(['marking']);
+  });
+
+  it('No other user can read the keys.', async () => {
+    const folder = join(await temporaryFolder(), 'marking');
+    await localIdentityIn(folder, nowMs);
+    expect((await stat(folder)).mode & 0o777).toBe(0o700);
+    for (const name of await readdir(folder)) expect((await stat(join(folder, name))).mode & 0o777).toBe(0o600);
+  });
+
+  it('The certificate is renewed 30 days before its end, by the same authority.', async () => {
+    const folder = join(await temporaryFolder(), 'marking');
+    const first = await localIdentityIn(folder, nowMs);
+    const end = Date.parse(new X509Certificate(first.certificates[0] ?? '').validTo);
+    expect(await localIdentityIn(folder, end - 31 * dayMs)).toEqual(first);
+    const authority = await localAuthorityIn(folder);
+    const renewed = await localIdentityIn(folder, end - 29 * dayMs);
+    expect(renewed.privateKey).not.toBe(first.privateKey);
+    expect(await localAuthorityIn(folder)).toBe(authority);
+    const issuer = new X509Certificate(authority ?? '');
+    expect(new X509Certificate(renewed.certificates[0] ?? '').verify(issuer.publicKey)).toBe(true);
+    expect(await readFile(join(folder, 'signer.pem'), 'utf8')).toContain(renewed.privateKey);
+  });
+});
