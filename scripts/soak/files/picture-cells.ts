@@ -29,7 +29,7 @@ const toHdr = (transfer: string): string =>
   `zscale=tin=bt709:min=bt709:pin=bt709:rin=tv:t=${transfer}:m=bt2020nc:p=bt2020:npl=203,format=yuv420p10le`;
 
 /** Two frames become the fields of one; the picture moves by some pixels between them. */
-const moving = `setpts=PTS/2,scale=${width * 1.1}:-2,crop=${width}:${height}:x='16+15*sin(n/3)':y=9`;
+const moving = `setpts=PTS/2,fps=50,scale=${width * 1.1}:-2,crop=${width}:${height}:x='16+15*sin(n/3)':y=9`;
 const firstFields = `${moving},select='not(mod(n\\,2))'`;
 
 /** A see-through green corner, which is shown in black. */

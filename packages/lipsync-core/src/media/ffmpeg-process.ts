@@ -27,16 +27,21 @@ export interface MediaProcessOptions {
 /** What ffmpeg prints when the system, not the file, is at fault. */
 const exhaustion = /Cannot allocate memory|No space left on device|Too many open files|Input\/output error/;
 
+const unacceptedFormat = /^\[([\w,]+) @ [^\]]*\] Format not on whitelist/m;
+
 /** ffmpeg or ffprobe ended with a failure. The cause holds the end of its standard error. */
 class MediaToolError extends LipsyncError {
   /** Whether the tool ran to its end and rejected its input, as opposed to being killed, missing or out of memory. */
   readonly rejectedInput: boolean;
+  /** ffmpeg's name of the format of a file that was rejected only because that format is not accepted. */
+  readonly unacceptedFormat: string | undefined;
 
   constructor(message: string, exit: ChildExit, { log, ...options }: LipsyncErrorOptions & { readonly log: string }) {
     const exitCode = exit.type === 'exited' ? exit.exitCode : null;
     super('media_failed', message, { ...options, details: { exitCode } });
     this.name = 'MediaToolError';
     this.rejectedInput = exit.type === 'exited' && !exhaustion.test(log);
+    this.unacceptedFormat = unacceptedFormat.exec(log)?.[1];
   }
 }
 
@@ -164,6 +169,11 @@ export async function runMediaTool(options: MediaProcessOptions & { readonly max
 /** Whether a media tool ran to its end and rejected the file, which therefore is at fault. */
 export function isInputRejection(error: unknown): boolean {
   return error instanceof MediaToolError && error.rejectedInput;
+}
+
+/** The format of a file that was rejected because the format is not accepted; undefined for other errors. */
+export function unacceptedFormatOf(error: unknown): string | undefined {
+  return error instanceof MediaToolError ? error.unacceptedFormat : undefined;
 }
 
 const sharedArguments: Readonly<Record<MediaTool, readonly string[]>> = {

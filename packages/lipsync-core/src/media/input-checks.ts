@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { InputNotFoundError, LipsyncError, type ErrorCode } from '../errors/index.ts';
-import { isInputRejection } from './ffmpeg-process.ts';
+import { isInputRejection, unacceptedFormatOf } from './ffmpeg-process.ts';
 import { runProbe, type ProbeOptions, type ProbeReport } from './ffprobe.ts';
 import type { MediaLimits } from './media-types.ts';
 
@@ -25,17 +25,36 @@ export async function requireFile(path: string, what: string, emptyCode: ErrorCo
 /** Runs ffprobe on an input. Throws `code` for a file that cannot be read, `media_failed`, or the abort error. */
 export async function probeInput(
   path: string,
-  what: 'clip' | 'speech audio',
+  what: Input,
   code: ErrorCode,
   options: ProbeOptions,
 ): Promise<ProbeReport> {
   return runProbe(path, options).catch((error: unknown) => {
+    const format = unacceptedFormatOf(error);
     throw asUnusable(
       error,
       code,
-      `The ${what} cannot be read: it is damaged, truncated, or of an unsupported format. Convert it to ${what === 'clip' ? 'MP4' : 'WAV'}, or use another copy of the file.`,
+      format === undefined
+        ? `The ${what} cannot be read: it is damaged, truncated, or of an unsupported format. Convert it to ${targetOf(what)}, or use another copy of the file.`
+        : describeFormat(what, format),
     );
   });
+}
+
+type Input = 'clip' | 'speech audio';
+
+function targetOf(what: Input): string {
+  return what === 'clip' ? 'MP4' : 'WAV';
+}
+
+/** Formats that consist of references to other files, by ffmpeg's names. */
+const playlists = /^(?:hls|concat|dash|imf|image2|webm_dash_manifest)$/;
+
+/** Other formats hold a clip or a speech, but are not read from users. */
+function describeFormat(what: Input, format: string): string {
+  if (playlists.test(format))
+    return `The ${what} is a playlist (${format}) that refers to other files. Use the media file itself.`;
+  return `The ${what} has a format that is not accepted (${format}). Convert it to ${targetOf(what)}.`;
 }
 
 /** Replaces the rejection of a file by the tool with an error that the user can act on; keeps other errors. */

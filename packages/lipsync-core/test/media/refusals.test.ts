@@ -63,6 +63,8 @@ describe('probeClip', () => {
     ['JPEG-LS', '\xff\xd8\xff\xf7\0\x0b'],
     ['HEIF', '\0\0\0\x18ftypheic\0\0\0\0mif1heic'],
     ['HEIF', '\0\0\0\x18ftypmif1\0\0\0\0mif1heic'],
+    ['AVIF', '\0\0\0\x1cftypavif\0\0\0\0avifmif1'],
+    ['AVIF', '\0\0\0\x2cftypavis\0\0\0\0avifavis'],
   ])('A %s image is rejected by the name of its format.', async (name, bytes) => {
     const path = join(await temporaryFolder(), 'image.jpg');
     await writeFile(path, bytes, 'latin1');
@@ -197,8 +199,31 @@ describe('probeClip', () => {
       '#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nsecret.ts\n#EXT-X-ENDLIST\n',
     );
     await writeFile(join(folder, 'list.mp4'), 'ffconcat version 1.0\nfile secret.ts\n');
-    expect(await clipRefusal(join(folder, 'list.m3u8'))).toMatchObject(clipUnusable(/cannot be read/));
-    expect(await clipRefusal(join(folder, 'list.mp4'))).toMatchObject(clipUnusable(/cannot be read/));
+    expect(await clipRefusal(join(folder, 'list.m3u8'))).toMatchObject(clipUnusable(/is a playlist \(hls\)/));
+    expect(await clipRefusal(join(folder, 'list.mp4'))).toMatchObject(clipUnusable(/is a playlist \(concat\)/));
+  });
+
+  it.each([
+    ['rm', ['-c:v', 'rv10'], 'clip.rm'],
+    ['swf', ['-c:v', 'flv'], 'clip.mp4'],
+    ['yuv4mpegpipe', ['-pix_fmt', 'yuv420p'], 'clip.y4m'],
+  ])('A clip of the format %s is rejected for its format, not as damaged.', async (format, encoding, name) => {
+    const clip = await makeMedia(...source('176x144'), ...encoding, '-f', format, join(await temporaryFolder(), name));
+    expect(await clipRefusal(clip)).toEqual({
+      code: 'clip_unusable',
+      message: `The clip has a format that is not accepted (${format}). Convert it to MP4.`,
+    });
+  });
+
+  it('Raw MJPEG is rejected with the command that gives it a rate, a photo with a second picture behind it is a still.', async () => {
+    const folder = await temporaryFolder();
+    const [raw, photo, still] = ['a.mjpeg', 'b.jpg', 'c.jpg'].map((name) => join(folder, name));
+    await makeMedia(...source('128x96'), '-c:v', 'mjpeg', '-f', 'mjpeg', String(raw));
+    await makeMedia(...source('128x96'), '-frames:v', '1', String(still));
+    const picture = await readFile(String(still));
+    await writeFile(String(photo), Buffer.concat([picture, picture]));
+    expect(await clipRefusal(String(raw))).toMatchObject(clipUnusable(/raw MJPEG.*-framerate RATE/));
+    expect(await probeClip(String(photo), { limits })).toMatchObject({ kind: 'still' });
   });
 });
 
@@ -210,6 +235,18 @@ describe('probeSpeech', () => {
     expect(await speechRefusal(join(folder, 'none.wav'))).toMatchObject({ code: 'not_found' });
     expect(await speechRefusal(join(folder, 'empty.wav'))).toMatchObject(speechUnusable(/empty/));
     expect(await speechRefusal(join(folder, 'text.wav'))).toMatchObject(speechUnusable(/cannot be read/));
+  });
+
+  it.each([
+    ['g722', ['-c:a', 'g722'], 'speech.g722'],
+    ['sox', [], 'speech.wav'],
+  ])('Speech audio of the format %s is rejected for its format, not as damaged.', async (format, encoding, name) => {
+    const speech = join(await temporaryFolder(), name);
+    await makeMedia('-f', 'lavfi', '-i', 'sine=r=16000:d=1', ...encoding, '-f', format, speech);
+    expect(await speechRefusal(speech)).toEqual({
+      code: 'speech_unusable',
+      message: `The speech audio has a format that is not accepted (${format}). Convert it to WAV.`,
+    });
   });
 
   it('Speech audio is rejected when it has no audio stream.', async () => {

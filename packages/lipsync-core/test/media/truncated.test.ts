@@ -2,7 +2,7 @@ import { readFile, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { probeClip, probeSpeech } from '../../src/media/index.ts';
-import { isTruncatedJpeg } from '../../src/media/containers/still-image.ts';
+import { readJpegEnd } from '../../src/media/containers/still-image.ts';
 import { isTruncatedFile } from '../../src/media/containers/truncated-file.ts';
 import { limits, makeMedia, makeSpeech, temporaryFolder, x264 } from './make-media.ts';
 
@@ -189,7 +189,7 @@ describe('truncated clips', () => {
     const path = join(await temporaryFolder(), 'clip.jpg');
     const isTruncated = async (...parts: readonly Buffer[]): Promise<boolean> => {
       await writeFile(path, Buffer.concat(parts));
-      return isTruncatedJpeg(path);
+      return (await readJpegEnd(path)).isTruncated;
     };
     expect(await isTruncated(start, thumbnail, scan, segment(0xc4, 1), scan, end)).toBe(false);
     expect(await isTruncated(start, thumbnail, scan, segment(0xc4, 1), scan)).toBe(true);

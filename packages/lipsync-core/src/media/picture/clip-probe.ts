@@ -3,7 +3,7 @@ import { measureMissingMs } from '../containers/declared-duration.ts';
 import {
   isAnimatedPng,
   isAnimatedWebp,
-  isTruncatedJpeg,
+  readJpegEnd,
   readPngSize,
   sniffOtherImage,
   sniffStillDemuxer,
@@ -92,8 +92,15 @@ export async function probeClip(path: string, context: ClipProbeContext): Promis
   return { ...common, kind: 'video', ...timing, ...(isTruncated && { missing: 'its end' }), ...missing };
 }
 
-function isTruncatedStill(path: string, demuxer: string): Promise<boolean> {
-  return demuxer === 'jpeg_pipe' ? isTruncatedJpeg(path) : isTruncatedFile(path, demuxer);
+async function isTruncatedStill(path: string, demuxer: string): Promise<boolean> {
+  if (demuxer !== 'jpeg_pipe') return isTruncatedFile(path, demuxer);
+  const { isTruncated, isSequence } = await readJpegEnd(path);
+  if (isSequence)
+    throw new LipsyncError(
+      'clip_unusable',
+      'The clip is raw MJPEG, which has no rate. Put it into a container: ffmpeg -f mjpeg -framerate RATE -i CLIP -c copy clip.mkv',
+    );
+  return isTruncated;
 }
 
 function isUnusable(error: unknown): boolean {
