@@ -63,6 +63,12 @@ const pictureFaults: Readonly<Record<string, PictureFault>> = {
     // White over the lower face of the presenter.
     filter: (opacity) => `drawbox=x=250:y=170:w=150:h=110:color=white@${opacity}:t=fill`,
   },
+  'box in a third': {
+    part: 'seam',
+    unit: 'opacity',
+    levels: [0.06, 0.12, 0.25, 0.5],
+    filter: (opacity) => `drawbox=x=250:y=170:w=150:h=110:color=white@${opacity}:t=fill:enable='between(t,2,3.99)'`,
+  },
   jitter: {
     part: 'head_jitter',
     unit: 'px',

@@ -1,4 +1,4 @@
-import { leftEyeCorners, mouthCorners, rightEyeCorners, rigidPoints } from './landmarks.ts';
+import { faceSides, leftEyeCorners, mouthCorners, noseTip, rightEyeCorners, rigidPoints } from './landmarks.ts';
 
 /** Landmarks decomposed into the head's similarity transform and the face's shape in a normalized frame. */
 export interface PosedFace {
@@ -58,11 +58,15 @@ export function rollOf(points: Float32Array): number {
   return Math.atan2(down, across);
 }
 
-/** Sine of the angle between the line through the outer eye corners and the picture plane. */
-export function sineOfTurn(points: Float32Array): number {
-  const [left, right] = [leftEyeCorners[0], rightEyeCorners[0]];
-  const depth = (points[right * 3 + 2] ?? 0) - (points[left * 3 + 2] ?? 0);
-  return depth / Math.max(1e-6, Math.hypot(depth, distance(points, left, right)));
+/**
+ * How far a head is turned to a side: 0 when the tip of the nose lies in the middle of the face, 1 when it reaches the
+ * outline, more beyond it. The depth of the landmarks is not used, because it stops growing at a turn of about 45°.
+ */
+export function turnOf(points: Float32Array): number {
+  const [left, right] = faceSides;
+  const [acrossX, acrossY] = [px(points, right) - px(points, left), py(points, right) - py(points, left)];
+  const along = (px(points, noseTip) - px(points, left)) * acrossX + (py(points, noseTip) - py(points, left)) * acrossY;
+  return 2 * Math.abs(along / Math.max(1e-6, acrossX ** 2 + acrossY ** 2) - 0.5);
 }
 
 /** Distance of the outer corners of the mouth in the picture. */

@@ -5,7 +5,7 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { appearanceBytes } from './face-appearance.ts';
 import { landmarkCount } from './face-types.ts';
 import { findHiddenRanges, findRanges } from './hidden-ranges.ts';
-import { leftEyeCorners, mouthCorners, rightEyeCorners } from './landmarks.ts';
+import { faceSides, mouthCorners, noseTip } from './landmarks.ts';
 import { ObservationStore } from './observation-store.ts';
 
 const limits = { shortest: 4, longestBreak: 10 };
@@ -51,12 +51,14 @@ describe('findRanges', () => {
   });
 });
 
-/** Landmarks of a face whose outer eye corners are 100 pixels apart in space. */
+/** Landmarks of a face of 140 pixels between its sides, with the tip of its nose 90 pixels in front of them. */
 function faceOf({ turnDegrees, mouthWidthPx }: { turnDegrees: number; mouthWidthPx: number }): Float32Array {
   const points = new Float32Array(landmarkCount * 3).map((_, index) => index % 89);
   const turn = (turnDegrees * Math.PI) / 180;
-  points.set([0, 50, 0], leftEyeCorners[0] * 3);
-  points.set([100 * Math.cos(turn), 50, 100 * Math.sin(turn)], rightEyeCorners[0] * 3);
+  const [left, right] = faceSides;
+  points.set([-70 * Math.cos(turn), 50, 0], left * 3);
+  points.set([70 * Math.cos(turn), 50, 0], right * 3);
+  points.set([-90 * Math.sin(turn), 60, 0], noseTip * 3);
   points.set([40, 90, 0], mouthCorners.outer[0] * 3);
   points.set([40 + mouthWidthPx * 0.6, 90 + mouthWidthPx * 0.8, 5], mouthCorners.outer[1] * 3);
   return points;

@@ -7,8 +7,8 @@ import type { ObservationStore, StoredObservation } from './observation-store.ts
 const leaveValue = 0.8;
 /** Shorter ranges are drawn over: a mouth that jumps to the original for a moment would flicker. */
 const shortestSeconds = 0.16;
-/** Ranges that are closer than this are joined. Landmarks slip off a cover without color for longer. */
-const longestBreakSeconds = { usual: 0.4, colorless: 1 } as const;
+/** Ranges that are closer than this are joined. Landmarks slip off a profile and a cover without color for longer. */
+const longestBreakSeconds = { usual: 0.4, slipping: 1 } as const;
 
 /**
  * Mean deviations of lips and chin from their usual look at which they count as covered. Uncovered mouths stay below
@@ -25,8 +25,8 @@ const overexposedFraction = 0.6;
 const colorlessFraction = 0.7;
 /** Sharpness of the upper face at which it counts as blurred, and below which a deviation is blur and not a cover. */
 const blurredSharpness = { always: 0.35, withDeviation: 0.6 } as const;
-/** Sine of the turn of the head. */
-const turnedAwaySine = 0.8;
+/** Turn of a head that counts as turned away: 50° to 55° to a side. Beyond it, half of the mouth is not seen. */
+const turnedAway = 1.25;
 const smallestMouthPx = 7;
 
 export interface HiddenRangeOptions {
@@ -57,9 +57,11 @@ export function findHiddenRanges(options: HiddenRangeOptions): readonly HiddenRa
     shortest: Math.min(end - start, Math.max(2, Math.round(shortestSeconds * framesPerSecond))),
     longestBreak: Math.round(longestBreakSeconds.usual * framesPerSecond),
   };
+  const slipping = { longestBreak: Math.round(longestBreakSeconds.slipping * framesPerSecond) };
   const special: Partial<Record<Rating, Partial<RangeLimits>>> = {
     covered: { edgeFrames: Math.round(coverEdge.seconds * framesPerSecond) },
-    colorless: { longestBreak: Math.round(longestBreakSeconds.colorless * framesPerSecond) },
+    colorless: slipping,
+    turned_away: slipping,
   };
   const ranges = [...values].flatMap(([rating, series]) =>
     findRanges(series, { ...limits, ...special[rating] }).map((range) => ({
@@ -113,7 +115,7 @@ function* rateMouth(
   yield ['overexposed', overexposed];
   const colorless = fractionAt(appearance, appearanceFractions.colorlessLips) / colorlessFraction;
   yield ['colorless', overexposed >= 1 ? 0 : colorless];
-  yield ['turned_away', Math.abs(observation.turnSine) / turnedAwaySine];
+  yield ['turned_away', observation.turn / turnedAway];
   yield ['too_small', smallestMouthPx / Math.max(1, observation.mouthWidthPx)];
   const reference = references.get(observation.identity);
   if (!reference || overexposed >= 1) return;

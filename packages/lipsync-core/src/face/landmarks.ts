@@ -31,6 +31,9 @@ export const leftEyeCorners = [33, 133] as const;
 export const rightEyeCorners = [263, 362] as const;
 
 export const noseBase = 2;
+export const noseTip = 1;
+/** The outline of the face in front of the ears. */
+export const faceSides = [234, 454] as const;
 export const chinTip = 152;
 export const foreheadTop = 10;
 

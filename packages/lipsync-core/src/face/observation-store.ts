@@ -1,7 +1,7 @@
 import { closeSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
 import { appearanceBytes } from './face-appearance.ts';
 import { FaceMotion } from './face-motion.ts';
-import { mouthWidthOf, sineOfTurn } from './face-pose.ts';
+import { mouthWidthOf, turnOf } from './face-pose.ts';
 import { chinTip, foreheadTop, noseBase } from './landmarks.ts';
 import { landmarkCount } from './face-types.ts';
 import { selectTracklets, type Tracklet } from './select-faces.ts';
@@ -23,8 +23,8 @@ export interface StoredObservation {
   readonly frame: number;
   readonly identity: number;
   readonly offset: number;
-  /** See `sineOfTurn`. */
-  readonly turnSine: number;
+  /** See `turnOf`. */
+  readonly turn: number;
   readonly mouthWidthPx: number;
 }
 
@@ -81,7 +81,7 @@ export class ObservationStore {
       frame,
       identity,
       offset: this.#end,
-      turnSine: sineOfTurn(points),
+      turn: turnOf(points),
       mouthWidthPx: mouthWidthOf(points),
     });
     sums.prominence += prominence;

@@ -14,7 +14,7 @@ import { TrackCache, type TrackKey } from './track-cache.ts';
 import { TrackWriter, type TrackDescription } from './track-file.ts';
 
 /** Part of the cache key. Increase it whenever the same clip would give another track. */
-const trackerVersion = 8;
+const trackerVersion = 9;
 
 const longestGapSeconds = 0.4;
 /** Length of the fade between a redrawn mouth and the original. */

@@ -148,6 +148,8 @@ export interface FaceLocator {
   readonly pictureEvery: number;
   /** Frame of the track that belongs to a frame of the video. */
   trackFrameAt(index: number): number;
+  /** Whether nothing hides the mouth in a frame of the video, by the track; lips are not judged in other frames. */
+  isMouthVisible(index: number): boolean;
 }
 
 /** What analyzers receive before the first frame. */

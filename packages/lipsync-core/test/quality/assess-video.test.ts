@@ -88,14 +88,18 @@ describe('The assessment of a video', { timeout: 300_000 }, () => {
       clip,
       timeline: planTimeline(clip, clip.durationMs, { syncMode: 'loop' }),
     };
-    const softOf = async (path: string, from?: AssessmentSource) =>
+    const labelsOf = async (path: string, from?: AssessmentSource) =>
       (await assess(path, from)).quality.labels
-        .filter(({ code }) => code.endsWith('_soft'))
-        .map(({ code, ranges }) => ({ code, ranges }));
+        .filter(({ code }) => /_soft$|^seam_/.test(code))
+        .map(({ code, ranges }) => ({ code, ranges }))
+        .toSorted((first, second) => first.code.localeCompare(second.code));
     const ranges = [{ startMs: 1_000, endMs: 3_000 }];
     const blurred = await damage('boxblur=4:1', 'blurred.mp4');
-    expect(await softOf(blurred)).toEqual([{ code: 'face_soft', ranges }]);
+    expect(await labelsOf(blurred)).toEqual([{ code: 'face_soft', ranges }]);
     const boxed = await damage('drawbox=x=250:y=190:w=150:h=110:color=gray:t=fill', 'boxed.mp4');
-    expect(await softOf(boxed, source)).toEqual([{ code: 'mouth_soft', ranges }]);
+    expect(await labelsOf(boxed, source)).toEqual([
+      { code: 'mouth_soft', ranges },
+      { code: 'seam_visible', ranges },
+    ]);
   });
 });

@@ -3,7 +3,7 @@ import { toPart, type AnalyzerDefinition, type Findings, type QualityTrace } fro
 import { unknownSync } from '../lips/lip-sync.ts';
 
 /** Increase it whenever the same video would give other figures. */
-const methodVersion = 'lipsync-quality-3';
+const methodVersion = 'lipsync-quality-4';
 
 /** A quality with its trace. */
 export interface MeasuredQuality {

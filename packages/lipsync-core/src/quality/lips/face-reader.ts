@@ -79,6 +79,10 @@ export class FaceReader implements FaceLocator {
     return clipFrameAt(timeline, this.sourceIndexAt(index)) - timeline.windowStart;
   }
 
+  isMouthVisible(index: number): boolean {
+    return this.#track?.visibility(this.trackFrameAt(index)) === 1;
+  }
+
   /** Output frame of the source's timeline that is shown in a frame of the video, which may have another rate. */
   sourceIndexAt(index: number): number {
     const { source } = this.#setup.input;

@@ -66,8 +66,7 @@ class LipAnalyzer implements Analyzer {
     if (!isMeasured) return;
     const opening = points ? measureLips(points).opening : NaN;
     this.#opening[index] = opening;
-    const { track } = this.#setup.faces;
-    if (track?.visibility(this.#setup.faces.trackFrameAt(index)) === 1) this.#judged[index] = opening;
+    if (this.#setup.faces.isMouthVisible(index)) this.#judged[index] = opening;
     if (!source?.points) return;
     this.#sourceOpening[index] = measureLips(source.points).opening;
     if (!points) this.#isLost[index] = 1;
@@ -79,7 +78,7 @@ class LipAnalyzer implements Analyzer {
     const { every } = faces;
     const lips: LipSeries = { framesPerSecond, every, opening: this.#judged };
     const sound = soundAtFrames(speech, frameCount, framesPerSecond);
-    const { sync, estimate } = estimateSync(lips, speech);
+    const { sync, estimate } = estimateSync(lips, speech, faces.track);
     const durationMs = (frameCount * 1000) / framesPerSecond;
     const parts = this.#measureParts(lips, sound, speech);
     const strength = sync.strength === null ? missing(sync.reason ?? 'It was not measured.') : known(sync.strength);
@@ -104,7 +103,7 @@ class LipAnalyzer implements Analyzer {
   }
 
   #measureParts(lips: LipSeries, sound: FrameSound, speech: VideoSpeech) {
-    const noLips = findLipObstacle(lips);
+    const noLips = findLipObstacle(lips, this.#setup.faces.track);
     const noVoice = findSoundObstacle(speech) ?? noLips;
     const noPause = isSilent(speech) ? noLips : noVoice;
     const unless = (obstacle: string | null, measure: () => Measured): Measured =>

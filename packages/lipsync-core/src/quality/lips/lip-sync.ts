@@ -1,4 +1,6 @@
 import type { QualityLabel, SyncQuality } from '../../contract/quality.ts';
+import { hiddenMouths } from '../../face/face-warnings.ts';
+import type { FaceTrack, HiddenReason } from '../../face/face-types.ts';
 import { findRateObstacle, type LabelDefinition } from '../analyzer.ts';
 import { toLabel } from '../labels.ts';
 import type { LipSeries } from './lip-series.ts';
@@ -16,10 +18,10 @@ export interface LipSync {
 }
 
 /** Measures the offset of lips and sound, and decides whether it can be trusted. */
-export function estimateSync(lips: LipSeries, speech: VideoSpeech): LipSync {
-  const obstacle = findObstacle(lips, speech);
+export function estimateSync(lips: LipSeries, speech: VideoSpeech, track: TrackedMouth | undefined): LipSync {
+  const obstacle = findSoundObstacle(speech) ?? findLipObstacle(lips, track);
   const estimate = obstacle === null ? estimateOffset(lips, speech) : undefined;
-  if (!estimate) return { sync: unknownSync(obstacle ?? 'Less than 4 s of the video show a face.'), estimate };
+  if (!estimate) return { sync: unknownSync(obstacle ?? describeShortage(track)), estimate };
   const strength = Math.round(estimate.strength * 1000) / 1000;
   const measured = { strength, windows: estimate.windows };
   if (!estimate.isPeak || strength < reliableStrength) {
@@ -32,6 +34,11 @@ export function estimateSync(lips: LipSeries, speech: VideoSpeech): LipSync {
     offsetIntervalMs: [Math.round(low), Math.round(high)] as const,
   };
   return { sync: { ...unknownSync(null), ...measured, ...offset }, estimate };
+}
+
+function describeShortage(track: TrackedMouth | undefined): string {
+  const shortage = 'Less than 4 s of the video show a visible mouth.';
+  return track && track.hiddenRanges.length > 0 ? `${describeHiddenMouth(track)} ${shortage}` : shortage;
 }
 
 const noPeak = 'The correlation of lip opening and sound has no peak within ±660 ms.';
@@ -68,15 +75,23 @@ export function offsetLabels(
   ];
 }
 
-/** Why lips and sound cannot be compared; null when they can. */
-function findObstacle(lips: LipSeries, speech: VideoSpeech): string | null {
-  return findSoundObstacle(speech) ?? findLipObstacle(lips);
+/** Why the motion of lips cannot be judged; null when it can. */
+export function findLipObstacle(
+  { opening, framesPerSecond }: LipSeries,
+  track: TrackedMouth | undefined,
+): string | null {
+  return opening.every(Number.isNaN) ? describeHiddenMouth(track) : findRateObstacle(framesPerSecond);
 }
 
-/** Why the motion of lips cannot be judged; null when it can. */
-export function findLipObstacle({ opening, framesPerSecond }: LipSeries): string | null {
-  if (opening.every(Number.isNaN)) return 'The video shows no face whose mouth is visible.';
-  return findRateObstacle(framesPerSecond);
+type TrackedMouth = Pick<FaceTrack, 'hiddenRanges'>;
+
+/** Why a video shows no mouth: no face, or what hides its mouth in most frames. */
+export function describeHiddenMouth(track: TrackedMouth | undefined): string {
+  if (!track) return 'The video shows no face.';
+  const frames = new Map<HiddenReason, number>();
+  for (const { reason, start, end } of track.hiddenRanges) frames.set(reason, (frames.get(reason) ?? 0) + end - start);
+  const [most] = [...frames].toSorted(([, first], [, second]) => second - first);
+  return most ? `${hiddenMouths[most[0]].fault}.` : 'The video shows no face whose mouth is visible.';
 }
 
 /** A voice in a shorter sound is not recognized, in seconds. */

@@ -70,7 +70,7 @@ class PictureAnalyzer implements Analyzer {
     const { index, picture, points, source, isMeasured } = frame;
     if (!isMeasured) return;
     this.#stillFrames.add(frame);
-    this.#jitter.add(points);
+    this.#jitter.add(this.#setup.faces.isMouthVisible(index) ? points : undefined);
     if (index % this.#sampleInterval !== 0) return;
     const sample = index / this.#sampleInterval;
     const hasBlockiness = sample % blockinessInterval === 0;
@@ -98,7 +98,7 @@ class PictureAnalyzer implements Analyzer {
     this.#detail.add('source', timeMs, this.#detailReader.read(planesOf(source).luma, placement));
     this.#sampler.sample(take, placement, this.#patches.take);
     this.#sampler.sample(source, placement, this.#patches.source);
-    this.#difference.addPatches(this.#patches.take, this.#patches.source, placement);
+    this.#difference.addPatches(timeMs, this.#patches, placement);
   }
 
   get #hasSourceSize(): boolean {
@@ -158,9 +158,15 @@ class PictureAnalyzer implements Analyzer {
     sourceBlockiness: number,
   ): QualityLabel[] {
     const whole = [{ startMs: 0, endMs: Math.round((this.#setup.frameCount * 1000) / this.#setup.framesPerSecond) }];
-    const above = (part: PartDefinition, label: LabelDefinition, message: string): QualityLabel[] => {
+    const above = (
+      part: PartDefinition,
+      label: LabelDefinition,
+      message: string,
+      where = (_threshold: number): readonly QualityRange[] => whole,
+    ): QualityLabel[] => {
       const value = parts.valueOf(part);
-      return value !== null && value > label.threshold ? [toLabel(label, { value, message, ranges: whole })] : [];
+      if (value === null || value <= label.threshold) return [];
+      return [toLabel(label, { value, message, ranges: where(label.threshold) })];
     };
     const below = (part: PartDefinition, label: LabelDefinition, message: string): QualityLabel[] => {
       const value = parts.valueOf(part);
@@ -173,7 +179,9 @@ class PictureAnalyzer implements Analyzer {
       ...frozenLabel(ranges.frozen),
       ...blackLabel(ranges.black, parts.valueOf(pictureParts.blackFrames)),
       ...below(pictureParts.outsideSsim, pictureLabels.pictureChanged, 'The picture around the face was changed.'),
-      ...above(pictureParts.seam, pictureLabels.seamVisible, 'The border of the redrawn mouth is visible.'),
+      ...above(pictureParts.seam, pictureLabels.seamVisible, 'The border of the redrawn mouth is visible.', (levels) =>
+        this.#difference.seamRanges(levels),
+      ),
       ...above(pictureParts.mouthFlicker, pictureLabels.mouthFlickers, 'The brightness around the mouth flickers.'),
       ...above(pictureParts.colorShift, pictureLabels.colorShifted, 'The colors differ from those of the clip.'),
       ...above(

@@ -24,7 +24,8 @@ const plain = drawPatch(() => 0);
 
 function seamOf(change: (column: number, row: number) => number): number {
   const meter = new SeamMeter();
-  for (let picture = 0; picture < 4; picture += 1) meter.add(drawPatch(change), plain, lips);
+  for (let picture = 0; picture < 4; picture += 1)
+    meter.add(picture * 200, { take: drawPatch(change), source: plain }, lips);
   return meter.finish();
 }
 
@@ -36,6 +37,31 @@ it('The seam of a box grows with its brightness, and a soft border of the same b
   expect(heights).toEqual(heights.toSorted((first, second) => first - second));
   expect(heights[2]).toBeGreaterThan(4);
   expect(seamOf((column, row) => 8 * Math.min(1, Math.max(0, depth(column, row) / 20)))).toBeLessThan(1);
+});
+
+it.each([
+  ['one passage', (picture: number) => picture >= 10 && picture < 20, [{ startMs: 2_000, endMs: 4_000 }]],
+  ['every third picture', (picture: number) => picture % 3 === 0, [{ startMs: 0, endMs: 5_600 }]],
+  ['the last second', (picture: number) => picture >= 25, [{ startMs: 5_000, endMs: 6_000 }]],
+])('A seam that is visible in %s counts as one of the whole video, with its ranges.', (_, isVisible, ranges) => {
+  const meter = new SeamMeter();
+  for (let picture = 0; picture < 30; picture += 1) {
+    const level = isVisible(picture) ? 8 : 0;
+    const take = drawPatch((column, row) => (depth(column, row) >= 0 ? level : 0));
+    meter.add(picture * 200, { take, source: plain }, lips);
+  }
+  expect(meter.finish()).toBeGreaterThan(4);
+  expect(meter.visibleRanges(2.5)).toEqual(ranges);
+});
+
+it('Two pictures of a second with a chance edge are no seam.', () => {
+  const meter = new SeamMeter();
+  for (let picture = 0; picture < 30; picture += 1) {
+    const level = picture === 10 || picture === 12 ? 8 : 0;
+    const take = drawPatch((column, row) => (depth(column, row) >= 0 ? level : 0));
+    meter.add(picture * 200, { take, source: plain }, lips);
+  }
+  expect(meter.finish()).toBe(0);
 });
 
 it('The jitter of a head is the deviation of its position, and a constant shift has none.', () => {

@@ -73,7 +73,8 @@ export const pictureParts = {
     ...counts,
     name: 'seam',
     unit: 'levels',
-    meaning: 'Step of color along straight lines around the mouth that the source clip does not have.',
+    meaning:
+      'Step of color along straight lines around the mouth that the source clip does not have, in the second that shows it most.',
     score: falling(1.5, 3),
   },
   mouthFlicker: {
@@ -170,7 +171,7 @@ export const pictureLabels = {
     threshold: 2.5,
     unit: 'levels',
     fatal: false,
-    meaning: '`seam` is above the threshold: the border of the redrawn area is visible.',
+    meaning: '`seam` is above the threshold: the border of the redrawn area is visible there.',
   },
   mouthFlickers: {
     code: 'mouth_flickers',

@@ -1,5 +1,8 @@
-import { at, medianInPlace } from '../../image/math.ts';
+import type { QualityRange } from '../../contract/quality.ts';
+import { at } from '../../image/math.ts';
 import type { PixelArea } from '../../image/planes.ts';
+import { findRuns } from '../labels.ts';
+import { medianOf } from '../statistics.ts';
 import { levelPerUnit, patchSide, type FacePatch } from './face-patch.ts';
 
 /** Cells along an edge. A seam is straight over this length. */
@@ -21,6 +24,10 @@ const upperRank = 4;
 const movedLines = [-6, -4, -2, 0, 2, 4, 6] as const;
 /** Share of the contrast of such an edge that a step must exceed. */
 const movedShare = 0.5;
+/** Pictures of about a second. Single pictures of fast motion show edges by chance, three of five do not. */
+const passagePictures = 5;
+/** Share of the pictures in which a seam that comes and goes may be missing. */
+const flickeringShare = 0.8;
 
 /**
  * Measures the step at the border of a redrawn area: the difference between take and source begins within two cells,
@@ -35,11 +42,11 @@ export class SeamMeter {
   readonly #squares = new Float32Array(edgeCount);
   /** Mean of the source along each edge. */
   readonly #sourceMeans = new Float32Array(edgeCount);
-  /** Height of the seam per picture. */
-  readonly #seams: number[] = [];
+  /** Height of the seam per picture, with its time. */
+  readonly #seams: { readonly timeMs: number; readonly height: number }[] = [];
 
   /** Adds two patches of one placement. `lips` is ignored, because speech changes it. */
-  add(take: FacePatch, source: FacePatch, lips: Readonly<PixelArea>): void {
+  add(timeMs: number, { take, source }: PatchPair, lips: Readonly<PixelArea>): void {
     this.#squares.fill(0);
     for (const name of channels) {
       const [a, b] = [take[name], source[name]];
@@ -54,7 +61,7 @@ export class SeamMeter {
         this.#squares[edge] = at(this.#squares, edge) + at(this.#heights, edge) ** 2;
     }
     const [lower, upper] = [this.#rankedHeight(isLowerFace(lips), rank), this.#rankedHeight(isUpperFace, upperRank)];
-    this.#seams.push(Math.max(0, lower - upper));
+    this.#seams.push({ timeMs, height: Math.max(0, lower - upper) });
   }
 
   /** Height of the edge with a rank among those that pass. */
@@ -63,9 +70,29 @@ export class SeamMeter {
     return Math.sqrt(at(squares, squares.length - 1 - place));
   }
 
-  /** Median height of the seam in levels of luma and chroma. */
+  /**
+   * Height of the seam in levels of luma and chroma: the median of the second in which it is most visible, or what a
+   * fifth of the pictures exceed, whichever is more. NaN without pictures.
+   */
   finish(): number {
-    return medianInPlace(this.#seams);
+    const heights = this.#seams.map(({ height }) => height);
+    const starts = Math.max(1, heights.length - passagePictures + 1);
+    const passages = Array.from({ length: starts }, (_, start) =>
+      medianOf(heights.slice(start, start + passagePictures)),
+    );
+    const sorted = heights.toSorted((first, second) => first - second);
+    return Math.max(...passages, sorted[Math.floor(flickeringShare * sorted.length)] ?? NaN);
+  }
+
+  /** Where the seam is higher than a threshold, bridged over less than a second. */
+  visibleRanges(threshold: number): QualityRange[] {
+    const isVisible = (index: number): boolean => (this.#seams[index]?.height ?? 0) > threshold;
+    const timeOf = (index: number): number => Math.round(this.#seams[index]?.timeMs ?? 0);
+    const last = this.#seams.length - 1;
+    return findRuns(this.#seams.length, isVisible, passagePictures - 1).map(({ start, end }) => ({
+      startMs: timeOf(start),
+      endMs: end <= last ? timeOf(end) : 2 * timeOf(last) - timeOf(last - 1),
+    }));
   }
 
   /** Sets the heights of one direction: the mean step along the edge less its standard deviation. */
@@ -124,6 +151,12 @@ export class SeamMeter {
     const grid = this.#difference;
     return (at(grid, index) + at(grid, index + over) - at(grid, index - over) - at(grid, index - 2 * over)) / 2;
   }
+}
+
+/** A take and its source at one placement. */
+export interface PatchPair {
+  readonly take: FacePatch;
+  readonly source: FacePatch;
 }
 
 interface Direction {

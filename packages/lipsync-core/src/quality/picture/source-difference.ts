@@ -1,9 +1,10 @@
+import type { QualityRange } from '../../contract/quality.ts';
 import { at } from '../../image/math.ts';
 import type { PixelArea, Picture } from '../../image/planes.ts';
 import { ssimOutside } from '../../image/ssim.ts';
 import { levelPerUnit, patchSide, type FacePatch, type PatchPlacement } from './face-patch.ts';
 import { FaceShiftMeter } from './face-shift.ts';
-import { SeamMeter } from './seam.ts';
+import { SeamMeter, type PatchPair } from './seam.ts';
 
 /** Mean differences of luma, Cb and Cr between a take and its source, in levels. */
 interface ColorDifference {
@@ -50,16 +51,22 @@ export class SourceDifferenceMeter {
   }
 
   /** Adds two patches of the same placement. */
-  addPatches(take: FacePatch, source: FacePatch, { mouth, eyes }: PatchPlacement): void {
+  addPatches(timeMs: number, patches: PatchPair, { mouth, eyes }: PatchPlacement): void {
+    const { take, source } = patches;
     this.#shiftCount += 1;
     if (this.#shift.add(take, source, eyes) > largestShift) return;
     this.#patchCount += 1;
-    this.#seam.add(take, source, mouth);
+    this.#seam.add(timeMs, patches, mouth);
     const around = meanDifference(take, source, grow(mouth, ringCells), mouth);
     const upper = meanDifference(take, source, eyes, undefined);
     const relative = sum(around, upper, -1);
     this.#mouthColor = sum(this.#mouthColor, relative);
     this.#mouthLuma.push(relative.luma);
+  }
+
+  /** Where a seam is higher than a threshold. */
+  seamRanges(threshold: number): QualityRange[] {
+    return this.#seam.visibleRanges(threshold);
   }
 
   /** Null where nothing was compared. */

@@ -106,7 +106,7 @@ class SpeakerAnalyzer implements Analyzer {
     if (!open) return;
     const { color } = this.#setup.facts;
     const box = points && boxOfPoints(points);
-    open.tracked.add(picture, color, box);
+    open.tracked.add(picture, color, this.#setup.faces.isMouthVisible(frame.index) ? box : undefined);
     for (const face of open.others) await face.add(picture, color, box);
     if (index < open.start + windowFrames - 1) return;
     this.#open = undefined;

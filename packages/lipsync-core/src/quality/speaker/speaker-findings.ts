@@ -38,7 +38,7 @@ export function judgeWindows(
   speech: VideoSpeech,
 ): Pick<Findings, 'parts' | 'labels'> {
   const seen = windows.filter((window): window is SeenWindow => window.tracked !== undefined);
-  if (seen.length === 0) return { parts: toNullParts('The face is not visible in any window of two seconds.') };
+  if (seen.length === 0) return { parts: toNullParts('The mouth is not visible in any window of two seconds.') };
   const spoken = seen.filter(({ start }) => shareOfSpeech(speech, start) >= speechShare.speech);
   const pauses = seen.filter(({ start }) => shareOfSpeech(speech, start) <= speechShare.pause);
   const withOthers = spoken.filter(({ others }) => others.length > 0);

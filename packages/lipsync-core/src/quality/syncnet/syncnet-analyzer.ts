@@ -12,7 +12,7 @@ import {
   type Findings,
   type PartDefinition,
 } from '../analyzer.ts';
-import { findSoundObstacle } from '../lips/lip-sync.ts';
+import { describeHiddenMouth, findSoundObstacle } from '../lips/lip-sync.ts';
 import type { VideoSpeech } from '../lips/video-speech.ts';
 import { allStretches, chooseStretches, syncFramesPerSecond, type Stretch } from './choose-stretches.ts';
 import { CodecSpreadMeter, type CodecSpread } from './codec-spread.ts';
@@ -63,7 +63,7 @@ class SyncNetAnalyzer implements Analyzer {
   }
 
   add({ index, points, source }: AssessedFrame): void {
-    if (!this.needsEveryFrame) return;
+    if (!this.needsEveryFrame || !this.#setup.faces.isMouthVisible(index)) return;
     if (points) this.#boxes.set(index, boxOfLandmarks(points));
     if (source?.points) this.#sourceBoxes?.set(source.clipFrame, boxOfLandmarks(source.points));
   }
@@ -73,9 +73,9 @@ class SyncNetAnalyzer implements Analyzer {
     if (!syncnetPath || cacheFolder === undefined) return unmeasured('SYNCNET_MODEL_PATH is not set.');
     const obstacle = findSoundObstacle(speech) ?? findRateObstacle(this.#setup.framesPerSecond);
     if (obstacle !== null) return unmeasured(obstacle);
-    const { signal, input, facts } = this.#setup;
+    const { signal, input, facts, faces } = this.#setup;
     const video = { path: input.videoPath, facts, sound: await VideoSound.read(input.videoPath, signal) };
-    const stretches = findStretches(video, this.#boxes, input.allWindows ?? false);
+    const stretches = findStretches(video, this.#boxes, input.allWindows ?? false) ?? describeHiddenMouth(faces.track);
     if (typeof stretches === 'string') return unmeasured(stretches);
     const path = await resolveModel({ kind: syncNetKind, path: syncnetPath, cacheFolder, signal });
     const model = await SyncNetModel.load(path, signal);
@@ -118,7 +118,7 @@ class SyncNetAnalyzer implements Analyzer {
     if (known) return known;
     const video = { path: clipPath, facts: clip, sound: await VideoSound.read(clipPath, signal) };
     const stretches = findStretches(video, this.#sourceBoxes, false);
-    if (typeof stretches === 'string') return undefined;
+    if (stretches === undefined || typeof stretches === 'string') return undefined;
     const { distances } = await measureSync(video, stretches, { model, signal });
     const scores = scoreCurve(meanCurve(distances));
     for (const oldest of [...kept.keys()].slice(0, Math.max(0, kept.size - keptSources + 1))) kept.delete(oldest);
@@ -131,17 +131,17 @@ function createKeptScores(): Promise<Map<string, SyncScores>> {
   return Promise.resolve(new Map());
 }
 
-/** The stretches to score, or why there are none. */
+/** The stretches to score, or why there are none; undefined when no mouth is visible. */
 function findStretches(
   { facts, sound }: { readonly facts: ClipFacts; readonly sound: VideoSound },
   boxes: BoxSeries,
   allWindows: boolean,
-): readonly Stretch[] | string {
+): readonly Stretch[] | string | undefined {
   const frameCount = Math.round((facts.durationMs * syncFramesPerSecond) / 1000);
   const tracks = cutTracks(boxes, { frameCount, framesPerSecond: syncFramesPerSecond });
-  if (tracks.length === 0) return 'The video shows no face.';
+  if (tracks.length === 0) return undefined;
   const long = tracks.filter((track) => track.boxes.length >= shortestTrackFrames);
-  if (long.length === 0) return 'No face is shown for two seconds without interruption.';
+  if (long.length === 0) return 'No mouth is visible for two seconds without interruption.';
   const large = long.filter(({ boxes: all }) => meanSidePx(all) >= smallestFacePx);
   if (large.length === 0) return `The face is smaller than ${smallestFacePx} pixels.`;
   const options = { soundFrames: sound.frameCount, loudnessAt: (frame: number) => sound.loudnessAt(frame) };
