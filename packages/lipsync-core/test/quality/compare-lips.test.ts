@@ -68,6 +68,15 @@ describe('The comparison of lips', { timeout: 300_000 }, () => {
     expect(totalMs(await compare({ input: { ...own, clipPath: reversed } }, takes.oldPath))).toBeGreaterThan(2_000);
   });
 
+  it('Old lips behind a microphone or a hand are no fault, because the picture of the clip is right there.', async () => {
+    const reported = async (isMouthVisible: (frame: number) => boolean) =>
+      (await compareLips({ ...takes.input, takePath: takes.oldPath, isMouthVisible }, taskContext())).ranges;
+    expect(await reported(() => false)).toEqual([]);
+    const [open, ...others] = await reported((frame) => frame >= 50);
+    expect(others).toEqual([]);
+    expect(open?.startMs).toBeGreaterThan(1_000);
+  });
+
   it('The comparison stops when its signal aborts.', async () => {
     const context = { ...taskContext(), signal: AbortSignal.abort(new Error('stop')) };
     await expect(compareLips({ ...takes.input, takePath: takes.oldPath }, context)).rejects.toThrow();

@@ -14,6 +14,7 @@ import {
 } from '../../media/index.ts';
 import type { AssessmentSpeech } from '../analyzer.ts';
 import type { RenderTaskContext } from '../../processes/render-task.ts';
+import { findRuns, toTimes } from '../labels.ts';
 import { findFaceAreas, samplePatch } from './face-patches.ts';
 import { areLipsUnchanged, judgeSample, type ClipFace, type SampleVerdict } from './lip-verdict.ts';
 import { isOwnSound, readSoundLevels } from './own-sound.ts';
@@ -35,15 +36,19 @@ export interface CompareLipsInput {
   readonly speech: AssessmentSpeech;
   readonly timeline: Timeline;
   readonly limits: MediaLimits;
+  /** Whether the mouth is visible in an output frame; the picture of the clip is right where it is hidden. */
+  isMouthVisible?(frame: number): boolean;
 }
 
 /** Speech under which the lips of a take are those of its clip, or do not move. */
 export interface UnchangedLips {
   /** Ranges of the take. */
   readonly ranges: readonly QualityRange[];
-  /** Their share of the speech that was compared. */
+  /** Their share of the speech with a visible mouth. */
   readonly share: number;
 }
+
+const none: UnchangedLips = { ranges: [], share: 0 };
 
 const longSidePx = 640;
 const thumbnailPx = 320;
@@ -51,7 +56,8 @@ const largestFaceCount = 3;
 
 /**
  * Finds the speech of a take under which the lips are still those of the clip, or do not move. Decodes clip and take
- * once, holds a few frames, and samples at most fifty of them. Speech that is the clip's own sound is left out.
+ * once, holds a few frames, and samples at most fifty of them. Speech that is the clip's own sound, and windows in which
+ * the mouth is hidden for half of the time or more, are left out.
  */
 export async function compareLips(
   input: CompareLipsInput,
@@ -59,8 +65,9 @@ export async function compareLips(
 ): Promise<UnchangedLips> {
   const { timeline, clip, clipPath, speech } = input;
   const curve = await readMouthCurve(speech.mouthCurvePath, timeline.frameCount);
-  const windows = planSpeechWindows(curve.voiced, timeline);
-  if (windows.length === 0) return { ranges: [], share: 0 };
+  const isSeen = (window: SpeechWindow): boolean => isMouthSeen(window, input);
+  const windows = planSpeechWindows(curve.voiced, timeline).filter(isSeen);
+  if (windows.length === 0) return none;
   const clipSamples = await readClip(input, windows, await resources.get(createFaceDetector), signal);
   const verdicts = await judgeTake(input, windows, clipSamples, signal);
   const suspects = windows.map((_, index) => areLipsUnchanged(verdicts[index] ?? []));
@@ -73,10 +80,14 @@ export async function compareLips(
       if (suspects[index] && isOwnSound(window, timeline, levels)) suspects[index] = false;
     });
   }
-  const framesOf = (some: readonly SpeechWindow[]): number =>
-    some.reduce((sum, { startFrame, endFrame }) => sum + endFrame - startFrame, 0);
-  const share = framesOf(windows.filter((_, index) => suspects[index])) / framesOf(windows);
-  return { ranges: mergeRanges(windows, suspects, timeline), share };
+  return joinWindows(windows, suspects, timeline);
+}
+
+function isMouthSeen({ startFrame, endFrame }: SpeechWindow, { isMouthVisible }: CompareLipsInput): boolean {
+  if (!isMouthVisible) return true;
+  let visible = 0;
+  for (let frame = startFrame; frame < endFrame; frame += 1) if (isMouthVisible(frame)) visible += 1;
+  return 2 * visible > endFrame - startFrame;
 }
 
 /** What is compared with the take: the faces of a clip frame, and the whole picture at the start of a window. */
@@ -191,21 +202,17 @@ function analysisSize({ width, height }: ClipFacts): { readonly width: number; r
 /** A single window may show lips that are alike by chance, unless the take has no other. */
 const fewestWindows = 2;
 
-/** Joins neighboring windows, and drops windows that stand alone. */
-function mergeRanges(
+/** Joins neighboring windows that show unchanged lips, and drops those that stand alone. */
+function joinWindows(
   windows: readonly SpeechWindow[],
-  flags: readonly boolean[],
+  areUnchanged: readonly boolean[],
   { frameRate }: Timeline,
-): QualityRange[] {
-  const toMs = (frame: number): number => Math.round((frame * 1000) / framesPerSecond(frameRate));
-  const ranges: { startMs: number; endMs: number; count: number }[] = [];
-  windows.forEach(({ startFrame, endFrame }, index) => {
-    if (!flags[index]) return;
-    const last = flags[index - 1] ? ranges.at(-1) : undefined;
-    if (last) Object.assign(last, { endMs: toMs(endFrame), count: last.count + 1 });
-    else ranges.push({ startMs: toMs(startFrame), endMs: toMs(endFrame), count: 1 });
-  });
-  return ranges
-    .filter(({ count }) => count >= Math.min(fewestWindows, windows.length))
-    .map(({ startMs, endMs }) => ({ startMs, endMs }));
+): UnchangedLips {
+  const runs = findRuns(windows.length, (index) => areUnchanged[index] === true)
+    .filter(({ start, end }) => end - start >= Math.min(fewestWindows, windows.length))
+    .map(({ start, end }) => windows.slice(start, end));
+  const lengthOf = (some: readonly SpeechWindow[]): number =>
+    some.reduce((sum, { startFrame, endFrame }) => sum + endFrame - startFrame, 0);
+  const ranges = runs.map((run) => ({ start: run[0]?.startFrame ?? 0, end: run.at(-1)?.endFrame ?? 0 }));
+  return { ranges: toTimes(ranges, framesPerSecond(frameRate)), share: lengthOf(runs.flat()) / lengthOf(windows) };
 }

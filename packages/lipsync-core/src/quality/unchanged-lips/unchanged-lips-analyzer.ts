@@ -1,5 +1,6 @@
-import type { QualityLabel, QualityRange } from '../../contract/quality.ts';
+import type { QualityLabel } from '../../contract/quality.ts';
 import { measureLips } from '../../face/index.ts';
+import { framesPerSecond } from '../../media/index.ts';
 import {
   findRateObstacle,
   type Analyzer,
@@ -41,30 +42,14 @@ export const unchangedLipsAnalyzer: AnalyzerDefinition = {
 const windowS = 2;
 /** New lips correlate with the old ones by less than this in every window, and deviate by more than the second value. */
 const clearlyNew = { correlation: 0.6, deviation: 0.02 };
-/** In a long take, single windows of new lips resemble the old ones by chance. */
-const unclearShare = 0.1;
 /** Share of the frames in which lips must have been measured. */
 const neededShare = 0.8;
 
-/** The label of old or still lips; none below its threshold, because single windows look alike by chance. */
+/** The label of old or still lips; none below its threshold. */
 export function labelUnchangedLips({ ranges, share }: UnchangedLips): QualityLabel[] {
   if (ranges.length === 0 || share < lipsUnchanged.threshold) return [];
   const message = 'The lips do not follow the speech: they are those of the clip, or do not move.';
   return [toLabel(lipsUnchanged, { message, ranges, value: share })];
-}
-
-/**
- * Leaves out the ranges in which the mouth is hidden for half of the time or more: the picture of the clip is right
- * there. `visibleShare` returns the share of a range in which the mouth is visible.
- */
-export function withoutHidden(
-  { ranges, share }: UnchangedLips,
-  visibleShare: (range: QualityRange) => number,
-): UnchangedLips {
-  const lengthOf = (some: readonly QualityRange[]): number =>
-    some.reduce((sum, { startMs, endMs }) => sum + endMs - startMs, 0);
-  const seen = ranges.filter((range) => visibleShare(range) > 0.5);
-  return { ranges: seen, share: seen.length === 0 ? 0 : (share * lengthOf(seen)) / lengthOf(ranges) };
 }
 
 class UnchangedLipsAnalyzer implements Analyzer {
@@ -91,21 +76,13 @@ class UnchangedLipsAnalyzer implements Analyzer {
   /** Compares the pictures, unless the landmarks already show other lips: that decodes both files once more. */
   async finish(speech: VideoSpeech): Promise<Findings> {
     if (this.#areClearlyNew(speech)) return {};
-    const { input, limits } = this.#setup;
+    const { input, limits, faces, frameCount, framesPerSecond: rate } = this.#setup;
     const { clipPath, clip, timeline } = this.#source;
     const take = { takePath: input.videoPath, clipPath, clip, timeline, speech: this.#speech, limits };
-    const unchanged = await compareLips(take, this.#setup);
-    return { labels: labelUnchangedLips(withoutHidden(unchanged, (range) => this.#visibleShare(range))) };
-  }
-
-  #visibleShare({ startMs, endMs }: QualityRange): number {
-    const { faces, frameCount, framesPerSecond } = this.#setup;
-    const frames = [startMs, endMs].map((timeMs) => Math.round((timeMs * framesPerSecond) / 1000));
-    const [start = 0, end = 0] = frames.map((frame) => Math.min(frame, frameCount));
-    let visible = 0;
-    for (let index = start; index < end; index += 1)
-      if ((faces.track?.visibility(faces.trackFrameAt(index)) ?? 1) >= 0.5) visible += 1;
-    return visible / Math.max(1, end - start);
+    const takeFrameOf = (frame: number): number =>
+      Math.min(frameCount - 1, Math.round((frame * rate) / framesPerSecond(timeline.frameRate)));
+    const isMouthVisible = (frame: number): boolean => faces.isMouthVisible(takeFrameOf(frame));
+    return { labels: labelUnchangedLips(await compareLips({ ...take, isMouthVisible }, this.#setup)) };
   }
 
   #areClearlyNew(speech: VideoSpeech): boolean {
@@ -125,6 +102,7 @@ class UnchangedLipsAnalyzer implements Analyzer {
       // The negations count unknown values as unclear.
       if (!(deviationOf(known) > clearlyNew.deviation) || !(correlation < clearlyNew.correlation)) unclear += 1;
     }
-    return unclear <= unclearShare * windows;
+    // In a long take, single windows of new lips resemble the old ones by chance.
+    return unclear <= lipsUnchanged.threshold * windows;
   }
 }
