@@ -38,7 +38,7 @@ function overview(rows: readonly Row[]): string {
   );
 }
 
-/** The parts that were measured in a take, and the names of the others. Empty when every take failed. */
+/** The parts that were measured in a take, and the others with the reason. Empty when every take failed. */
 function partTables(rows: readonly Row[]): string[] {
   const all = [...new Set(rows.flatMap(({ summary }) => Object.keys(summary.parts)))];
   const names = all.filter((part) => rows.some(({ summary }) => (summary.parts[part]?.takes ?? 0) > 0));
@@ -52,13 +52,24 @@ function partTables(rows: readonly Row[]): string[] {
       part,
       unitOf(part),
       ...rows.map(({ summary }) => {
-        const { value = null, takes = 0 } = summary.parts[part] ?? {};
+        const { value = null, takes = 0, reason = null } = summary.parts[part] ?? {};
         const of = takes < summary.takes - summary.failures ? ` (${takes})` : '';
-        return value === null ? 'unknown' : `${figure(value, 3)}${of}`;
+        return value === null ? `unknown: ${reason ?? 'It was not measured.'}` : `${figure(value, 3)}${of}`;
       }),
     ]),
   );
-  return others.length === 0 ? [measured] : [measured, `Not measured in any take: ${others.join(', ')}.`];
+  return others.length === 0 ? [measured] : [measured, unmeasuredTable(rows, others)];
+}
+
+/** One row per set of reasons, which several parts share. */
+function unmeasuredTable(rows: readonly Row[], parts: readonly string[]): string {
+  const reasonsOf = (part: string): readonly string[] =>
+    rows.map(({ summary }) => summary.parts[part]?.reason ?? 'It was not measured.');
+  const groups = Map.groupBy(parts, (part) => reasonsOf(part).join('\n'));
+  return table(
+    ['not measured in any take', ...rows.map(({ name }) => name)],
+    [...groups.values()].map((names) => [names.join(', '), ...reasonsOf(names[0] ?? '')]),
+  );
 }
 
 function failureLines(providers: BoardJson['providers']): string[] {

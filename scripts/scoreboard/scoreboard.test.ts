@@ -141,14 +141,19 @@ const rate = (providers: readonly BoardProvider[], service: BoardService, maxCos
 
 describe('The scoreboard', () => {
   it('Medians, labels, speed and cost come from the takes of a provider.', async () => {
-    const part = (value: number | null) => ({ value, unit: 'ms', score: null, reason: value === null ? 'none' : null });
+    const part = (value: number | null) => ({
+      value,
+      unit: 'ms',
+      score: null,
+      reason: value === null ? 'There is no echo.' : null,
+    });
     const label = { code: 'seam_visible', message: '', ranges: [], value: 1, threshold: 0, fatal: false };
     const { service, isClosed } = scripted({
       takes: [0, 0],
       qualities: [
         quality({
           syncScore: 0.8,
-          parts: { drift: part(10), echo: part(null) },
+          parts: { drift: part(10), echo: part(null), tone: part(null) },
           labels: [label, label],
           grade: 'good',
         }),
@@ -162,7 +167,7 @@ describe('The scoreboard', () => {
       takes: 2,
       failures: 0,
       sync_score: 0.7,
-      parts: { drift: { value: 10, unit: 'ms', takes: 1 } },
+      parts: { drift: { value: 10, unit: 'ms', takes: 1, reason: 'There is no echo.' } },
       labels: { seam_visible: 1 },
       grades: { good: 1, unknown: 1 },
       seconds_per_second: 0.2,
@@ -172,7 +177,8 @@ describe('The scoreboard', () => {
     expect(text).toContain(
       '| preview (degraded) | 2 | good 1, unknown 1 | 0.70 | 0.90 | 0.80 | seam_visible 1 | 0.20 |',
     );
-    expect(text).toContain('| drift | ms | 10.000 (1) |\n\nNot measured in any take: echo.');
+    expect(text).toContain('| drift | ms | 10.000 (1) |\n\n| not measured in any take | preview (degraded) |');
+    expect(text).toContain('| echo, tone | There is no echo. |');
   });
 
   it('A provider that is not configured, and a paid one without an amount, are listed with the reason and not run.', async () => {

@@ -4,6 +4,16 @@ import { toQualityView } from '../../packages/lipsync-core/src/contract/quality.
 import { microsToUsd } from '../../packages/lipsync-core/src/billing/micros.ts';
 import type { RatedProvider, RatedTake } from './rate-providers.ts';
 
+/** A part over the takes of a provider. */
+export interface PartSummary {
+  readonly value: number | null;
+  readonly unit: string;
+  /** Takes in which it was measured. */
+  readonly takes: number;
+  /** The most frequent reason of the other takes; null when it was measured in all. */
+  readonly reason: string | null;
+}
+
 /** What one provider did on all clips. What was not measured is null. */
 export interface ProviderSummary {
   readonly takes: number;
@@ -12,9 +22,7 @@ export interface ProviderSummary {
   readonly sync_score: number | null;
   readonly audio_quality: number | null;
   readonly video_quality: number | null;
-  readonly parts: Readonly<
-    Record<string, { readonly value: number | null; readonly unit: string; readonly takes: number }>
-  >;
+  readonly parts: Readonly<Record<string, PartSummary>>;
   /** Number of takes with each label. */
   readonly labels: Readonly<Record<string, number>>;
   /** Number of takes with each grade. */
@@ -89,7 +97,10 @@ function summarizeParts(qualities: readonly Quality[]): ProviderSummary['parts']
     names.map((name) => {
       const parts = qualities.flatMap((quality) => quality.parts[name] ?? []);
       const values = parts.flatMap(({ value }) => value ?? []);
-      return [name, { value: medianOf(values), unit: parts[0]?.unit ?? '', takes: values.length }];
+      const reasons = countOf(parts.flatMap(({ value, reason }) => (value === null ? (reason ?? []) : [])));
+      const [reason] = Object.keys(reasons).toSorted((one, other) => (reasons[other] ?? 0) - (reasons[one] ?? 0));
+      const unit = parts[0]?.unit ?? '';
+      return [name, { value: medianOf(values), unit, takes: values.length, reason: reason ?? null }];
     }),
   );
 }

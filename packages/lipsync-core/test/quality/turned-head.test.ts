@@ -44,7 +44,11 @@ describe('A head that is turned to a side', { timeout: 300_000 }, () => {
     const { quality } = await assess(yaw, { syncnetPath });
     expect(quality.labels.map(({ code }) => code)).toContain('face_turned_away');
     const reason = 'The face is turned away.';
-    expect(quality).toMatchObject({ syncScore: null, grade: 'unknown', sync: { offsetMs: null, strength: null, reason } });
+    expect(quality).toMatchObject({
+      syncScore: null,
+      grade: 'unknown',
+      sync: { offsetMs: null, strength: null, reason },
+    });
     for (const part of ['lse_d', 'lse_c', 'lip_dynamics', 'frozen_speech', 'bilabial_closure', 'sync_strength'])
       expect(quality.parts[part]).toMatchObject({ value: null, reason });
     expect(quality.labels.filter(({ fatal }) => fatal)).toEqual([]);

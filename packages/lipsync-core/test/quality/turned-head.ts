@@ -73,7 +73,16 @@ export async function filmTurnedHead(
     await detector.close();
   }
   const input = ['-f', 'rawvideo', '-pix_fmt', 'rgb24', '-s', `${width}x${height}`, '-r', String(rate), '-i', rawPath];
-  return maker.ffmpeg(...input, '-pix_fmt', 'yuv420p', '-crf', '16', '-preset', 'ultrafast', `turned-${yawDegrees}.mp4`);
+  return maker.ffmpeg(
+    ...input,
+    '-pix_fmt',
+    'yuv420p',
+    '-crf',
+    '16',
+    '-preset',
+    'ultrafast',
+    `turned-${yawDegrees}.mp4`,
+  );
 }
 
 function headOf(points: Float32Array): readonly Vertex[] {
@@ -168,8 +177,14 @@ function paint(clip: Picture, vertices: readonly Vertex[], triangles: readonly T
     if (!a || !b || !c) continue;
     const area = (b.x - a.x) * (c.y - a.y) - (c.x - a.x) * (b.y - a.y);
     if (Math.abs(area) < 1e-6) continue;
-    const [left, right] = [Math.max(0, Math.ceil(Math.min(a.x, b.x, c.x))), Math.min(width - 1, Math.max(a.x, b.x, c.x))];
-    const [top, bottom] = [Math.max(0, Math.ceil(Math.min(a.y, b.y, c.y))), Math.min(height - 1, Math.max(a.y, b.y, c.y))];
+    const [left, right] = [
+      Math.max(0, Math.ceil(Math.min(a.x, b.x, c.x))),
+      Math.min(width - 1, Math.max(a.x, b.x, c.x)),
+    ];
+    const [top, bottom] = [
+      Math.max(0, Math.ceil(Math.min(a.y, b.y, c.y))),
+      Math.min(height - 1, Math.max(a.y, b.y, c.y)),
+    ];
     for (let y = top; y <= bottom; y += 1)
       for (let x = left; x <= right; x += 1) {
         const ofB = ((x - a.x) * (c.y - a.y) - (c.x - a.x) * (y - a.y)) / area;
