@@ -59,7 +59,7 @@ export function rollOf(points: Float32Array): number {
 }
 
 /**
- * How far a head is turned to a side: 0 when the tip of the nose lies in the middle of the face, 1 when it reaches the
+ * How far a head is turned to a side: 0 when the tip of the nose is in the middle of the face, 1 when it reaches the
  * outline, more beyond it. The depth of the landmarks is not used, because it stops growing at a turn of about 45°.
  */
 export function turnOf(points: Float32Array): number {

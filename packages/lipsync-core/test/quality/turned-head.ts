@@ -15,7 +15,7 @@ const outline = [
 const meshPoints = 468;
 /**
  * Rings behind the outline that close the head: width relative to the outline, distance behind it in widths of the
- * face, and where their pixels lie in the picture: in the hair, at the ears and at the neck.
+ * face, and where their pixels are in the picture: in the hair, at the ears and at the neck.
  */
 const rings = [
   { width: 1.06, behind: 0.08, texture: 1.08 },
