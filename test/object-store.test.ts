@@ -61,22 +61,26 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-async function submit(): Promise<string> {
+async function post(): Promise<Response> {
   const form = new FormData();
   form.set('video', await openAsBlob(join(folder, 'clip.mp4')), 'clip.mp4');
   form.set('audio', await openAsBlob(join(folder, 'speech.wav')), 'speech.wav');
   form.set('method', 'preview');
   form.set('cache', 'false');
-  const response = await fetch(`${url}/lipsync`, { method: 'POST', body: form });
+  return fetch(`${url}/lipsync`, { method: 'POST', body: form });
+}
+
+async function submit(): Promise<string> {
+  const response = await post();
   const job = (await response.json()) as { id: string };
   expect(response.status, JSON.stringify(job)).toBe(202);
   return job.id;
 }
 
-async function waitUntilCompleted(id: string): Promise<void> {
+async function waitFor(id: string, expected: object): Promise<void> {
   await vi.waitFor(async () => {
     const job = await (await fetch(`${url}/lipsync/${id}`)).json();
-    expect(job, JSON.stringify(job)).toMatchObject({ status: 'completed' });
+    expect(job, JSON.stringify(job)).toMatchObject(expected);
   }, patient);
 }
 
@@ -87,7 +91,7 @@ async function listStored(): Promise<string[]> {
 
 it('API and worker with different folders complete a job over the object store, whose output is served and erased.', async () => {
   const id = await submit();
-  await waitUntilCompleted(id);
+  await waitFor(id, { status: 'completed' });
   const output = `${url}/lipsync/${id}/output`;
   const whole = await fetch(output);
   const video = Buffer.from(await whole.arrayBuffer());
@@ -111,4 +115,40 @@ it('API and worker with different folders complete a job over the object store, 
   expect(await readdir(join(folder, 'api', 'data', 'inputs'))).toEqual([]);
   expect((await fetch(`${url}/lipsync/${id}`, { method: 'DELETE' })).status).toBe(204);
   await vi.waitFor(async () => expect(await listStored()).toEqual([]), patient);
+}, 180_000);
+
+it('An upload that the store does not take is refused with the cause, and leaves nothing behind.', async () => {
+  s3.proxy.setFault(({ method, key }) =>
+    method === 'PUT' && key.includes('/inputs/') ? { kind: 'error', status: 400, code: 'ExpiredToken' } : undefined,
+  );
+  const response = await post();
+  expect(response.status).toBe(503);
+  expect(await response.json()).toMatchObject({ code: 'store_credentials_rejected', retryable: true });
+  s3.proxy.setFault(undefined);
+  expect(await listStored()).toEqual([]);
+  expect(await readdir(join(folder, 'api', 'data', 'inputs'))).toEqual([]);
+});
+
+it('A finished take waits while the store is full, and is published once when it has room again.', async () => {
+  s3.proxy.setFault(({ method, key }) =>
+    method === 'PUT' && key.includes('/outputs/') ? { kind: 'error', status: 507, code: 'QuotaExceeded' } : undefined,
+  );
+  const id = await submit();
+  const message = expect.stringMatching(/The take is finished and waits to be published.*quota/);
+  await waitFor(id, { status: 'processing', stage: 'waiting', message });
+  expect((await listStored()).filter((key) => key.startsWith('outputs/'))).toEqual([]);
+  s3.proxy.setFault(undefined);
+  await waitFor(id, { status: 'completed', attempts: [{ outcome: 'succeeded' }] });
+  expect((await listStored()).filter((key) => key.startsWith('outputs/'))).toHaveLength(1);
+}, 180_000);
+
+it('A job waits while its inputs cannot be read, and continues afterwards.', async () => {
+  await rm(join(folder, 'worker', 'data', 'cache', 'inputs'), { recursive: true });
+  s3.proxy.setFault(({ method, query }) =>
+    method === 'GET' && !query.has('list-type') ? { kind: 'error', status: 503, code: 'SlowDown' } : undefined,
+  );
+  const id = await submit();
+  await waitFor(id, { stage: 'waiting', message: expect.stringContaining('refuses load') });
+  s3.proxy.setFault(undefined);
+  await waitFor(id, { status: 'completed' });
 }, 180_000);

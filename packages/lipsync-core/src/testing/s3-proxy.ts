@@ -14,7 +14,7 @@ export type S3Fault =
   | { readonly kind: 'slow'; readonly pauseMs: number }
   /** Changes one byte of the content that is sent or received, and removes the digests of the client. */
   | { readonly kind: 'corrupt' }
-  /** Closes the connection in the middle of the response. */
+  /** Closes the connection in the middle of the response, or before one without content. */
   | { readonly kind: 'cut' };
 
 /** A request, as faults choose among them. */
@@ -91,13 +91,22 @@ function forward(
   const headers = { ...request.headers };
   if (fault?.kind === 'corrupt') delete headers['content-md5'];
   const upstream = sendRequest({ host: '127.0.0.1', port, method, path, headers }, (answer) => {
-    response.writeHead(answer.statusCode ?? 502, answer.headers);
     if (onStart) answer.once('data', (chunk: Buffer) => onStart(/<UploadId>(.*?)</.exec(`${chunk}`)?.[1] ?? ''));
-    if (fault?.kind === 'cut') answer.once('data', () => setImmediate(() => response.destroy()));
+    if (fault?.kind === 'cut' && method === 'PUT') return void response.destroy();
+    response.writeHead(answer.statusCode ?? 502, answer.headers);
+    if (fault?.kind === 'cut') return cutAnswer(answer, response);
     change(answer, fault).pipe(response);
   });
   upstream.on('error', () => response.destroy());
   change(request, fault).pipe(upstream);
+}
+
+/** Sends half of the first chunk; without content, nothing. */
+function cutAnswer(answer: IncomingMessage, response: ServerResponse): void {
+  answer.once('data', (chunk: Buffer) =>
+    response.write(chunk.subarray(0, chunk.byteLength / 2), () => response.destroy()),
+  );
+  answer.once('end', () => response.destroy());
 }
 
 function change(source: IncomingMessage, fault: S3Fault | undefined): NodeJS.ReadableStream {

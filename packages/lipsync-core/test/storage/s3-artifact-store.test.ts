@@ -1,7 +1,9 @@
+import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll } from 'vitest';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import { S3Bucket } from '../../src/storage/s3/s3-bucket.ts';
 import { S3ArtifactStore } from '../../src/storage/s3/s3-artifact-store.ts';
 import { artifactStoreSuite } from '../../src/testing/artifact-store-suite.ts';
@@ -32,4 +34,20 @@ artifactStoreSuite('S3', async () => {
     },
     dispose: () => rm(root, { recursive: true, force: true }),
   };
+});
+
+it('A store in folders loads nothing of the AWS SDK.', async () => {
+  const program = `
+    import { registerHooks } from 'node:module';
+    const loaded = [];
+    registerHooks({ load: (url, context, next) => (url.includes('aws-sdk') && loaded.push(url), next(url, context)) });
+    const { createArtifactStore } = await import(${JSON.stringify(new URL('../../src/host.ts', import.meta.url).href)});
+    const open = (artifactStore) => createArtifactStore({ dataDir: '/nowhere', outputDir: '/nowhere', artifactStore });
+    await open({ kind: 'file' }).stat('outputs/job_1/output.mp4');
+    const inFolders = loaded.length;
+    const s3 = { bucket: 'b', prefix: '', region: 'r', endpoint: 'http://127.0.0.1:1', credentials: null };
+    await open({ kind: 's3', s3, cacheBytes: 1 }).stat('outputs/job_1/output.mp4').catch(() => undefined);
+    console.log(JSON.stringify({ inFolders, inBucket: loaded.length > 0 }));`;
+  const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', program]);
+  expect(JSON.parse(stdout)).toEqual({ inFolders: 0, inBucket: true });
 });

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { errnoCode } from '../../errors/system-error.ts';
 import { createFolder } from '../../processes/workspace.ts';
 import { linkOrCopy, partPathFor } from '../durable-files.ts';
+import type { FileHash } from '../file-hash.ts';
 import { listEntries } from '../partial-files.ts';
 
 const readOnly = 0o444;
@@ -22,10 +23,11 @@ export class InputCache {
   }
 
   /** Makes a kept input available at `targetPath`; returns whether it was kept. */
-  async provide(sha256: string, targetPath: string): Promise<boolean> {
+  async provide({ sha256, sizeBytes }: FileHash, targetPath: string): Promise<boolean> {
     const path = join(this.folder, sha256);
     try {
-      await stat(path);
+      // A power loss may have cut it.
+      if ((await stat(path)).size !== sizeBytes) return false;
       await linkOrCopy(path, targetPath);
       const now = new Date();
       await utimes(path, now, now);

@@ -126,7 +126,7 @@ export class S3ArtifactStore implements ArtifactStore {
     if (!found) throw notStored();
     try {
       await this.#transfers.run([key], async () => {
-        if (await this.#cache.provide(found.sha256, localPath)) return;
+        if (await this.#cache.provide(found, localPath)) return;
         await this.#cache.add(found.sha256, localPath, (partPath) => this.#download(key, partPath));
       });
     } catch (error) {
@@ -210,12 +210,16 @@ export class S3ArtifactStore implements ArtifactStore {
 
   /** Writes an artifact to a new file, from the start again when the connection is lost. */
   async #download(key: string, partPath: string): Promise<void> {
+    let hasBegun = false;
     await pRetry(
       async () => {
+        hasBegun = false;
         const content = await this.read(key);
-        await pipeline(content, createWriteStream(partPath, { flags: 'w' }));
+        hasBegun = true;
+        await pipeline(content, createWriteStream(partPath));
       },
-      { retries: readTries - 1, minTimeout: 250, shouldRetry: ({ error }) => isTransient(error) },
+      // The request itself was repeated already.
+      { retries: readTries - 1, minTimeout: 250, shouldRetry: ({ error }) => hasBegun && isTransient(error) },
     );
   }
 

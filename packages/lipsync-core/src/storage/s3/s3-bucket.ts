@@ -243,12 +243,16 @@ export class S3Bucket {
     const { responseTimeoutMs, minBytesPerSecond, tries, pauseMs } = this.#limits;
     const limitMs = responseTimeoutMs + (contentBytes / minBytesPerSecond) * 1_000;
     const send = async (): Promise<Answer> => {
-      const timeout = AbortSignal.timeout(Math.round(limitMs));
+      // Not `AbortSignal.timeout`, which would also end the content of an answer, long after it has begun.
+      const timeout = new AbortController();
+      const timer = setTimeout(() => timeout.abort(), limitMs);
       try {
-        return await call(sdk, client, signal ? AbortSignal.any([signal, timeout]) : timeout);
+        return await call(sdk, client, signal ? AbortSignal.any([signal, timeout.signal]) : timeout.signal);
       } catch (error) {
         if (signal?.aborted) throw abortError(signal);
-        throw timeout.aborted ? storeError('store_timeout', this.url, error) : this.#toError(error);
+        throw timeout.signal.aborted ? storeError('store_timeout', this.url, error) : toStoreError(error, this.url);
+      } finally {
+        clearTimeout(timer);
       }
     };
     return pRetry(send, {
@@ -262,10 +266,6 @@ export class S3Bucket {
 
   #object(key: string): { readonly Bucket: string; readonly Key: string } {
     return { Bucket: this.#settings.bucket, Key: this.#settings.prefix + key };
-  }
-
-  #toError(error: unknown): Error {
-    return toStoreError(error, this.url);
   }
 }
 

@@ -57,7 +57,8 @@ export function toStoreError(error: unknown, url: string): LipsyncError {
   if (LipsyncError.isInstance(error)) return error;
   const status = httpStatusOf(error);
   const name = error instanceof Error ? error.name : '';
-  const code = [name, errnoCode(error), `${status ?? ''}`].map((key) => codesByName.get(key ?? '')).find(Boolean);
+  // First the system error: the SDK calls a reset connection `TimeoutError`.
+  const code = [errnoCode(error), name, `${status ?? ''}`].map((key) => codesByName.get(key ?? '')).find(Boolean);
   if (code) return storeError(code, url, error);
   // Not an answer of a server.
   if (status === undefined) return toLipsyncError(error);
