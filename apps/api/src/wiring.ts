@@ -23,7 +23,6 @@ import {
   Readiness,
   requireWebhooks,
   storageChecks,
-  systemClock,
   type ArtifactStore,
   type Logger,
 } from '@lipsync/core/host';
@@ -92,11 +91,11 @@ function wireMetrics(
   config: ApiConfig,
   { redis, producer, store, state }: Pick<JobParts, 'redis' | 'producer' | 'store' | 'state'>,
 ): Pick<ApiDependencies, 'readRetentionCounts' | 'readWebhookCounts' | 'waitingWork'> {
-  const estimate = createWorkEstimate(config.core, { state });
+  const estimate = createWorkEstimate(config.core, { state, clock: redis.clock });
   return {
     readRetentionCounts: () => readRetentionCounts(redis.commands),
     readWebhookCounts: () => readWebhookCounts(redis.commands),
-    waitingWork: new WaitingWork({ producer, store, estimate, clock: systemClock }),
+    waitingWork: new WaitingWork({ producer, store, estimate, clock: redis.clock }),
   };
 }
 
@@ -121,7 +120,7 @@ function wireJobs({
   ...queue
 }: JobParts): Pick<ApiDependencies, 'jobs' | 'batches' | 'erasure' | 'userErasure'> {
   const connection = redis.commands;
-  const clock = systemClock;
+  const { clock } = redis;
   const shared = {
     ...queue,
     clock,
@@ -167,16 +166,16 @@ function urlChecks({ core }: ApiConfig): Pick<ApiDependencies, 'checkUrl' | 'che
 export function wireApi(config: ApiConfig, log: Logger): WiredApi {
   const artifacts = createArtifactStore(config.core);
   const redis = new RedisConnections({ url: config.redisUrl, artifacts, logger: log });
-  const { logger } = redis;
+  const { clock, logger } = redis;
   const connection = redis.commands;
   const store = new RedisJobStore({ connection, onUnreadable: logUnreadableRecords(logger) });
-  const producer = new LipsyncProducer({ connection, store, clock: systemClock, logger });
+  const producer = new LipsyncProducer({ connection, store, clock, logger });
   const keys = new IdempotencyKeys({ connection });
   const state = new RedisStateStore({ connection });
-  const slots = new RedisConcurrencySlots({ connection, clock: systemClock });
-  const expectedMs = createCompletionOutlook(config.core, { state, slots, load: () => producer.load() });
+  const slots = new RedisConcurrencySlots({ connection, clock });
+  const expectedMs = createCompletionOutlook(config.core, { state, clock, slots, load: () => producer.load() });
   const readiness = new Readiness({
-    clock: systemClock,
+    clock,
     logger,
     checks: [{ name: 'redis', check: () => redis.check(), logsItself: true }, ...storageChecks(artifacts)],
   });
@@ -193,11 +192,11 @@ export function wireApi(config: ApiConfig, log: Logger): WiredApi {
       providers: listProviders(config.core, { state }),
       qualityModels: qualityModelsOf(config.core),
       ...requestOptionsOf(config),
-      breaker: new CircuitBreaker({ state, clock: systemClock }),
-      ledger: new Ledger({ state, clock: systemClock, caps: config.core.budget }),
-      estimator: createCostEstimator(config.core, { state, slots, load: () => producer.load() }),
+      breaker: new CircuitBreaker({ state, clock }),
+      ledger: new Ledger({ state, clock, caps: config.core.budget }),
+      estimator: createCostEstimator(config.core, { state, clock, slots, load: () => producer.load() }),
       expectedMs,
-      clock: systemClock,
+      clock,
       ...urlChecks(config),
       receivers: new ReceiverSwitches({ state }),
       ...wireMetrics(config, { redis, producer, store, state }),
@@ -208,7 +207,7 @@ export function wireApi(config: ApiConfig, log: Logger): WiredApi {
       rateLimit: rateLimitOf(config, redis),
       trustedProxies: config.trustedProxies,
       corsOrigins: config.corsOrigins,
-      uploads: new UploadedInputs({ connection: redis.commands, clock: systemClock }),
+      uploads: new UploadedInputs({ connection: redis.commands, clock }),
       maxUploadBytes: config.core.maxUploadBytes,
       maxBatchUploadBytes: config.maxBatchUploadBytes,
       bodyTime: bodyTimeLimits,

@@ -8,7 +8,7 @@ import {
   type JobRunner,
   type RunContext,
 } from '@lipsync/core/host';
-import { laneFor, recordedJobPayload, queueNames, type LipsyncProducer } from '@lipsync/queue';
+import { laneFor, recordedJobPayload, queueNames, type LipsyncProducer, type RedisClock } from '@lipsync/queue';
 import { DelayedError, UnrecoverableError, WaitingError, type Job, type Processor } from 'bullmq';
 
 const refusedJobPauseMs = 1_000;
@@ -22,6 +22,7 @@ export interface JobProcessorOptions {
   readonly producer: Pick<LipsyncProducer, 'isHeld' | 'transfer' | 'wakeIfMissed'>;
   /** Throws when this worker must not run jobs of this Redis, because it does not have their files. */
   readonly verifyRedis: () => Promise<void>;
+  readonly clock: Pick<RedisClock, 'toLocalMs'>;
   /** Aborts when this worker must hand its jobs back. */
   readonly stopping: AbortSignal;
 }
@@ -30,7 +31,7 @@ export interface JobProcessorOptions {
  * Runs the job of a queue entry, of whatever kind, until it ends or waits. The job record holds the state of the job;
  * the entry only mirrors it: it is delayed while the job waits, and fails when the job failed.
  */
-export function createJobProcessor({ runner, producer, verifyRedis, stopping }: JobProcessorOptions): Processor {
+export function createJobProcessor({ runner, producer, verifyRedis, clock, stopping }: JobProcessorOptions): Processor {
   // BullMQ passes its signal, aborted when the lock is lost, only to a processor that declares three parameters.
   return async (job, token, lockLost) => {
     const payload = recordedJobPayload.safeParse(job.data);
@@ -57,7 +58,8 @@ export function createJobProcessor({ runner, producer, verifyRedis, stopping }: 
       }
       // Another worker runs the job: this entry was delivered twice.
       if (record.parkedUntilMs === null) return { status: 'claimed by another worker' };
-      await job.moveToDelayed(record.parkedUntilMs, token);
+      // BullMQ compares it with the clock of this machine.
+      await job.moveToDelayed(clock.toLocalMs(record.parkedUntilMs), token);
       // If Redis fails now, the delayed entry wakes by itself.
       await producer.wakeIfMissed(record.id).catch(() => undefined);
     } catch (error) {

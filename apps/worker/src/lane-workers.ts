@@ -26,7 +26,7 @@ export interface LaneWorkersOptions {
   readonly config: LaneConfig;
   readonly runner: Pick<JobRunner, 'run'>;
   readonly producer: LipsyncProducer;
-  readonly redis: Pick<RedisConnections, 'report' | 'serves' | 'verify'>;
+  readonly redis: Pick<RedisConnections, 'report' | 'serves' | 'verify' | 'clock'>;
   /** That of `RedisConnections`. */
   readonly logger: Logger;
 }
@@ -50,6 +50,7 @@ export class LaneWorkers {
       runner,
       producer,
       verifyRedis: () => redis.verify(),
+      clock: redis.clock,
       stopping: this.#stopping.signal,
     });
     const processors = { lipsync: runRecordedJob, quality: runRecordedJob, webhook: runRecordedJob };

@@ -21,7 +21,6 @@ import {
   recordLateCost,
   requireWritableStore,
   settingWarnings,
-  systemClock,
   type ArtifactStore,
   type BreakerChange,
   type Clock,
@@ -81,15 +80,14 @@ export async function startWorker(config: WorkerConfig, log: Logger, signal: Abo
   for (const warning of settingWarnings(config.core)) log.warn({}, warning);
   const artifacts = createArtifactStore(config.core);
   const redis = new RedisConnections({ url: config.redisUrl, artifacts, waitsForStore: true, logger: log });
-  const { logger } = redis;
+  const { clock, logger } = redis;
   const probes = await startProbes({ listener: config.probes, redis, artifacts, logger });
   await redis.waitUntilServing(signal);
   const connection = redis.commands;
-  const clock = systemClock;
   const store = new RedisJobStore({ connection, onUnreadable: logUnreadableRecords(logger) });
   const producer = new LipsyncProducer({ connection, store, clock, logger });
   const notifications = new RedisJobNotifications({ connection: redis.subscriptions });
-  const core = createCore(config, { connection, store, producer, logger });
+  const core = createCore(config, { connection, store, producer, clock, logger });
   const results = new RedisResultCache({ connection, store, artifacts });
   const runnerOptions = {
     results,
@@ -104,7 +102,7 @@ export async function startWorker(config: WorkerConfig, log: Logger, signal: Abo
     cancelPollMs,
     watchCancel: (jobId: string, onChange: () => void) => notifications.watchInterrupts(jobId, onChange),
     progressIntervalMs,
-    onProgress: reportProgress(producer, logger),
+    onProgress: reportProgress(producer, clock, logger),
     checkStorage: () => requireWritableStore(artifacts),
     publish: async (takePath: string, { id }: JobRecord) => (await artifacts.publish(takePath, outputKeyOf(id))).key,
     findPublished: async ({ id }: JobRecord) => (await artifacts.stat(outputKeyOf(id)))?.key,
@@ -112,7 +110,7 @@ export async function startWorker(config: WorkerConfig, log: Logger, signal: Abo
   const handlers = {
     lipsync: new LipsyncHandler(runnerOptions),
     quality: new QualityHandler(runnerOptions),
-    webhook: createWebhookHandler(config, connection),
+    webhook: createWebhookHandler(config, redis),
   };
   const runner = new JobRunner({ ...runnerOptions, handlers });
   const lanes = new LaneWorkers({ config, runner, producer, redis, logger });
@@ -155,20 +153,23 @@ function createInputFetcher({ core }: WorkerConfig, artifacts: ArtifactStore): A
   });
 }
 
-function createWebhookHandler({ core }: WorkerConfig, connection: Redis): WebhookHandler {
+function createWebhookHandler(
+  { core }: WorkerConfig,
+  { commands: connection, clock }: Pick<RedisConnections, 'commands' | 'clock'>,
+): WebhookHandler {
   const client = new GuardedClient({ allowedPrivateHosts: parseAllowedHosts(core.allowedPrivateHosts) });
   const receivers = new ReceiverSwitches({ state: new RedisStateStore({ connection }) });
   return new WebhookHandler({
     sender: new WebhookSender({ client, secrets: core.webhookSecrets }),
     receivers,
-    clock: systemClock,
+    clock,
   });
 }
 
-function reportProgress(producer: LipsyncProducer, logger: Logger): (record: JobRecord) => void {
+function reportProgress(producer: LipsyncProducer, clock: Clock, logger: Logger): (record: JobRecord) => void {
   return createProgressEvents({
     submit: (delivery) => producer.submit(delivery),
-    clock: systemClock,
+    clock,
     onError: (error) => logger.warn({ error }, 'progress not reported to a webhook'),
   });
 }
@@ -248,13 +249,15 @@ interface CoreParts {
   readonly connection: Redis;
   readonly store: JobStore;
   readonly producer: LipsyncProducer;
+  readonly clock: Clock;
   readonly logger: Logger;
 }
 
-function createCore(config: WorkerConfig, { connection, store, producer, logger }: CoreParts): LipsyncCore {
+function createCore(config: WorkerConfig, { connection, store, producer, clock, logger }: CoreParts): LipsyncCore {
   return createLipsyncCore(config.core, {
     state: new RedisStateStore({ connection }),
-    slots: new RedisConcurrencySlots({ connection, clock: systemClock }),
+    slots: new RedisConcurrencySlots({ connection, clock }),
+    clock,
     slotPollIntervalMs,
     callbackBaseUrl: config.core.publicBaseUrl,
     load: () => producer.load(),

@@ -3,7 +3,14 @@ import type { Redis } from 'ioredis';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { systemClock, silentLogger } from '@lipsync/core/host';
-import { createClientConnection, LipsyncProducer, RedisJobStore, jobCatalog, queueNames } from '@lipsync/queue';
+import {
+  createClientConnection,
+  LipsyncProducer,
+  RedisClock,
+  RedisJobStore,
+  jobCatalog,
+  queueNames,
+} from '@lipsync/queue';
 import { startTestRedis, type TestRedis } from '@lipsync/queue/testing';
 import { LaneWorkers, type LaneWorkersOptions } from '../src/lane-workers.ts';
 import { createScriptedRunner, type ScriptedRun, type ScriptedRunner } from './scripted-runner.ts';
@@ -44,7 +51,12 @@ afterEach(async () => {
 async function serve(
   scripted: ScriptedRunner = runner,
   shutdownGraceMs = 0,
-  state: LaneWorkersOptions['redis'] = { report: () => true, serves: true, verify: async () => undefined },
+  state: LaneWorkersOptions['redis'] = {
+    report: () => true,
+    serves: true,
+    verify: async () => undefined,
+    clock: new RedisClock(systemClock),
+  },
 ): Promise<LaneWorkers> {
   const worker = new LaneWorkers({
     config: {
@@ -214,7 +226,12 @@ describe('a Redis outage', () => {
   });
 
   it('A stopping worker without Redis aborts its jobs at once instead of waiting for the grace period.', async () => {
-    const state = { report: () => true, serves: true, verify: async () => undefined };
+    const state = {
+      report: () => true,
+      serves: true,
+      verify: async () => undefined,
+      clock: new RedisClock(systemClock),
+    };
     const worker = await serve(runner, 60_000, state);
     await enqueue('job_n');
     const run = await nthRun(runner, 1);

@@ -28,6 +28,7 @@ import {
   RedisResultCache,
   queueNames,
   type Lane,
+  RedisClock,
 } from '@lipsync/queue';
 import { startTestRedis } from '@lipsync/queue/testing';
 import { LaneWorkers } from '../src/lane-workers.ts';
@@ -145,7 +146,7 @@ export async function openWaitingBench(): Promise<WaitingBench> {
         config,
         runner,
         producer,
-        redis: { report: () => true, serves: true, verify: async () => undefined },
+        redis: { report: () => true, serves: true, verify: async () => undefined, clock: new RedisClock(systemClock) },
         logger: silentLogger,
       });
       await worker.start();

@@ -44,6 +44,7 @@ export {
   type QueuedJobsOptions,
 } from './queued-jobs.ts';
 export { RedisConcurrencySlots, type RedisConcurrencySlotsOptions } from './redis-concurrency-slots.ts';
+export { RedisClock } from './redis-clock.ts';
 export { RedisConnections, storeIdKey, type RedisConnectionsOptions } from './redis-connections.ts';
 export { inputErased, RedisJobStore } from './redis-job-store.ts';
 export { RedisResultCache, type RedisResultCacheOptions } from './redis-result-cache.ts';

@@ -13,7 +13,6 @@ import {
   parseLipsyncOptions,
   requireKind,
   silentLogger,
-  systemClock,
   TimeoutError,
   undecidedStart,
   type AllowedPrivateHosts,
@@ -56,7 +55,7 @@ export class LipsyncQueue {
   constructor(options: LipsyncQueueOptions) {
     const { artifacts, logger, redisUrl: url } = options;
     const redis = new RedisConnections({ url, artifacts, logger });
-    const clock = systemClock;
+    const { clock } = redis;
     const connection = redis.commands;
     const store = new RedisJobStore({ connection });
     const producer = new LipsyncProducer({ connection, store, clock, logger });

@@ -4,11 +4,13 @@ import {
   OutageLog,
   systemClock,
   type ArtifactStore,
+  type Clock,
   type Failure,
   type Logger,
 } from '@lipsync/core/host';
 import type { Redis } from 'ioredis';
 import { createClientConnection, guardRedis } from './connection.ts';
+import { RedisClock } from './redis-clock.ts';
 import { isRedisOutage, outageMessage, outageOfClient, RedisOutage } from './redis-outage.ts';
 
 export interface RedisConnectionsOptions {
@@ -20,6 +22,8 @@ export interface RedisConnectionsOptions {
    * mounted. Default: false, it throws.
    */
   readonly waitsForStore?: boolean;
+  /** The clock of this machine. Default: `systemClock`. */
+  readonly localClock?: Clock;
   readonly logger: Logger;
 }
 
@@ -43,6 +47,8 @@ const minIntervalMs = 250;
 export class RedisConnections {
   /** For commands; connects with the first one. */
   readonly commands: Redis;
+  /** The clock of Redis, read with every check. */
+  readonly clock: RedisClock;
   /** For subscriptions; can run no commands meanwhile. */
   readonly subscriptions: Redis;
   /**
@@ -66,6 +72,7 @@ export class RedisConnections {
 
   constructor(options: RedisConnectionsOptions) {
     this.#options = options;
+    this.clock = new RedisClock(options.localClock ?? systemClock);
     this.logger = this.#createLogger(options.logger);
     this.#address = addressOf(options.url);
     this.#log = new OutageLog({ logger: options.logger, clock: systemClock });
@@ -187,7 +194,10 @@ export class RedisConnections {
 
   async #probe(): Promise<void> {
     const { commands } = this;
-    await guardRedis(() => commands.set(probeKey, '', 'PX', probeLifetimeMs));
+    await guardRedis(async () => {
+      await commands.set(probeKey, '', 'PX', probeLifetimeMs);
+      await this.clock.synchronize(commands);
+    });
     // Kept once it is right: a folder that is emptied later would get another id.
     const id = this.#storeId ?? (await this.#options.artifacts.id());
     if (this.#isVerified) await this.#adopt(id);

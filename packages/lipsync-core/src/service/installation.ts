@@ -265,11 +265,11 @@ function listFirstProviders(options: LipsyncOptions, config: ProviderConfig): re
 }
 
 /** For every host, also those that render nothing. */
-export function createCostEstimator(config: CoreConfig, host: Omit<ForecastHost, 'clock'>): Estimator {
+export function createCostEstimator(config: CoreConfig, host: ForecastHost): Estimator {
   return new Estimator({
     providers: listUsable(config),
     forecast: createInstallationForecast(config, host),
-    clock: systemClock,
+    clock: host.clock ?? systemClock,
     localMicrosPerHour: config.gpuMicrosPerHour,
     checkOptions: (options) => checkMinSyncScore(options, config),
     budget: new BudgetOutlook({ state: host.state, caps: config.budget }),

@@ -1,0 +1,63 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { openLipsyncQueue } from '@lipsync/queue';
+import { startTestRedis } from '@lipsync/queue/testing';
+import { expect, it, onTestFinished } from 'vitest';
+import { spawnWorker, stopWorker } from '../apps/worker/test/worker-process.ts';
+import { startHeygenStandin } from '../packages/heygen-standin/src/index.ts';
+import { shortenSample } from '../scripts/lib/short-sample.ts';
+import { standinEnvironment } from '../scripts/lib/standin-environment.ts';
+
+/** Node options that set the clock of a process off. */
+function clockOff(skewMs: number): string {
+  const source = `const now = Date.now; Date.now = () => now() + ${skewMs};`;
+  return `--import=data:text/javascript;base64,${Buffer.from(source).toString('base64')}`;
+}
+
+it(
+  'Workers whose clocks are 5 s ahead and 5 s behind complete jobs within their deadlines, once, with times in order.',
+  { timeout: 180_000 },
+  async () => {
+    const redis = await startTestRedis();
+    onTestFinished(() => redis.stop());
+    const folder = await mkdtemp(join(tmpdir(), 'clock-skew-'));
+    onTestFinished(() => rm(folder, { recursive: true, force: true }));
+    const standin = await startHeygenStandin({
+      settings: { mouth: 'old', pace: { by: 'reads', pendingReads: 1, runningReads: 2 }, maxConcurrent: 2 },
+    });
+    onTestFinished(() => standin.close());
+    for (const skewMs of [5_000, -5_000]) {
+      const worker = spawnWorker({
+        redisUrl: redis.url,
+        folder,
+        settings: {
+          ...standinEnvironment(standin),
+          HEYGEN_MAX_CONCURRENT: '2',
+          LIPSYNC_QUALITY: 'off',
+          WORKER_LANES: 'cloud',
+          NODE_OPTIONS: clockOff(skewMs),
+        },
+      });
+      onTestFinished(() => stopWorker(worker));
+    }
+    const queue = openLipsyncQueue({
+      redisUrl: redis.url,
+      dataDir: join(folder, 'data'),
+      outputDir: join(folder, 'outputs'),
+    });
+    onTestFinished(() => queue.close());
+    const sample = await shortenSample(folder, 0.8);
+    const request = { ...sample, method: 'heygen', cache: false, deadlineMs: 60_000 } as const;
+    const ids = [];
+    for (let count = 0; count < 6; count += 1) ids.push((await queue.enqueue(request)).id);
+    for (const id of ids) {
+      const { status, createdAtMs, startedAtMs, completedAtMs } = await queue.waitFor(id, { timeoutMs: 120_000 });
+      expect(status).toBe('completed');
+      expect(startedAtMs).toBeGreaterThanOrEqual(createdAtMs);
+      expect(completedAtMs).toBeGreaterThanOrEqual(startedAtMs ?? Infinity);
+      expect(completedAtMs).toBeLessThan(Date.now() + 500);
+    }
+    expect(standin.control.wallet().charges).toHaveLength(6);
+  },
+);
