@@ -9,6 +9,7 @@ import type {
   Ledger,
   Logger,
   OptionsSchema,
+  ProcessMetrics,
   ProviderStatus,
   Readiness,
   ReceiverSwitches,
@@ -17,8 +18,10 @@ import type { LipsyncOptions, Method } from '@lipsync/core/contract';
 import type {
   Batches,
   IdempotencyKeys,
+  JobCounts,
   JobErasure,
   QueuedJobs,
+  readStoredJobs,
   RetentionCounts,
   UploadedInputs,
   UserErasure,
@@ -67,6 +70,12 @@ export interface ApiDependencies {
   readonly receivers: Pick<ReceiverSwitches, 'list' | 'find' | 'switchOnById'>;
   /** Numbers of jobs whose data were deleted because of their age. */
   readonly readRetentionCounts: () => Promise<RetentionCounts>;
+  /** Numbers of ended jobs and attempts, and of reused results. */
+  readonly readJobCounts: () => Promise<JobCounts>;
+  /** Numbers of stored jobs by kind and status. */
+  readonly readStoredJobs: () => ReturnType<typeof readStoredJobs>;
+  /** Metrics of this process. */
+  readonly metrics: ProcessMetrics['registry'];
   /** Work that waits for workers. */
   readonly waitingWork: Pick<WaitingWork, 'read' | 'readSeconds'>;
   /** Numbers of deliveries of webhooks by result. */

@@ -9,6 +9,7 @@ import {
   CircuitBreaker,
   createCompletionOutlook,
   createCostEstimator,
+  createProcessMetrics,
   createWorkEstimate,
   Ledger,
   LedgerPseudonyms,
@@ -35,7 +36,9 @@ import {
   LipsyncProducer,
   logUnreadableRecords,
   QueuedJobs,
+  readJobCounts,
   readRetentionCounts,
+  readStoredJobs,
   readWebhookCounts,
   RedisConnections,
   RedisJobStore,
@@ -90,9 +93,14 @@ function rateLimitOf(config: ApiConfig, redis: RedisConnections): RateLimitOptio
 function wireMetrics(
   config: ApiConfig,
   { redis, producer, store, state }: Pick<JobParts, 'redis' | 'producer' | 'store' | 'state'>,
-): Pick<ApiDependencies, 'readRetentionCounts' | 'readWebhookCounts' | 'waitingWork'> {
+): Pick<
+  ApiDependencies,
+  'readJobCounts' | 'readRetentionCounts' | 'readStoredJobs' | 'readWebhookCounts' | 'waitingWork'
+> {
   const estimate = createWorkEstimate(config.core, { state, clock: redis.clock });
   return {
+    readJobCounts: () => readJobCounts(redis.commands),
+    readStoredJobs: () => readStoredJobs(redis.commands),
     readRetentionCounts: () => readRetentionCounts(redis.commands),
     readWebhookCounts: () => readWebhookCounts(redis.commands),
     waitingWork: new WaitingWork({ producer, store, estimate, clock: redis.clock }),
@@ -164,7 +172,7 @@ function urlChecks({ core }: ApiConfig): Pick<ApiDependencies, 'checkUrl' | 'che
 
 /** Builds the dependencies of the app. Connects at the first request, so that the API starts without Redis. */
 export function wireApi(config: ApiConfig, log: Logger): WiredApi {
-  const artifacts = createArtifactStore(config.core);
+  const { registry, artifacts } = createProcessMetrics({ role: 'api', artifacts: createArtifactStore(config.core) });
   const redis = new RedisConnections({ url: config.redisUrl, artifacts, logger: log });
   const { clock, logger } = redis;
   const connection = redis.commands;
@@ -199,6 +207,7 @@ export function wireApi(config: ApiConfig, log: Logger): WiredApi {
       clock,
       ...urlChecks(config),
       receivers: new ReceiverSwitches({ state }),
+      metrics: registry,
       ...wireMetrics(config, { redis, producer, store, state }),
       readiness,
       queueBoard: createQueueBoard({ producer, store, basePath: queueBoardPath }),

@@ -7,6 +7,7 @@ import {
   systemClock,
   type ArtifactStore,
   type Logger,
+  type ProbeListenerOptions,
 } from '@lipsync/core/host';
 import type { RedisConnections } from '@lipsync/queue';
 import type { WorkerConfig } from './config.ts';
@@ -28,11 +29,12 @@ export interface ProbesOptions {
   readonly listener: WorkerConfig['probes'];
   readonly redis: Pick<RedisConnections, 'check'>;
   readonly artifacts: Pick<ArtifactStore, 'health'>;
+  readonly metrics: ProbeListenerOptions['metrics'];
   readonly logger: Logger;
 }
 
-/** Serves the probes of this worker. Throws `request_invalid` when their port is not available. */
-export async function startProbes({ listener, redis, artifacts, logger }: ProbesOptions): Promise<Probes> {
+/** Serves the probes and the metrics of this worker. Throws `request_invalid` when their port is not available. */
+export async function startProbes({ listener, redis, artifacts, metrics, logger }: ProbesOptions): Promise<Probes> {
   let takesJobs = false;
   const checkLanes = async (): Promise<void> => {
     if (!takesJobs) throw new LipsyncError('resource_exhausted', 'They do not take jobs yet.');
@@ -48,8 +50,8 @@ export async function startProbes({ listener, redis, artifacts, logger }: Probes
     ],
   });
   const settings = 'METRICS_HOST, METRICS_PORT';
-  const server = listener && (await listen(createProbeListener({ readiness }), { ...listener, settings }));
-  if (server) logger.info({ url: server.url }, 'probes are served');
+  const server = listener && (await listen(createProbeListener({ readiness, metrics }), { ...listener, settings }));
+  if (server) logger.info({ url: server.url }, 'probes and metrics are served');
   return {
     started: () => void (takesJobs = true),
     stopping: () => readiness.stop(),

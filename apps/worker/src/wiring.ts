@@ -14,6 +14,7 @@ import {
   createArtifactStore,
   createIdSource,
   createLipsyncCore,
+  createProcessMetrics,
   createProgressEvents,
   createWebhookEvents,
   parseAllowedHosts,
@@ -51,6 +52,7 @@ import {
 import type { Redis } from 'ioredis';
 import type { WorkerConfig } from './config.ts';
 import { LaneWorkers } from './lane-workers.ts';
+import { JobMetrics } from './metrics.ts';
 import { runMaintenance, type MaintenanceOptions } from './maintenance.ts';
 import { startProbes } from './probes.ts';
 
@@ -78,16 +80,18 @@ export interface RunningWorker {
  */
 export async function startWorker(config: WorkerConfig, log: Logger, signal: AbortSignal): Promise<RunningWorker> {
   for (const warning of settingWarnings(config.core)) log.warn({}, warning);
-  const artifacts = createArtifactStore(config.core);
+  const { registry, artifacts } = createProcessMetrics({ role: 'worker', artifacts: createArtifactStore(config.core) });
+  const metrics = new JobMetrics(registry);
   const redis = new RedisConnections({ url: config.redisUrl, artifacts, waitsForStore: true, logger: log });
   const { clock, logger } = redis;
-  const probes = await startProbes({ listener: config.probes, redis, artifacts, logger });
+  const probes = await startProbes({ listener: config.probes, redis, artifacts, metrics: registry, logger });
   await redis.waitUntilServing(signal);
   const connection = redis.commands;
-  const store = new RedisJobStore({ connection, onUnreadable: logUnreadableRecords(logger) });
+  const onUnreadable = logUnreadableRecords(logger);
+  const store = new RedisJobStore({ connection, onUnreadable, onChange: metrics.observe });
   const producer = new LipsyncProducer({ connection, store, clock, logger });
   const notifications = new RedisJobNotifications({ connection: redis.subscriptions });
-  const core = createCore(config, { connection, store, producer, clock, logger });
+  const core = createCore(config, { connection, store, producer, metrics, clock, logger });
   const results = new RedisResultCache({ connection, store, artifacts });
   const runnerOptions = {
     results,
@@ -249,11 +253,13 @@ interface CoreParts {
   readonly connection: Redis;
   readonly store: JobStore;
   readonly producer: LipsyncProducer;
+  readonly metrics: JobMetrics;
   readonly clock: Clock;
   readonly logger: Logger;
 }
 
-function createCore(config: WorkerConfig, { connection, store, producer, clock, logger }: CoreParts): LipsyncCore {
+function createCore(config: WorkerConfig, parts: CoreParts): LipsyncCore {
+  const { connection, store, producer, metrics, clock, logger } = parts;
   return createLipsyncCore(config.core, {
     state: new RedisStateStore({ connection }),
     slots: new RedisConcurrencySlots({ connection, clock }),
@@ -266,6 +272,7 @@ function createCore(config: WorkerConfig, { connection, store, producer, clock, 
       logger.warn({ provider, jobId, error }, 'cost of an operation not available yet; reconciled again later'),
     onUndeletedCopy: ({ provider, jobId }, error) =>
       logger.warn({ provider, jobId, error }, 'copy of an erased job not deleted at the vendor; repeated later'),
+    onDevice: (provider, device) => metrics.noteDevice(provider, device),
     onBreakerChange: (change) => logBreakerChange(logger, change),
     onSlotReleased: (provider, readyJobId) => {
       if (readyJobId === null) return;

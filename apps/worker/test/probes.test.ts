@@ -1,4 +1,5 @@
 import { silentLogger } from '@lipsync/core/host';
+import { Registry } from 'prom-client';
 import { expect, it } from 'vitest';
 import { startProbes } from '../src/probes.ts';
 
@@ -9,6 +10,7 @@ it('A worker is ready from its start to its stop, and alive until its port is cl
   const probes = await startProbes({
     listener: { host: '127.0.0.1', port: 0 },
     redis: { check: async () => undefined },
+    metrics: new Registry(),
     artifacts: { health: async () => ({ inputs: works, outputs: works }) },
     logger: { ...silentLogger, info: (fields) => void urls.push(Object.values(fields).join()) },
   });
@@ -29,6 +31,7 @@ it('A worker without METRICS_PORT listens nowhere.', async () => {
   const probes = await startProbes({
     listener: null,
     redis: { check: async () => undefined },
+    metrics: new Registry(),
     artifacts: { health: async () => ({ inputs: works, outputs: works }) },
     logger: { ...silentLogger, info: (_fields, message) => void lines.push(message) },
   });

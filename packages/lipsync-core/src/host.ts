@@ -58,6 +58,7 @@ export {
 } from './jobs/job-store.ts';
 export { OutboxDispatcher, type OutboxConsumer, type OutboxDispatcherOptions } from './jobs/outbox-dispatcher.ts';
 export { matchesFilter, type JobFilter } from './jobs/job-filter.ts';
+export { createProcessMetrics, type ProcessMetrics } from './service/process-metrics.ts';
 export { createWorkEstimate } from './service/work-estimate.ts';
 export { readEngineVersion } from './service/engine-version.ts';
 export {
@@ -98,7 +99,8 @@ export { QualityHandler } from './jobs/quality-handler.ts';
 export { KeyedMutex } from './processes/keyed-mutex.ts';
 export { OutageLog, type Failure } from './processes/outage-log.ts';
 export { listen, type ListeningServer } from './processes/http-server.ts';
-export { createProbeListener } from './processes/probe-listener.ts';
+export { memoizeAsync } from './processes/memoize-async.ts';
+export { createProbeListener, type ProbeListenerOptions } from './processes/probe-listener.ts';
 export { Readiness } from './processes/readiness.ts';
 export { runService } from './processes/run-service.ts';
 export { createServiceLogger } from './processes/service-logger.ts';

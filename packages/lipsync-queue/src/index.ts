@@ -24,6 +24,7 @@ export {
 export { logUnreadableRecords } from './unreadable-records.ts';
 export { UploadedInputs } from './uploaded-inputs.ts';
 export { outputKeyOf, rateLimitPrefix, storedInputs } from './job-keys.ts';
+export { readJobCounts, readStoredJobs, type JobCounts } from './job-counts.ts';
 export { privateRedisKey, rewriteErasedData } from './append-only-file.ts';
 export { JobErasure, type ErasureState, type JobErasureOptions } from './job-erasure.ts';
 export {

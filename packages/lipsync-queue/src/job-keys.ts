@@ -18,6 +18,8 @@ export const outboxKey = 'lipsync:outbox';
 export const sweepLockKey = 'lipsync:sweep-lock';
 /** Channel that announces the ids of jobs whose current run should stop: canceled, or claimed by another run. */
 export const interruptChannel = 'lipsync:job-interrupts';
+/** Hash of the numbers of ended jobs and attempts, by their labels. */
+export const jobCountsKey = 'lipsync:job-counts';
 /** Hash of the numbers of results of webhook deliveries, by result. */
 export const webhookResultsKey = 'lipsync:webhook-results';
 /** Prefix of the number of requests of an API key in the current minute, by limit and name of the key. */

@@ -2,6 +2,7 @@ import {
   erasingInputPrefix,
   erasingJobsKey,
   inputJobsPrefix,
+  jobCountsKey,
   endedJobsPrefix,
   jobKeyPrefix,
   retainedData,
@@ -116,6 +117,8 @@ const replaceArguments = [
   'endMs',
   /** Result of a delivery. */
   'deliveryResult',
+  /** Fields of the hash of counts. */
+  'counts',
   /** Channel of the batch of the job. */
   'batchChannel',
 ] as const;
@@ -175,6 +178,7 @@ if outcome ~= '' and redis.call('HGET', KEYS[7], id) ~= outcome then
   redis.call('PUBLISH', batchChannel, id)
 end
 if deliveryResult ~= '' then redis.call('HINCRBY', KEYS[8], deliveryResult, 1) end
+for field in string.gmatch(counts, '%S+') do redis.call('HINCRBY', '${jobCountsKey}', field, 1) end
 if outboxEvent ~= '' then redis.call('XADD', KEYS[6], '*', 'event', outboxEvent) end
 redis.call('PUBLISH', channel, revision)
 if interruptChannel ~= '' then redis.call('PUBLISH', interruptChannel, id) end

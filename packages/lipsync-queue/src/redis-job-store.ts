@@ -21,6 +21,7 @@ import {
 } from '@lipsync/core/host';
 import type { Redis } from 'ioredis';
 import { guardRedis } from './connection.ts';
+import { countsOf } from './job-counts.ts';
 import { claimValues, idempotencyKeyOf, parseKeyState, repeatedJobId, type RequestClaim } from './idempotency-keys.ts';
 import {
   allJobsKey,
@@ -58,6 +59,8 @@ export interface RedisJobStoreOptions {
   /** Made by `createClientConnection`; the caller closes it. */
   readonly connection: Redis;
   readonly onUnreadable?: UnreadableRecordListener;
+  /** Called after each change of a record that this process stored. */
+  readonly onChange?: (current: JobRecord, next: JobRecord) => void;
 }
 
 /**
@@ -67,10 +70,12 @@ export interface RedisJobStoreOptions {
  */
 export class RedisJobStore implements JobStore {
   readonly #connection: Redis;
+  readonly #onChange: NonNullable<RedisJobStoreOptions['onChange']>;
   readonly #scripts: ScriptCommands;
   readonly #lists: RedisJobLists;
 
-  constructor({ connection, onUnreadable = () => undefined }: RedisJobStoreOptions) {
+  constructor({ connection, onUnreadable = () => undefined, onChange = () => undefined }: RedisJobStoreOptions) {
+    this.#onChange = onChange;
     this.#connection = connection;
     this.#lists = new RedisJobLists(connection, onUnreadable);
     this.#scripts = defineScripts(connection);
@@ -175,12 +180,14 @@ export class RedisJobStore implements JobStore {
           resultKey: resultEntryOf(next, event) ?? '',
           outcome: next.batch ? JSON.stringify(outcomeOf(next)) : '',
           endMs: endTimeOf(next),
+          counts: countsOf(current, next).join(' '),
           deliveryResult: webhookResultOf(current, next) ?? '',
           batchChannel: next.batch ? jobChannel(next.batch.id) : '',
         }),
       ),
     );
     if (stored === -2) throw new LipsyncError('conflict', 'The job is being deleted and cannot be retried.');
+    if (stored === 1) this.#onChange(current, next);
     return stored === 1;
   }
 }

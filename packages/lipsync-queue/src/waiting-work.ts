@@ -1,4 +1,4 @@
-import { UnreadableRecordError, type Clock, type JobRecord, type JobStore } from '@lipsync/core/host';
+import { memoizeAsync, UnreadableRecordError, type Clock, type JobRecord, type JobStore } from '@lipsync/core/host';
 import { lanes, queuesOfLane, workerLanes, type Lane, type WorkerLane } from './job-catalog.ts';
 import type { LipsyncProducer } from './lipsync-producer.ts';
 
@@ -32,15 +32,16 @@ const defaults = { sampleSize: 100, cacheMs: 2_000 };
  */
 export class WaitingWork {
   readonly #options: Required<WaitingWorkOptions>;
-  #current: Promise<Readonly<Record<Lane, LaneWork>>> | undefined;
+  readonly #read: () => Promise<Readonly<Record<Lane, LaneWork>>>;
 
   constructor(options: WaitingWorkOptions) {
     this.#options = { ...defaults, ...options };
+    const { cacheMs: lifetimeMs } = this.#options;
+    this.#read = memoizeAsync(() => this.#readAll(), { retryAfterFailure: true, lifetimeMs });
   }
 
   read(): Promise<Readonly<Record<Lane, LaneWork>>> {
-    this.#current ??= this.#readAll();
-    return this.#current;
+    return this.#read();
   }
 
   /** Seconds of work that wait for the workers of each lane. */
@@ -53,16 +54,9 @@ export class WaitingWork {
   }
 
   async #readAll(): Promise<Readonly<Record<Lane, LaneWork>>> {
-    const forget = (): void => void (this.#current = undefined);
-    try {
-      const entries = await Promise.all(lanes.map(async (lane) => [lane, await this.#readLane(lane)] as const));
-      setTimeout(forget, this.#options.cacheMs).unref();
-      // `as`: Object.fromEntries widens the keys.
-      return Object.fromEntries(entries) as Record<Lane, LaneWork>;
-    } catch (error) {
-      forget();
-      throw error;
-    }
+    const entries = await Promise.all(lanes.map(async (lane) => [lane, await this.#readLane(lane)] as const));
+    // `as`: Object.fromEntries widens the keys.
+    return Object.fromEntries(entries) as Record<Lane, LaneWork>;
   }
 
   async #readLane(lane: Lane): Promise<LaneWork> {

@@ -1,22 +1,30 @@
 export interface MemoizeOptions {
   /** Whether a rejection is dropped, so that the next call runs `create` again; false by default. */
   readonly retryAfterFailure?: boolean;
+  /** Time after which a result is dropped; unlimited by default. */
+  readonly lifetimeMs?: number;
 }
 
-/** Returns a function that calls `create` on its first call and returns the same promise to every caller. */
+/**
+ * Returns a function that calls `create` on its first call, and after a result was dropped, and returns the same promise
+ * to every caller.
+ */
 export function memoizeAsync<Value>(
   create: () => Promise<Value>,
-  { retryAfterFailure = false }: MemoizeOptions = {},
+  { retryAfterFailure = false, lifetimeMs }: MemoizeOptions = {},
 ): () => Promise<Value> {
   let created: Promise<Value> | undefined;
   return () => {
     if (created) return created;
     const current = create();
     created = current;
-    if (retryAfterFailure)
-      current.catch(() => {
-        if (created === current) created = undefined;
-      });
+    const drop = (): void => {
+      if (created === current) created = undefined;
+    };
+    current.then(
+      () => lifetimeMs !== undefined && setTimeout(drop, lifetimeMs).unref(),
+      () => retryAfterFailure && drop(),
+    );
     return current;
   };
 }

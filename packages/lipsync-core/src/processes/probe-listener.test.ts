@@ -3,9 +3,11 @@ import { listen } from './http-server.ts';
 import { createProbeListener } from './probe-listener.ts';
 import type { PartState } from './readiness.ts';
 
+const metrics = { contentType: 'text/plain; version=0.0.4', metrics: async () => 'lipsync_test 1\n' };
+
 async function startProbes(read: () => Promise<readonly PartState[]>): Promise<string> {
   const options = { host: '127.0.0.1', port: 0, settings: 'PORT' };
-  const server = await listen(createProbeListener({ readiness: { read } }), options);
+  const server = await listen(createProbeListener({ readiness: { read }, metrics }), options);
   onTestFinished(() => server.stop(0));
   return server.url;
 }
@@ -31,4 +33,10 @@ it('The probes answer other paths with 404, other methods with 405, and a failur
   expect(await statusAndBody(`${url}/jobs`)).toEqual([404, { status: 'not_found' }]);
   expect(await statusAndBody(`${url}/health`, 'POST')).toEqual([405, { status: 'method_not_allowed' }]);
   expect((await fetch(`${url}/ready`)).status).toBe(500);
+});
+
+it('The metrics of the process are served as text.', async () => {
+  const response = await fetch(`${await startProbes(async () => [])}/metrics`);
+  expect(response.headers.get('content-type')).toBe(metrics.contentType);
+  expect(await response.text()).toBe('lipsync_test 1\n');
 });

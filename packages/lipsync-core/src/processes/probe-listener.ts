@@ -3,35 +3,38 @@ import type { Readiness } from './readiness.ts';
 
 interface Answer {
   readonly status: number;
-  readonly body: unknown;
+  readonly body: string;
+  /** JSON by default. */
+  readonly contentType?: string;
 }
 
 export interface ProbeListenerOptions {
   readonly readiness: Pick<Readiness, 'read'>;
+  /** Metrics of the process. */
+  readonly metrics: { readonly contentType: string; metrics(): Promise<string> };
 }
 
 /**
- * Answers `GET /health` and `GET /ready` of a process without an API. It reads no keys, so that an answer has no reasons
+ * Answers `GET /health`, `GET /ready` and `GET /metrics` of a process without an API. It reads no keys, so that an answer has no reasons
  * and no names of parts; the log of the process has both.
  */
-export function createProbeListener({ readiness }: ProbeListenerOptions): RequestListener {
+export function createProbeListener({ readiness, metrics }: ProbeListenerOptions): RequestListener {
   const pages = new Map<string, () => Promise<Answer>>([
-    ['/health', async () => ({ status: 200, body: { status: 'ok' } })],
+    ['/health', async () => answerStatus(200, 'ok')],
     ['/ready', () => answerReadiness(readiness)],
+    ['/metrics', async () => ({ status: 200, body: await metrics.metrics(), contentType: metrics.contentType })],
   ]);
   const answer = async (method = '', url = ''): Promise<Answer> => {
     const page = pages.get(url.split('?', 1)[0] ?? '');
-    if (page === undefined) return { status: 404, body: { status: 'not_found' } };
-    return method === 'GET' || method === 'HEAD' ? page() : { status: 405, body: { status: 'method_not_allowed' } };
+    if (page === undefined) return answerStatus(404, 'not_found');
+    return method === 'GET' || method === 'HEAD' ? page() : answerStatus(405, 'method_not_allowed');
   };
   return (request, response) => {
     // A body is neither expected nor stored.
     request.resume();
     answer(request.method, request.url).then(
-      ({ status, body }) =>
-        response
-          .writeHead(status, { 'Content-Type': 'application/json', 'Cache-Control': 'no-store' })
-          .end(JSON.stringify(body)),
+      ({ status, body, contentType = 'application/json' }) =>
+        response.writeHead(status, { 'Content-Type': contentType, 'Cache-Control': 'no-store' }).end(body),
       () => response.writeHead(500).end(),
     );
   };
@@ -39,5 +42,9 @@ export function createProbeListener({ readiness }: ProbeListenerOptions): Reques
 
 async function answerReadiness(readiness: Pick<Readiness, 'read'>): Promise<Answer> {
   const isReady = (await readiness.read()).every(({ reason }) => reason === null);
-  return { status: isReady ? 200 : 503, body: { status: isReady ? 'ready' : 'not_ready' } };
+  return isReady ? answerStatus(200, 'ready') : answerStatus(503, 'not_ready');
+}
+
+function answerStatus(status: number, text: string): Answer {
+  return { status, body: JSON.stringify({ status: text }) };
 }

@@ -28,6 +28,8 @@ export interface ProviderParts {
   readonly clock: Clock;
   /** Base URL of an API that shares the state, for callbacks of vendors; empty without one. */
   readonly callbackBaseUrl: string;
+  /** Called with the device whenever a local provider starts to render. */
+  onDevice?(provider: string, device: string): void;
 }
 
 /** A command-line flag for a provider option. */

@@ -56,6 +56,8 @@ export interface CoreHost extends ForecastHost {
   readonly callbackBaseUrl?: string;
   /** Called after each circuit-breaker state change that a job of this host causes. */
   onBreakerChange?(change: BreakerChange): void;
+  /** Called with the device whenever a local provider starts to render. */
+  onDevice?(provider: string, device: string): void;
   /**
    * Called after a slot became free; `readyJobId` is the waiting job that can try to acquire it, null when none waits.
    */
@@ -83,12 +85,14 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
     onBreakerChange = () => undefined,
     onLateCost,
     onUnansweredSettlement,
+    onDevice,
   } = host;
   const limits = { maxDurationMs: config.maxDurationMs, maxDimensionPx: config.maxDimensionPx };
   const renderPool = new RenderProcessPool({ keepWarm: 1, idleMs, silenceLimitMs: 3 * 60_000 });
   const trackCacheFolder = join(config.dataDir, 'cache', 'tracks');
   const assessor = new QualityAssessor({ renderPool, limits, models: toAssessmentModels(config) });
-  const providers = createProviders(config, { renderPool, state, clock, callbackBaseUrl });
+  const parts = { renderPool, state, clock, callbackBaseUrl, ...(onDevice && { onDevice }) };
+  const providers = createProviders(config, parts);
   const activeProviders = new ActiveProviders(providers);
   const ledger = new Ledger({ state, clock, caps: config.budget });
   const breaker = new CircuitBreaker({ state, clock, onStateChange: onBreakerChange });

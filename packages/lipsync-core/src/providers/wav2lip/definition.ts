@@ -39,7 +39,7 @@ export const wav2lipDefinition = defineProvider({
       modelFile: { setting: 'WAV2LIP_MODEL_PATH', path: modelPath },
       inspect: async ({ state }) => inspectModel(model, gpuEnabled ? await readLastDevice(state) : 'cpu'),
       diagnose: () => diagnose(modelPath, model, gpuEnabled),
-      create({ renderPool, state }) {
+      create({ renderPool, state, onDevice }) {
         if (modelPath === null) throw new LipsyncError('internal', 'WAV2LIP_MODEL_PATH is not set.');
         const enginePool = new EnginePool({ idleMs: engineIdleMs, gpuEnabled, cudaVisibleDevices });
         const provider = createWav2LipProvider({
@@ -49,8 +49,11 @@ export const wav2lipDefinition = defineProvider({
           windowStartMs: values.WAV2LIP_WINDOW_START_MS,
           modelCacheFolder: join(cacheFolder, 'models'),
           trackCacheFolder: join(cacheFolder, 'tracks'),
-          // Only `inspect` reads it, so a take does not fail with it.
-          onDevice: (device) => void noteLastDevice(state, device).catch(() => undefined),
+          onDevice(device) {
+            onDevice?.('wav2lip', device);
+            // Only `inspect` reads it, so a take does not fail with it.
+            noteLastDevice(state, device).catch(() => undefined);
+          },
         });
         return { ...provider, close: () => enginePool.close() };
       },
