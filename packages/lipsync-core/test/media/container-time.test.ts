@@ -5,6 +5,7 @@ import { openFrames, planTimeline, probeClip, type ClipFacts } from '../../src/m
 import { writeEditLists } from './edit-lists.ts';
 import { limits, makeMedia, temporaryFolder, x264 } from './make-media.ts';
 
+const x265 = ['-c:v', 'libx265', '-preset', 'ultrafast', '-pix_fmt', 'yuv420p'] as const;
 const groups = (length: number): readonly string[] => ['-g', String(length), '-keyint_min', String(length)];
 const sound = ['-f', 'lavfi', '-i', 'sine=d=3:sample_rate=48000'];
 
@@ -141,32 +142,24 @@ describe('Clocks that jump', { timeout: 60_000 }, () => {
 });
 
 describe('Recordings that begin between keyframes', { timeout: 60_000 }, () => {
-  it.each([['H.264 without a container', 'h264', 1, [...x264, '-qp', '4', '-bf', '0', ...groups(15)]]] as const)(
-    '%s is shown from its first complete frame on.',
-    async (_, format, unit, codec) => {
-      const folder = await temporaryFolder();
-      const whole = await readFile(await makeNumbered(join(folder, `whole.${format}`), { count: 50 }, ...codec));
-      const path = join(folder, `cut.${format}`);
-      const start = Math.floor(whole.length / 6 / unit) * unit;
-      await writeFile(path, whole.subarray(start));
-      const { numbers, warnings } = await show(path);
-      expect(numbers).toEqual(range(15, 50));
-      expect(warnings).toContain('clip_start_missing');
-    },
-  );
+  it.each([
+    ['H.264 without a container', 'h264', 1, [...x264, '-qp', '4', '-bf', '0', ...groups(15)]],
+    ['HEVC in MPEG-TS', 'ts', 188, [...x265, '-x265-params', 'log-level=none:qp=4:keyint=15']],
+    ['MPEG-4 in MPEG-TS', 'ts', 188, [...mpeg4, ...groups(15), '-sc_threshold', '1000000000']],
+  ] as const)('%s is shown from its first complete frame on.', async (_, format, unit, codec) => {
+    const folder = await temporaryFolder();
+    const whole = await readFile(await makeNumbered(join(folder, `whole.${format}`), { count: 50 }, ...codec));
+    const path = join(folder, `cut.${format}`);
+    const start = Math.floor(whole.length / 6 / unit) * unit;
+    await writeFile(path, whole.subarray(start));
+    const { numbers, warnings } = await show(path);
+    expect(numbers).toEqual(range(15, 50));
+    expect(warnings).toContain('clip_start_missing');
+  });
 });
 
 describe('Streams without time stamps', { timeout: 60_000 }, () => {
-  const hevc = [
-    '-c:v',
-    'libx265',
-    '-preset',
-    'ultrafast',
-    '-x265-params',
-    'log-level=none:qp=4',
-    '-pix_fmt',
-    'yuv420p',
-  ];
+  const hevc = [...x265, '-x265-params', 'log-level=none:qp=4'];
   it.each([
     ['h264', '25', [...x264, '-qp', '4', '-bf', '2']],
     ['h264', '30', [...x264, '-qp', '4']],

@@ -22,8 +22,9 @@ export interface PacketTimes {
   readonly lastDurationS: number | undefined;
   /** All packets, shown or hidden, as counted by the container. */
   readonly packetCount: number;
-  /** Packets before the first keyframe. */
+  /** Packets before the first keyframe, and the time of the keyframe if there are any. */
   readonly packetsBeforeKey: number;
+  readonly lateKeyS?: number | undefined;
   /** Whether the first packet is a keyframe that no other one precedes in time: every shown frame can be decoded. */
   readonly startsWithKey: boolean;
   /** Whether the container states when frames are shown, not only when they are decoded. */
@@ -127,6 +128,7 @@ export class PacketCollector {
   #withoutDecoding = 0;
   #startsWithKey = false;
   #firstS = Infinity;
+  #lateKeyS: number | undefined;
   /** Clock and duration of the packet before. */
   #previous: { readonly clockS: number; readonly isDecoding: boolean; readonly durationS: number } | undefined;
 
@@ -146,6 +148,7 @@ export class PacketCollector {
   add(packet: Packet): void {
     const { presentationS, decodingS, durationS, hidden = false, key = false } = packet;
     this.#packetCount += 1;
+    if (key && !this.#sawKey && this.#packetCount > 1) this.#lateKeyS = presentationS ?? decodingS;
     this.#sawKey ||= key;
     if (!this.#sawKey) this.#packetsBeforeKey += 1;
     if (presentationS === undefined) this.#withoutPresentation += 1;
@@ -175,6 +178,7 @@ export class PacketCollector {
       lastDurationS: lastDurationS > 0 ? lastDurationS : undefined,
       packetCount: this.#packetCount,
       packetsBeforeKey: this.#sawKey ? this.#packetsBeforeKey : 0,
+      lateKeyS: this.#lateKeyS,
       startsWithKey: this.#startsWithKey && joins.length === 0,
       hasPresentationTimes,
     };

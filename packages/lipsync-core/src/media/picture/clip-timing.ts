@@ -64,7 +64,9 @@ function countFrames(stream: ProbedStream, { packetCount, packetsBeforeKey }: Pa
   };
 }
 
-function timeFrames(packets: PacketTimes, { stream, report, firstFrameS }: ClipTimingOptions): ClipTiming {
+function timeFrames(packets: PacketTimes, options: ClipTimingOptions): ClipTiming {
+  const { stream, report } = options;
+  const firstFrameS = findFirstFrameS(packets, options);
   const times = dropUndecodable(packets, firstFrameS);
   const originS = times[0];
   if (originS === undefined)
@@ -96,7 +98,15 @@ function timeFrames(packets: PacketTimes, { stream, report, firstFrameS }: ClipT
   };
 }
 
-/** The times from the first decoded frame on: frames before it refer to a keyframe that the clip does not contain. */
+/**
+ * Time of the first whole frame. Decoders of HEVC, MPEG-4 and others show gray remains of frames before the first
+ * keyframe; that of H.264 finds the first whole frame, also where recordings have no keyframes.
+ */
+function findFirstFrameS({ lateKeyS = -Infinity }: PacketTimes, { stream, firstFrameS }: ClipTimingOptions): number {
+  return stream.codec_name === 'h264' ? firstFrameS : Math.max(firstFrameS, lateKeyS);
+}
+
+/** The times from the first whole frame on: frames before it refer to a keyframe that the clip does not contain. */
 function dropUndecodable(
   { times, hasPresentationTimes, lastDurationS }: PacketTimes,
   firstFrameS: number,
