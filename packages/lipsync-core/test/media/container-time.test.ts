@@ -141,6 +141,16 @@ describe('Clocks that jump', { timeout: 60_000 }, () => {
   );
 });
 
+it('The first of FLV files that were joined byte by byte is shown, with a warning.', { timeout: 60_000 }, async () => {
+  const path = join(await temporaryFolder(), 'joined.flv');
+  const part = await readFile(await makeNumbered(path, { count: 20 }, ...x264, '-qp', '4'));
+  expect(await show(path)).toMatchObject({ numbers: range(0, 20), warnings: [] });
+  await writeFile(path, Buffer.concat([part, part, part]));
+  const { numbers, facts } = await show(path);
+  expect(numbers).toEqual(range(0, 20));
+  expect(facts.warnings).toMatchObject([{ code: 'clip_data_unused', message: expect.stringMatching(/of 3 files/) }]);
+});
+
 describe('Recordings that begin between keyframes', { timeout: 60_000 }, () => {
   it.each([
     ['H.264 without a container', 'h264', 1, [...x264, '-qp', '4', '-bf', '0', ...groups(15)]],

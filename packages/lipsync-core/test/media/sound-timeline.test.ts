@@ -114,6 +114,9 @@ describe('Speech that changes in mid-stream', () => {
     ['opus', ['-c:a', 'libopus'], ['-c:a', 'libopus', '-ac', '2']],
     ['ts', ['-c:a', 'aac', '-ar', '24000'], ['-c:a', 'aac', '-ar', '44100', '-ac', '2']],
     ['ts', ['-c:a', 'mp2'], ['-c:a', 'mp2', '-output_ts_offset', '60']],
+    ['flac', [], []],
+    ['flac', ['-ar', '16000'], ['-ar', '44100', '-ac', '2', '-sample_fmt', 's32']],
+    ['flv', ['-c:a', 'aac', '-ar', '44100'], ['-c:a', 'libmp3lame', '-ar', '22050']],
   ] as const)(
     'All three parts of a joined %s file are played (%j, %j, and the first once more).',
     async (...format) => {

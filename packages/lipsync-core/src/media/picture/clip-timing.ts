@@ -1,6 +1,7 @@
 import type { Warning } from '../../contract/provider-types.ts';
 import { LipsyncError } from '../../errors/index.ts';
 import { clockJumpsOf, hasKeyframeIndex, playerZeroS } from '../containers/container-clock.ts';
+import { findJoinedFiles } from '../containers/joined-files.ts';
 import { chooseFrameRate, parseFrameRate } from './frame-rate.ts';
 import type { ProbedStream, ProbeReport } from '../ffprobe.ts';
 import { framesPerSecond, type ClipClock, type ClipFacts, type FrameRate, type MediaLimits } from '../media-types.ts';
@@ -40,7 +41,9 @@ export async function readClipTiming(path: string, options: ClipTimingOptions): 
   });
   if (packets.packetCount > 0 && (packets.times.length === 0 || untimedFormats.test(report.format.format_name)))
     return countFrames(stream, packets);
-  return timeFrames(packets, options);
+  const timing = timeFrames(packets, options);
+  const joined = await findJoinedFiles(path, report.format.format_name, signal);
+  return { ...timing, warnings: [...(timing.warnings ?? []), ...describeUnused(joined.length)] };
 }
 
 /** A stream without time stamps has the rate that its headers state, which ffmpeg replaces by 25 when they do not. */
@@ -140,6 +143,16 @@ function describeJoins({ joins }: PacketTimes): readonly Warning[] {
     {
       code: 'clock_jumps',
       message: `The clock of the clip jumps ${count}, as in recordings that were joined. The parts are shown one after the other.`,
+    },
+  ];
+}
+
+function describeUnused(fileCount: number): readonly Warning[] {
+  if (fileCount === 0) return [];
+  return [
+    {
+      code: 'clip_data_unused',
+      message: `The clip consists of ${fileCount} files that were joined byte by byte; the first one is used, as players do. To use all, join them with the concat demuxer of ffmpeg.`,
     },
   ];
 }

@@ -1,13 +1,15 @@
 import type { ByteRange, FilePart } from '../ffmpeg-arguments.ts';
 import type { ProbedStream, ProbeReport } from '../ffprobe.ts';
 import { findMpegtsParts } from '../containers/mpegts-joins.ts';
+import { findJoinedFiles } from '../containers/joined-files.ts';
 import { readOggLayout } from '../containers/ogg-links.ts';
 import { readOpenEndedSound } from '../containers/open-ended-sound.ts';
 import { readWavLayout } from '../containers/wav-layout.ts';
 
 /**
- * Returns the parts of a sound file that ffmpeg would read wrongly as one: it ends at the first part of joined WAV
- * files, and reads the times in all other Ogg or MPEG-TS parts with the sample rate of the first one. Samples behind a
+ * Returns the parts of a sound file that ffmpeg would read wrongly as one: it ends at the first part of joined WAV or
+ * FLV files, loses frames between FLAC files, and reads the times in all other Ogg or MPEG-TS parts with the sample rate
+ * of the first one. Samples behind a
  * header without a length are one part. Empty for a file that ffmpeg reads as a whole.
  */
 export async function findSoundParts(
@@ -37,6 +39,6 @@ async function findRanges(path: string, { index, formatName, signal }: SearchedF
     case 'mpegts':
       return findMpegtsParts(path, index, signal);
     default:
-      return [];
+      return findJoinedFiles(path, formatName, signal);
   }
 }
