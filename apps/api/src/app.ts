@@ -30,6 +30,7 @@ import { openApiPath, referenceRoutes } from './routes/reference.ts';
 import type { Route } from './routes/route.ts';
 import { scalingRoutes } from './routes/scaling.ts';
 import { userRoutes } from './routes/users.ts';
+import { verifyRoutes } from './routes/verify.ts';
 import { vendorCallbackRoutes } from './routes/vendor-callbacks.ts';
 
 /** Path of the reference pages. */
@@ -57,6 +58,7 @@ export function apiRoutes(dependencies: ApiDependencies): readonly Route[] {
     ...metricRoutes(dependencies),
     ...scalingRoutes(dependencies),
     ...userRoutes(dependencies),
+    ...verifyRoutes(dependencies),
     ...vendorCallbackRoutes(dependencies),
   ];
   return [...routes, ...referenceRoutes(dependencies, routes)];

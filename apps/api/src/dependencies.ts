@@ -10,6 +10,7 @@ import type {
   Logger,
   OptionsSchema,
   ProcessMetrics,
+  OriginVerifier,
   ProviderStatus,
   Readiness,
   ReceiverSwitches,
@@ -57,6 +58,7 @@ export interface ApiDependencies {
   readonly breaker: Pick<CircuitBreaker, 'inspect'>;
   readonly ledger: Pick<Ledger, 'sum'>;
   readonly estimator: Estimator;
+  readonly originVerifier: Pick<OriginVerifier, 'verify' | 'verifyContent'>;
   /** Time until a new job is expected to end; undefined while it is unknown. */
   readonly expectedMs: (options: LipsyncOptions, jobsAhead?: number) => Promise<number | undefined>;
   readonly clock: Clock;

@@ -1,9 +1,19 @@
+import type { OriginView } from '@lipsync/core/contract';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { queuedJob } from '../src/reference/job-examples.ts';
 import { AnswerChecker, operationsOf, type ApiDocument, type NamedOperation } from './answer-checker.ts';
 import { json, startApi, type RunningApi } from './running-api.ts';
 
 const secret = 'secret-of-the-admin';
+const unsigned: OriginView = {
+  state: 'unsigned',
+  reason: null,
+  signer: null,
+  trusted: false,
+  actions: [],
+  ingredients: [],
+  fingerprint: null,
+};
 const authorization = { Authorization: `Bearer ${secret}` };
 
 /** Statuses that need a broken part, a race or a time limit; other tests show them. */
@@ -24,6 +34,10 @@ describe('documented examples', () => {
         keys: [{ name: 'admin', secret, isAdmin: true }],
         // The examples name hosts that do not exist here.
         checkUrl: () => undefined,
+        originVerifier: {
+          verify: async () => unsigned,
+          verifyContent: async (content) => (content.resume(), unsigned),
+        },
       },
       { LIPSYNC_MAX_FAILED_LOGINS_PER_MINUTE: '0' },
     );
@@ -183,6 +197,9 @@ describe('documented examples', () => {
       'retryQualityJob 202',
       // No receiver is off.
       'switchOnReceiver 204',
+      // The source of the URL fails.
+      'verifyOrigin 502',
+      'verifyOrigin 504',
     ]);
   });
 });

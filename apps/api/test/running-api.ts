@@ -33,6 +33,7 @@ export interface RunningApi {
   readonly store: JobStore;
   readonly artifacts: ArtifactStore;
   readonly maxUploadBytes: number;
+  readonly dataDir: string;
   readonly dependencies: ApiDependencies;
   fetch(path: string, init?: RequestInit): Promise<Response>;
   post(
@@ -88,6 +89,7 @@ export async function startApi(
     store,
     artifacts,
     maxUploadBytes,
+    dataDir: config.core.dataDir,
     dependencies,
     fetch: call,
     post: (path, body, headers = {}) =>

@@ -3,8 +3,10 @@ import type {
   CostsView,
   EstimateRequest,
   EstimateView,
+  Input,
   JobView,
   LipsyncRequest,
+  OriginView,
   ProvidersView,
   QualityJobView,
   QualityRequest,
@@ -13,6 +15,7 @@ import { BatchesResource } from './batches-resource.ts';
 import { DeliveriesResource } from './deliveries-resource.ts';
 import { openDownload, type Download } from './download.ts';
 import { JobsResource, type CallOptions, type CreateOptions, type WaitOptions } from './jobs-resource.ts';
+import { toBody } from './request-body.ts';
 import { invalidResponse, Transport, type ApiRequest, type ClientOptions } from './transport.ts';
 
 /**
@@ -51,6 +54,11 @@ export class LipsyncClient extends JobsResource<JobView, LipsyncRequest> {
   /** Plan, cost and time of a job with inputs of these lengths. Nothing starts. */
   async estimate(request: EstimateRequest, { signal }: CallOptions = {}): Promise<EstimateView> {
     return this.#request({ method: 'POST', path: '/estimate', body: JSON.stringify(request), signal });
+  }
+
+  /** Who signed the origin of a file, and whether it was changed since. */
+  async verify(video: Input, { signal }: CallOptions = {}): Promise<OriginView> {
+    return this.#request({ method: 'POST', path: '/verify', body: toBody({ video }, {}), signal });
   }
 
   /** Spent and reserved money; by default of the current month by day. */

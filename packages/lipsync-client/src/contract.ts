@@ -18,6 +18,7 @@ export type {
   EstimateView,
   JobStatus,
   JobView,
+  OriginView,
   ProblemView,
   ProvidersView,
   QualityJobView,

@@ -18,6 +18,7 @@ export type {
   JobView,
   LipsyncRequest,
   ListQuery,
+  OriginView,
   Page,
   ProblemView,
   ProvidersView,

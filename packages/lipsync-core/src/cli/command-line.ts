@@ -8,6 +8,7 @@ import { addGenerateCommand } from './generate-command.ts';
 import { addServiceCommands } from './service-commands.ts';
 import { addQualityCommand } from './quality-command.ts';
 import { addModelsCommand } from './models-command.ts';
+import { addVerifyCommand } from './verify-command.ts';
 import type { ProviderDefinition } from '../providers/definition.ts';
 import { providerDefinitions } from '../providers/registry.ts';
 import { writeLine, type Terminal } from './terminal.ts';
@@ -56,6 +57,7 @@ function createProgram(
     });
   addGenerateCommand(program, terminal, definitions, setExitCode);
   addQualityCommand(program, terminal, definitions, setExitCode);
+  addVerifyCommand(program, terminal, definitions, setExitCode);
   addBatchCommand(program, terminal, definitions, setExitCode);
   addServiceCommands(program, terminal, definitions, setExitCode);
   addDoctorCommand(program, terminal, definitions, setExitCode);

@@ -1,3 +1,4 @@
+import { readSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import init, { WasmBuilder, WasmReader } from '@contentauth/c2pa-wasm';
@@ -47,6 +48,15 @@ class PartReader {
 /** A buffer as the library reads it. */
 export function blobOfBytes(bytes: Buffer): Blob {
   return toBlob(new FilePart((start, length) => bytes.subarray(start, start + length), 0, bytes.length));
+}
+
+/** An open file as the library reads it, in parts. */
+export function blobOfFile(descriptor: number, sizeBytes: number): Blob {
+  const read = (start: number, length: number): Buffer => {
+    const bytes = Buffer.alloc(length);
+    return bytes.subarray(0, readSync(descriptor, bytes, 0, length, start));
+  };
+  return toBlob(new FilePart(read, 0, sizeBytes));
 }
 
 /** `as`: the library calls nothing but `size` and `slice`, and passes parts to `FileReaderSync`. */

@@ -7,7 +7,8 @@ import type { SigningIdentity } from './cose-signature.ts';
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
 const dayMs = 86_400_000;
 const authorityDays = 20 * 365;
-const signerDays = 2 * 365;
+/** Without a time stamp of an authority, a mark is valid as long as the certificate that made it. */
+const signerDays = 10 * 365;
 
 /** Clocks of machines that share the folder may differ. */
 const clockSkewMs = 3_600_000;

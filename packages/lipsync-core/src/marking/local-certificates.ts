@@ -7,17 +7,19 @@ import { partPathFor, renameDurably, syncFile } from '../storage/durable-files.t
 import type { SigningIdentity } from './cose-signature.ts';
 
 const dayMs = 86_400_000;
-/** A certificate is renewed this long before it expires. */
+/** After this time, another key signs. The certificate stays valid for years, and with it what its key has signed. */
+const usageDays = 365;
+/** A certificate is renewed this long before it expires, also in its first year: that of the authority may end. */
 const renewalDays = 30;
 
 /**
  * Returns the signing identity in `folder`: a key with a certificate of a local certificate authority. The first call
- * creates both, readable by this user only; a signer's certificate that ends within 30 days is replaced. Safe when
+ * creates both, readable by this user only; a signer's certificate is replaced after a year, and 30 days before its end. Safe when
  * several processes call it at once: the identity that exists first counts for all. Throws the error of the file system.
  */
 export async function localIdentityIn(folder: string, nowMs: number): Promise<SigningIdentity> {
   const existing = await readIdentity(join(folder, signerFile));
-  if (existing && !endsSoon(existing, nowMs)) return existing;
+  if (existing && !isDue(existing, nowMs)) return existing;
   if (!existing) await createIdentity(folder, nowMs);
   else await renewSigner(folder, nowMs);
   const created = await readIdentity(join(folder, signerFile));
@@ -87,6 +89,7 @@ async function readIdentity(path: string): Promise<SigningIdentity | undefined> 
   return { privateKey, certificates };
 }
 
-function endsSoon({ certificates: [own = ''] }: SigningIdentity, nowMs: number): boolean {
-  return Date.parse(new X509Certificate(own).validTo) - nowMs < renewalDays * dayMs;
+function isDue({ certificates: [own = ''] }: SigningIdentity, nowMs: number): boolean {
+  const { validFrom, validTo } = new X509Certificate(own);
+  return nowMs - Date.parse(validFrom) > usageDays * dayMs || Date.parse(validTo) - nowMs < renewalDays * dayMs;
 }

@@ -1,3 +1,5 @@
+import { modelField, providerField } from './parse-origin.ts';
+
 /** What a manifest states about an output. Nothing in it identifies a person or a file of the caller. */
 export interface OutputFacts {
   /** Random, unique for each output. */
@@ -15,16 +17,13 @@ const generatorName = 'lipsync';
 /** A term of IPTC's digital source types: parts of the picture are made by a trained model. */
 const sourceType = 'http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia';
 
-/** Names of own fields begin with a domain, as the specification requires; `.internal` is reserved for private use. */
-const fieldPrefix = 'internal.lipsync';
-
 /** The definition from which the library builds a manifest. */
 export function manifestDefinitionOf({ id, markedAt, provider, modelDigest, version }: OutputFacts): object {
   const softwareAgent = {
     name: generatorName,
     version,
-    [`${fieldPrefix}.provider`]: provider,
-    ...(modelDigest !== null && { [`${fieldPrefix}.model_sha256`]: modelDigest }),
+    [providerField]: provider,
+    ...(modelDigest !== null && { [modelField]: modelDigest }),
   };
   const actions = [
     { action: 'c2pa.opened', parameters: { ingredientIds: ['clip'] } },

@@ -1,4 +1,5 @@
 import { fork, spawn, type ChildProcess, type Serializable } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
 import { Socket } from 'node:net';
 import { setPriority } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
@@ -117,6 +118,12 @@ export class ManagedChild {
 
   get stdout(): Readable | undefined {
     return this.#child.stdout ?? undefined;
+  }
+
+  /** Memory of the process itself, without its children; 0 when it has ended or the system has no /proc. */
+  async residentBytes(): Promise<number> {
+    const status = await readFile(`/proc/${this.#child.pid}/status`, 'utf8').catch(() => '');
+    return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0) * 1024;
   }
 
   /** The last few kilobytes that the child wrote to standard error, trimmed. */

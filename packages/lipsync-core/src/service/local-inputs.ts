@@ -56,8 +56,8 @@ export async function openLocalInputs(
   try {
     if (!clipFile || !speechFile) onProgress(toProgressUpdate({ stage: 'fetching', fraction: 0 }));
     const context = { workspace, downloads, signal: stop };
-    const clipPath = clipFile ?? (await download('video', videoPath, context));
-    const speechPath = speechFile ?? (await download('audio', audioPath, context));
+    const clipPath = clipFile ?? (await downloadInput('video', videoPath, context));
+    const speechPath = speechFile ?? (await downloadInput('audio', audioPath, context));
     await refuseInputAsOutput([clipPath, speechPath], resolve(outputPath));
     return {
       video: { path: clipPath, digest: (await hashFile(clipPath, stop)).sha256 },
@@ -78,13 +78,14 @@ interface NamedInput {
 
 /** Reads one input: a file in place, a URL into the workspace. Throws as `openLocalInputs`. */
 export async function openLocalFile({ field, source, name }: NamedInput, context: DownloadContext): Promise<InputFile> {
-  const path = isUrl(source) ? await download(field, source, context) : await requireReadable(source, name);
+  const path = isUrl(source) ? await downloadInput(field, source, context) : await requireReadable(source, name);
   return { path, digest: (await hashFile(path, context.signal)).sha256 };
 }
 
 type DownloadContext = Pick<LocalInputContext, 'workspace' | 'downloads'> & { readonly signal: AbortSignal };
 
-async function download(
+/** Downloads one input into the workspace and returns its path. */
+export async function downloadInput(
   field: InputField,
   url: string,
   { workspace, downloads, signal }: DownloadContext,

@@ -11,6 +11,7 @@ import { SharedAdmission } from '../jobs/shared-admission.ts';
 import { localIdentityIn } from '../marking/local-certificates.ts';
 import { OutputMarker } from '../marking/output-marker.ts';
 import { createModelDigests } from './model-digests.ts';
+import { markingFolderOf } from './origin-verifier.ts';
 import { toAssessmentModels } from './quality-models.ts';
 import { QualityAssessor } from '../quality/assessment/quality-assessor.ts';
 import { RenderProcessPool } from '../processes/render-pool.ts';
@@ -155,7 +156,7 @@ function createMarker(
   config: CoreConfig,
   parts: { readonly renderPool: RenderProcessPool; readonly clock: Clock },
 ): OutputMarker {
-  const folder = join(config.dataDir, 'marking');
+  const folder = markingFolderOf(config);
   return new OutputMarker({
     ...parts,
     version: readVersion(),

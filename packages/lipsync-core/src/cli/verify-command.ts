@@ -1,0 +1,72 @@
+import type { Command } from 'commander';
+import { configFromEnvironment } from '../config.ts';
+import type { OriginView } from '../contract/index.ts';
+import { errorPolicies, toLipsyncError } from '../errors/index.ts';
+import type { ProviderDefinition } from '../providers/definition.ts';
+import { createOriginVerifier } from '../service/origin-verifier.ts';
+import { interruptSignal, writeLine, type Terminal } from './terminal.ts';
+
+const help = `
+Reads the signed manifest (C2PA) of any video, image or sound, made here or elsewhere; nothing is changed or uploaded.
+docs/marking.md explains the fields. With --json, stdout has one line.
+Exit codes: 0 the manifest is valid, 1 it is not, there is none, or the file cannot be read, 2 invalid usage.`;
+
+export function addVerifyCommand(
+  program: Command,
+  terminal: Terminal,
+  definitions: readonly ProviderDefinition[],
+  setExitCode: (code: number) => void,
+): void {
+  program
+    .command('verify')
+    .description('show who signed the origin of a file, and whether the file was changed since')
+    .argument('<file>', 'a file or an http(s) URL')
+    .option('--json', 'print the origin as one line of JSON on stdout')
+    .addHelpText('after', help)
+    .action(async (file: string, { json }: { json?: boolean }) => {
+      const interrupt = interruptSignal();
+      try {
+        const verifier = createOriginVerifier(configFromEnvironment(undefined, definitions));
+        const origin = await verifier.verify(file, interrupt.signal);
+        writeLine(terminal.stdout, json ? JSON.stringify(origin) : describeOrigin(file, origin).join('\n'));
+        setExitCode(origin.state === 'valid' ? 0 : 1);
+      } catch (thrown) {
+        const { code, message } = toLipsyncError(thrown);
+        const error = { code, message, retryable: errorPolicies[code].retryable };
+        if (json) writeLine(terminal.stdout, JSON.stringify({ state: null, error }));
+        else writeLine(terminal.stderr, `${code}: ${message}`);
+        setExitCode(1);
+      } finally {
+        interrupt.end();
+      }
+    });
+}
+
+const verdicts: Readonly<Record<OriginView['state'], string>> = {
+  valid: 'valid: the manifest and the file are unchanged since signing',
+  invalid: 'invalid',
+  unsigned: 'unsigned: the file has no manifest',
+  unreadable: 'unreadable',
+};
+
+function describeOrigin(file: string, { state, reason, signer, trusted, actions, ingredients }: OriginView): string[] {
+  const trust = trusted ? 'trusted here' : 'unknown here';
+  return [
+    `${file}: ${verdicts[state]}${reason === null ? '' : `. ${reason}`}`,
+    ...(signer ? [`  signer       ${describeSigner(signer)} (${trust})`] : []),
+    ...actions.map((action) => `  action       ${describeAction(action)}`),
+    ...ingredients.map(
+      ({ depth, relationship, signer: own, actions: made }) =>
+        `  ${'  '.repeat(depth - 1)}ingredient   ${[relationship ?? 'unknown', own ? describeSigner(own) : 'no manifest', ...made.map(({ action }) => action)].join(', ')}`,
+    ),
+  ];
+}
+
+function describeSigner({ name, organization }: NonNullable<OriginView['signer']>): string {
+  return [name, organization].filter((part) => part !== null).join(', ') || 'a certificate without names';
+}
+
+function describeAction({ action, when, source_type: source, software, provider }: OriginView['actions'][number]) {
+  const type = source?.split('/').at(-1) ?? null;
+  return [action, when, type, software, provider].filter((part) => part !== null).join(', ');
+}

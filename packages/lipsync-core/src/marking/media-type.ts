@@ -1,0 +1,39 @@
+/** Bytes at the start of a file that show its format. */
+export const sniffedBytes = 16;
+
+/** Formats that can carry a manifest, by what a file starts with: position, text, media type. */
+const carriers: readonly (readonly [number, string, string])[] = [
+  [4, 'ftyp', 'video/mp4'],
+  [1, 'PNG\r\n', 'image/png'],
+  [0, 'ÿØÿ', 'image/jpeg'],
+  [8, 'WEBP', 'image/webp'],
+  [8, 'AVI ', 'video/avi'],
+  [8, 'WAVE', 'audio/wav'],
+  [0, 'ID3', 'audio/mpeg'],
+  [0, 'ÿû', 'audio/mpeg'],
+  [0, 'GIF8', 'image/gif'],
+];
+
+/** Formats of video and sound for which C2PA defines no place in the file, or which the library does not read. */
+const others: readonly (readonly [number, string])[] = [
+  [0, '\x1aEß£'],
+  [0, 'OggS'],
+  [0, 'fLaC'],
+  [0, 'FLV'],
+  [0, 'ÿñ'],
+  [0, 'ÿù'],
+  [0, '0&²u'],
+  [4, 'moov'],
+  [4, 'mdat'],
+  [4, 'wide'],
+  [0, 'G@'],
+];
+
+/** Returns the media type of a file that may carry a manifest, by its first bytes. Pure. */
+export function mediaTypeOf(head: Buffer): string {
+  const starts = ([at, signature]: readonly [number, string, string?]): boolean =>
+    head.toString('latin1', at, at + signature.length) === signature;
+  const carrier = carriers.find(starts);
+  if (carrier) return carrier[2];
+  return others.some(starts) ? 'without manifests' : 'unknown';
+}

@@ -1,0 +1,90 @@
+import type { OriginView } from '../contract/origin-view.ts';
+import { toError, type CarriedFailure } from '../errors/carried-failure.ts';
+import { abortError, LipsyncError } from '../errors/index.ts';
+import { resolveEntry } from '../processes/entry.ts';
+import { ManagedChild, type ChildExit } from '../processes/managed-child.ts';
+
+/** The one message of the process that reads a manifest. */
+export type ReadOrigin = { readonly type: 'read'; readonly origin: OriginView } | CarriedFailure;
+
+export interface OriginReaderOptions {
+  /** Certificates of the authorities that are trusted, as PEM. */
+  listAuthorities(): Promise<readonly string[]>;
+  /** Memory of the process; 1 GiB by default. */
+  readonly maxMemoryBytes?: number;
+  /** Time for one file; five minutes by default. */
+  readonly limitMs?: number;
+}
+
+/** Files that are read at the same time; others wait. */
+const maxSimultaneous = 2;
+const memoryCheckMs = 100;
+
+/**
+ * Reads the origin of files. Each is read in a process of its own with limits of memory and time, because the file is
+ * untrusted and the library cannot be stopped from within.
+ */
+export class OriginReader {
+  readonly #options: OriginReaderOptions;
+  readonly #waiting: (() => void)[] = [];
+  #running = 0;
+
+  constructor(options: OriginReaderOptions) {
+    this.#options = options;
+  }
+
+  /** Throws the abort error. A file that exceeds the limits is unreadable. */
+  async read(path: string, signal: AbortSignal): Promise<OriginView> {
+    await this.#enter();
+    try {
+      if (signal.aborted) throw abortError(signal);
+      return await this.#readApart(path, signal);
+    } finally {
+      this.#running -= 1;
+      this.#waiting.shift()?.();
+    }
+  }
+
+  async #enter(): Promise<void> {
+    if (this.#running >= maxSimultaneous) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    this.#running += 1;
+  }
+
+  async #readApart(path: string, signal: AbortSignal): Promise<OriginView> {
+    const { listAuthorities, limitMs = 5 * 60_000, maxMemoryBytes = 1024 ** 3 } = this.#options;
+    const authorities = (await listAuthorities()).join('\n');
+    const entry = resolveEntry('./read-origin-process', import.meta.url);
+    const child = ManagedChild.startModule({ entry, arguments: [path, authorities], signal });
+    const { promise, resolve, reject } = Promise.withResolvers<OriginView>();
+    const limit = setTimeout(() => resolve(unreadable(`It could not be read within ${limitMs / 1000} s.`)), limitMs);
+    const memory = setInterval(() => {
+      void child.residentBytes().then((bytes) => {
+        if (bytes > maxMemoryBytes) resolve(unreadable('Reading it takes too much memory.'));
+      });
+    }, memoryCheckMs);
+    child.onMessage((message: ReadOrigin) =>
+      message.type === 'read' ? resolve(message.origin) : reject(toError(message)),
+    );
+    child.onExit((exit) => (signal.aborted ? reject(abortError(signal)) : settleExit(exit, { resolve, reject })));
+    try {
+      return await promise;
+    } finally {
+      clearTimeout(limit);
+      clearInterval(memory);
+      await child.kill();
+    }
+  }
+}
+
+/** The library ends its process for some damaged files. */
+function settleExit(
+  exit: ChildExit,
+  { resolve, reject }: { resolve(origin: OriginView): void; reject(error: LipsyncError): void },
+): void {
+  if (exit.type !== 'spawn_failed') return resolve(unreadable('The process that read it crashed.'));
+  reject(new LipsyncError('resource_exhausted', 'A process that reads files cannot be started. Try again later.'));
+}
+
+function unreadable(reason: string): OriginView {
+  return { state: 'unreadable', reason, signer: null, trusted: false, actions: [], ingredients: [], fingerprint: null };
+}

@@ -1,0 +1,96 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { createAuthority, createSigner } from '../../src/marking/certificate-authority.ts';
+import type { SigningIdentity } from '../../src/marking/cose-signature.ts';
+import { markOutputTask } from '../../src/marking/mark-output-task.ts';
+import { OriginReader } from '../../src/marking/origin-reader.ts';
+import { RenderResources } from '../../src/processes/render-task.ts';
+import { makeMedia, temporaryFolder, x264 } from '../media/make-media.ts';
+
+const slow = { timeout: 120_000 } as const;
+const { signal } = new AbortController();
+const nowMs = Date.now();
+let authority: SigningIdentity;
+let reader: OriginReader;
+
+beforeAll(async () => {
+  authority = await createAuthority(nowMs);
+  reader = new OriginReader({ listAuthorities: async () => authority.certificates });
+});
+
+async function makeMarked(folder: string, { identity }: { readonly identity?: SigningIdentity } = {}): Promise<string> {
+  const sourcePath = await makeMedia('-f', 'lavfi', '-i', 'testsrc=s=64x64:d=1', ...x264, join(folder, 'take.mp4'));
+  const targetPath = join(folder, 'marked.mp4');
+  const facts = {
+    id: crypto.randomUUID(),
+    markedAt: '2026-11-29T12:00:00.000Z',
+    provider: 'preview',
+    modelDigest: null,
+    version: '1.2.3',
+  };
+  const context = { signal, resources: new RenderResources(), onProgress: () => undefined };
+  const given = identity ?? (await createSigner(authority, nowMs));
+  await markOutputTask({ sourcePath, targetPath, facts, identity: given }, context);
+  return targetPath;
+}
+
+describe('The origin of a file', slow, () => {
+  it('A marked output is valid, with its signer, its actions and its ingredients.', async () => {
+    expect(await reader.read(await makeMarked(await temporaryFolder()), signal)).toMatchObject({
+      state: 'valid',
+      reason: null,
+      signer: { name: 'Lipsync output', organization: 'Lipsync' },
+      trusted: true,
+      actions: [
+        { action: 'c2pa.opened' },
+        { action: 'c2pa.placed' },
+        {
+          action: 'c2pa.edited',
+          when: '2026-11-29T12:00:00.000Z',
+          source_type: 'http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia',
+          software: 'lipsync 1.2.3',
+          provider: 'preview',
+          model_sha256: null,
+        },
+      ],
+      ingredients: [
+        { depth: 1, relationship: 'parentOf', signer: null, actions: [] },
+        { depth: 1, relationship: 'componentOf', signer: null, actions: [] },
+      ],
+    });
+  });
+
+  it('The signature of an unknown authority is valid but not trusted.', async () => {
+    const other = await createSigner(await createAuthority(nowMs), nowMs);
+    const origin = await reader.read(await makeMarked(await temporaryFolder(), { identity: other }), signal);
+    expect(origin).toMatchObject({ state: 'valid', trusted: false });
+  });
+
+  it('A changed file is invalid, and the reason names what was changed.', async () => {
+    const path = await makeMarked(await temporaryFolder());
+    const file = await readFile(path);
+    file[file.length - 20] = (file[file.length - 20] ?? 0) ^ 1;
+    await writeFile(path, file);
+    const reason = 'Picture, sound or index were changed after signing.';
+    expect(await reader.read(path, signal)).toMatchObject({ state: 'invalid', reason, trusted: true });
+  });
+
+  it('A damaged manifest is invalid.', async () => {
+    const path = await makeMarked(await temporaryFolder());
+    const file = await readFile(path);
+    file.fill(255, 200, 400);
+    await writeFile(path, file);
+    expect(await reader.read(path, signal)).toMatchObject({ state: 'invalid', signer: null });
+  });
+
+  it('A file that takes too much memory or time is unreadable, and an abort ends its process.', async () => {
+    const path = await makeMarked(await temporaryFolder());
+    const listAuthorities = async () => [];
+    const small = new OriginReader({ listAuthorities, maxMemoryBytes: 1024 });
+    expect(await small.read(path, signal)).toMatchObject({ state: 'unreadable', reason: /too much memory/ });
+    const hasty = new OriginReader({ listAuthorities, limitMs: 1 });
+    expect(await hasty.read(path, signal)).toMatchObject({ state: 'unreadable', reason: /within 0\.001 s/ });
+    await expect(reader.read(path, AbortSignal.timeout(20))).rejects.toMatchObject({ code: 'canceled' });
+  });
+});
