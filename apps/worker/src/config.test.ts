@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { workerConfigFromEnvironment } from './config.ts';
+import { countRenderSlots } from './render-slots.ts';
 
 const redis = { REDIS_URL: 'redis://127.0.0.1:6379' };
 
@@ -33,7 +34,15 @@ describe('workerConfigFromEnvironment', () => {
     ]);
   });
 
+  it('WORKER_RENDER_CONCURRENCY=auto follows from the cores and the memory of the machine.', () => {
+    const environment = { ...redis, WORKER_LANES: 'render', WORKER_RENDER_CONCURRENCY: 'auto' };
+    expect(workerConfigFromEnvironment(environment).lanes).toEqual([
+      { lane: 'render', concurrency: countRenderSlots() },
+    ]);
+  });
+
   it.each([
+    [{ WORKER_RENDER_CONCURRENCY: 'all' }, /WORKER_RENDER_CONCURRENCY: must be a non-negative integer or auto/],
     [{ WORKER_LANES: 'gpu' }, /WORKER_LANES/],
     [{ WORKER_LANES: ',' }, /WORKER_LANES: must name at least one lane/],
     [{ WORKER_LANES: 'cloud,cloud' }, /WORKER_LANES: must name at least one lane, and each once/],

@@ -10,10 +10,12 @@ import {
   redisUrl,
   text,
   wholeNumber,
+  wholeNumberOrAuto,
   type CoreConfig,
   type Environment,
   type Settings,
 } from '@lipsync/core/config';
+import { countRenderSlots } from './render-slots.ts';
 
 const lane = z.string().pipe(z.enum(workerLanes, `must be one of ${workerLanes.join(', ')}`));
 
@@ -31,7 +33,7 @@ export const workerSettings = {
   ),
   WORKER_FETCH_CONCURRENCY: wholeNumber(32, { minimum: 1, maximum: 1_000 }),
   WORKER_CLOUD_CONCURRENCY: wholeNumber(16, { minimum: 1, maximum: 1_000 }),
-  WORKER_RENDER_CONCURRENCY: wholeNumber(1, { minimum: 1, maximum: 64 }),
+  WORKER_RENDER_CONCURRENCY: wholeNumberOrAuto(1, { minimum: 1, maximum: 64 }),
   WORKER_WEBHOOK_CONCURRENCY: wholeNumber(32, { minimum: 1, maximum: 1_000 }),
   WORKER_SHUTDOWN_GRACE_MS: wholeNumber(10_000, { minimum: 0, maximum: 3_600_000 }),
   QUEUE_LOCK_MS: wholeNumber(30_000, { minimum: 500, maximum: 3_600_000 }),
@@ -63,7 +65,7 @@ export function workerConfigFromEnvironment(environment: Environment = readEnvir
   const concurrency: Readonly<Record<Lane, number>> = {
     fetch: values.WORKER_FETCH_CONCURRENCY,
     cloud: values.WORKER_CLOUD_CONCURRENCY,
-    render: values.WORKER_RENDER_CONCURRENCY,
+    render: values.WORKER_RENDER_CONCURRENCY === 'auto' ? countRenderSlots() : values.WORKER_RENDER_CONCURRENCY,
     webhook: values.WORKER_WEBHOOK_CONCURRENCY,
   };
   return Object.freeze({

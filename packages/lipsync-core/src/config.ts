@@ -9,5 +9,6 @@ export {
   redisUrl,
   text,
   wholeNumber,
+  wholeNumberOrAuto,
   type Settings,
 } from './contract/setting-types.ts';

@@ -1,9 +1,10 @@
 import { Writable } from 'node:stream';
 import { Redis, type RedisOptions } from 'ioredis';
 import { outageOfClient, toRedisError } from './redis-outage.ts';
+import { parseRedisUrl } from './redis-url.ts';
 
 export interface ConnectionOptions {
-  /** redis:// or rediss://. */
+  /** redis:// or rediss://, with the parameters of `parseRedisUrl`. */
   readonly url: string;
   /** Called after each connection error (ioredis reconnects by itself) and each command that Redis cannot serve. */
   readonly onError: (error: Error) => void;
@@ -36,7 +37,8 @@ export function createWorkerConnection(options: ConnectionOptions): Redis {
 }
 
 function connect({ url, onError }: ConnectionOptions, options: DefaultReplyOptions): Redis {
-  const connection = new Redis(url, { ...commonOptions, ...options });
+  const parsed = parseRedisUrl(url);
+  const connection = new Redis(parsed.url, { ...commonOptions, ...parsed.options, ...options });
   connection.on('error', onError);
   const sendCommand = connection.sendCommand.bind(connection);
   connection.sendCommand = (command, ...rest) => {

@@ -11,6 +11,7 @@ import {
 import type { Redis } from 'ioredis';
 import { createClientConnection, guardRedis } from './connection.ts';
 import { RedisClock } from './redis-clock.ts';
+import { redisAddressOf } from './redis-url.ts';
 import { isRedisOutage, outageMessage, outageOfClient, RedisOutage } from './redis-outage.ts';
 
 export interface RedisConnectionsOptions {
@@ -74,7 +75,7 @@ export class RedisConnections {
     this.#options = options;
     this.clock = new RedisClock(options.localClock ?? systemClock);
     this.logger = this.#createLogger(options.logger);
-    this.#address = addressOf(options.url);
+    this.#address = redisAddressOf(options.url);
     this.#log = new OutageLog({ logger: options.logger, clock: systemClock });
     const onError = (error: Error): void => void this.report(error);
     this.commands = createClientConnection({ url: options.url, onError });
@@ -281,11 +282,4 @@ function awaitedStoreMessage(address: string): string {
 
 function textOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
-}
-
-/** Host, port and database number, without user name and password. */
-function addressOf(url: string): string {
-  const { host, hostname, port, pathname } = new URL(url);
-  const database = pathname.replace(/^\/0?$/, '');
-  return `${port === '' ? `${hostname}:6379` : host}${database}`;
 }

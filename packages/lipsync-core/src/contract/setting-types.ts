@@ -31,6 +31,22 @@ export function wholeNumber(fallback: number, range: { minimum: number; maximum:
   return setting(fallback, numberIn(/^\d+$/, 'must be a non-negative integer', range));
 }
 
+/** A non-negative integer in decimal digits, from `minimum` to `maximum`, or `auto`. */
+export function wholeNumberOrAuto(
+  fallback: number,
+  range: { minimum: number; maximum: number },
+): Setting<number | 'auto'> {
+  const number = numberIn(/^\d+$/, 'must be a non-negative integer or auto', range);
+  const item = z.string().transform((value, context): number | 'auto' => {
+    if (value === 'auto') return value;
+    const parsed = number.safeParse(value);
+    if (parsed.success) return parsed.data;
+    for (const issue of parsed.error.issues) context.addIssue({ code: 'custom', message: issue.message });
+    return z.NEVER;
+  });
+  return setting<number | 'auto'>(fallback, item);
+}
+
 /** An integer, optionally negative, from `minimum` to `maximum`. */
 export function integer(fallback: number, range: { minimum: number; maximum: number }): Setting<number> {
   return setting(fallback, numberIn(/^-?\d+$/, 'must be an integer', range));
