@@ -66,8 +66,17 @@ export class SeamMeter {
 
   /** Height of the edge with a rank among those that pass. */
   #rankedHeight(passes: (edge: number) => boolean, place: number): number {
-    const squares = this.#squares.filter((_, edge) => passes(edge)).sort();
-    return Math.sqrt(at(squares, squares.length - 1 - place));
+    // The highest squares so far, lowest first.
+    const highest = new Float32Array(place + 1);
+    for (let edge = 0; edge < edgeCount; edge += 1) {
+      const square = at(this.#squares, edge);
+      if (square <= at(highest, 0) || !passes(edge)) continue;
+      let position = 0;
+      for (; position < place && at(highest, position + 1) < square; position += 1)
+        highest[position] = at(highest, position + 1);
+      highest[position] = square;
+    }
+    return Math.sqrt(at(highest, 0));
   }
 
   /**
