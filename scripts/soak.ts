@@ -22,6 +22,7 @@ import { proveKills } from './soak/kills.ts';
 import { proveMemory, proveWav2LipMemory } from './soak/memory.ts';
 import { provePacked } from './soak/packed.ts';
 import { proveQualityOfClips } from './soak/quality-clips.ts';
+import { proveQualityControls } from './soak/quality-controls.ts';
 import { proveQualityGate } from './soak/quality-gate.ts';
 import { proveQualityFaults } from './soak/quality-faults.ts';
 import { proveSlowUrls } from './soak/slow-urls.ts';
@@ -52,6 +53,7 @@ const proofs: Readonly<Record<string, () => Promise<boolean>>> = {
   packed: provePacked,
   'quality-gate': proveQualityGate,
   'quality-clips': proveQualityOfClips,
+  'quality-controls': proveQualityControls,
   'quality-faults': proveQualityFaults,
   'slow-urls': proveSlowUrls,
   'sync-offsets': proveSyncOffsets,

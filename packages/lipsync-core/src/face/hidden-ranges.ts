@@ -25,8 +25,8 @@ const overexposedFraction = 0.6;
 const colorlessFraction = 0.7;
 /** Sharpness of the upper face at which it counts as blurred, and below which a deviation is blur and not a cover. */
 const blurredSharpness = { always: 0.35, withDeviation: 0.6 } as const;
-/** Turn of a head that counts as turned away: 50° to 55° to a side. Beyond it, half of the mouth is not seen. */
-const turnedAway = 1.25;
+/** Turn of a head that counts as turned away: about 55° to a side. Beyond it, half of the mouth is not seen. */
+const turnedAway = 1.4;
 const smallestMouthPx = 7;
 
 export interface HiddenRangeOptions {
