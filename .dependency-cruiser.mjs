@@ -8,6 +8,7 @@ const productCode = '^(apps|packages)/[^/]+/src/';
 export const layers = [
   'contract',
   'errors',
+  'tracing',
   'net',
   'processes',
   'image',
@@ -81,6 +82,12 @@ export const forbidden = [
     severity: 'error',
     from: { path: `${core}/media/(containers|sound|picture)/` },
     to: { path: `${core}/media/(sound|picture|takes|threads)/`, pathNot: `${core}/media/$1/` },
+  },
+  {
+    name: 'only tracing/ imports OpenTelemetry',
+    severity: 'error',
+    from: { path: productCode, pathNot: [testCode, `${core}/tracing/`] },
+    to: { path: packages('@opentelemetry') },
   },
   {
     name: 'only media/ imports fluent-ffmpeg',

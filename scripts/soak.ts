@@ -28,6 +28,7 @@ import { proveQualityFaults } from './soak/quality-faults.ts';
 import { proveSlowUrls } from './soak/slow-urls.ts';
 import { proveSyncOffsets } from './soak/sync-offsets.ts';
 import { proveTakeover } from './soak/takeover.ts';
+import { proveTrace } from './soak/trace.ts';
 import { proveWav2LipSync } from './soak/wav2lip-sync.ts';
 import { proveWebhooks } from './soak/webhooks.ts';
 
@@ -58,6 +59,7 @@ const proofs: Readonly<Record<string, () => Promise<boolean>>> = {
   'slow-urls': proveSlowUrls,
   'sync-offsets': proveSyncOffsets,
   takeover: proveTakeover,
+  trace: proveTrace,
   'wav2lip-sync': proveWav2LipSync,
   'wav2lip-memory': proveWav2LipMemory,
   webhooks: proveWebhooks,

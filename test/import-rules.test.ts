@@ -20,6 +20,7 @@ const forbiddenImports: Readonly<Record<string, readonly [from: string, to: stri
     `${core}/media/containers/a.ts`,
     `${core}/media/sound/b.ts`,
   ],
+  'only tracing/ imports OpenTelemetry': [`${core}/jobs/k.ts`, '@opentelemetry/api'],
   'only media/ imports fluent-ffmpeg': [`${core}/jobs/d.ts`, 'fluent-ffmpeg'],
   'only media/, processes/, the engine and the doctor start programs': [`${core}/jobs/e.ts`, 'node:child_process'],
   'the product imports no stand-in': [`${core}/jobs/f.ts`, 'packages/heygen-standin/src/index.ts'],

@@ -9,6 +9,7 @@ import { createLoginLimit, limitRate } from './http/rate-limit.ts';
 import { assignRequestId } from './http/request-id.ts';
 import { logRequests } from './http/request-log.ts';
 import { securityHeaders } from './http/security-headers.ts';
+import { traceRequests } from './http/trace-requests.ts';
 import { drainUnreadBody } from './http/unread-body.ts';
 import { batchOutputRoutes } from './routes/batch-output.ts';
 import { batchRoutes } from './routes/batches.ts';
@@ -73,7 +74,14 @@ export function createApp(dependencies: ApiDependencies): Express {
   const app = express();
   app.disable('x-powered-by').set('query parser', 'simple').set('trust proxy', trustedProxies);
 
-  app.use(assignRequestId, logRequests(logger), drainUnreadBody, securityHeaders(), allowOrigins(corsOrigins));
+  app.use(
+    assignRequestId,
+    traceRequests,
+    logRequests(logger),
+    drainUnreadBody,
+    securityHeaders(),
+    allowOrigins(corsOrigins),
+  );
   if (!hasKeys) app.use(requireLoopback(corsOrigins));
   mountRoutes(
     app,

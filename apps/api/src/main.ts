@@ -1,4 +1,4 @@
-import { createServiceLogger, listen, protectFiles, runService } from '@lipsync/core/host';
+import { createServiceLogger, listen, protectFiles, runService, startConfiguredTracing } from '@lipsync/core/host';
 import { createApp } from './app.ts';
 import { apiConfigFromEnvironment } from './config.ts';
 import { wireApi } from './wiring.ts';
@@ -13,6 +13,7 @@ const logger = createServiceLogger('api');
 
 await runService(logger, async () => {
   const config = apiConfigFromEnvironment();
+  const tracing = await startConfiguredTracing('api');
   const { dataDir, outputDir, fileAccess } = config.core;
   await protectFiles([dataDir, outputDir], fileAccess, logger);
   const { dependencies, readiness, redis, close } = wireApi(config, logger);
@@ -26,6 +27,7 @@ await runService(logger, async () => {
       readiness.stop();
       await server.stop(stopGraceMs);
       await close();
+      await tracing?.stop();
     },
   };
 });

@@ -3,6 +3,7 @@ import type { JobRunner, Logger } from '@lipsync/core/host';
 import {
   createWorkerConnection,
   queueNames,
+  queueTelemetry,
   type JobName,
   type Lane,
   type LipsyncProducer,
@@ -113,6 +114,7 @@ function createLaneWorker(options: LaneWorkerOptions): Worker {
     connection,
     concurrency,
     autorun: false,
+    ...queueTelemetry(),
     lockDuration: config.lockMs,
     stalledInterval: config.stalledIntervalMs,
     // The job record counts crashes and decides when to give up; BullMQ must not end a job first.

@@ -1,4 +1,4 @@
-import { createServiceLogger, protectFiles, runService } from '@lipsync/core/host';
+import { createServiceLogger, protectFiles, runService, startConfiguredTracing } from '@lipsync/core/host';
 import { workerConfigFromEnvironment } from './config.ts';
 import { startWorker } from './wiring.ts';
 
@@ -6,6 +6,7 @@ const logger = createServiceLogger('worker');
 
 await runService(logger, async (stopping) => {
   const config = workerConfigFromEnvironment();
+  const tracing = await startConfiguredTracing('worker');
   const { dataDir, outputDir, fileAccess } = config.core;
   await protectFiles([dataDir, outputDir], fileAccess, logger);
   const worker = await startWorker(config, logger, stopping);
@@ -13,6 +14,9 @@ await runService(logger, async (stopping) => {
     readyMessage: 'worker started',
     readyFields: { lanes: config.lanes },
     failed: worker.failed,
-    stop: () => worker.stop(),
+    async stop() {
+      await worker.stop();
+      await tracing?.stop();
+    },
   };
 });

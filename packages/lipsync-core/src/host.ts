@@ -84,6 +84,8 @@ export {
 export { nameOfInput, toJobView, toQualityJobView, toUsd } from './jobs/job-view.ts';
 export { recordLateCost } from './jobs/attempt-recorder.ts';
 export { traceIdOf } from './jobs/job-log.ts';
+export { activeTraceparent, annotateSpan, isTracing, openSpan, OpenSpan } from './tracing/spans.ts';
+export { startConfiguredTracing } from './config/tracing-config.ts';
 export type { ProgressUpdate } from './jobs/progress-writer.ts';
 export type { JobHandlers, RunContext } from './jobs/job-handler.ts';
 export { JobRunner, type JobRunnerOptions } from './jobs/job-runner.ts';

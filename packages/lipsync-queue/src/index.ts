@@ -21,6 +21,7 @@ export {
   type Lane,
   type WorkerLane,
 } from './job-catalog.ts';
+export { queueTelemetry } from './queue-telemetry.ts';
 export { logUnreadableRecords } from './unreadable-records.ts';
 export { UploadedInputs } from './uploaded-inputs.ts';
 export { outputKeyOf, rateLimitPrefix, storedInputs } from './job-keys.ts';

@@ -11,6 +11,7 @@ import {
   type JobPayload,
   type Lane,
 } from './job-catalog.ts';
+import { queueTelemetry } from './queue-telemetry.ts';
 
 export type LipsyncQueueHandle = Queue<JobPayload<JobName>, unknown, JobName>;
 
@@ -170,6 +171,7 @@ class LaneQueues {
     const queue: LipsyncQueueHandle = new Queue(queueNames[lane], {
       connection: this.#connection,
       skipWaitingForReady: true,
+      ...queueTelemetry(),
     });
     // An 'error' event without a listener would end the process; the connection's own listener logs a warning.
     queue.on('error', (error) => this.#logger.debug({ lane, error }, 'queue connection error'));

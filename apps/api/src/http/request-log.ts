@@ -1,5 +1,5 @@
 import type { RequestHandler } from 'express';
-import { traceIdOf, type Logger } from '@lipsync/core/host';
+import { activeTraceparent, traceIdOf, type Logger } from '@lipsync/core/host';
 import { callerOf } from './access.ts';
 import { readTraceparent } from './request-id.ts';
 
@@ -13,10 +13,11 @@ const probePaths = ['/health', '/ready'];
 export function logRequests(logger: Logger): RequestHandler {
   return (request, response, next) => {
     const startedAt = performance.now();
+    const traceId = traceIdOf(activeTraceparent() ?? readTraceparent(request));
     response.once('close', () => {
       const fields = {
         requestId: response.locals.requestId,
-        traceId: traceIdOf(readTraceparent(request)),
+        traceId,
         caller: callerOf(response).owner,
         method: request.method,
         // `path` loses the prefix of a mounted router.

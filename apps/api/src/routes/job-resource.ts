@@ -1,5 +1,6 @@
 import type { Request, Response } from 'express';
 import {
+  activeTraceparent,
   isOfKind,
   type ArtifactStore,
   type JobKind,
@@ -25,7 +26,8 @@ export interface Sender extends TraceContext {
 
 export function senderOf(request: Request, response: Response): Sender {
   const { requestId } = response.locals;
-  return { owner: callerOf(response).owner, requestId, traceparent: readTraceparent(request) };
+  const traceparent = activeTraceparent() ?? readTraceparent(request);
+  return { owner: callerOf(response).owner, requestId, traceparent };
 }
 
 /** How jobs of one kind are requested and shown. */

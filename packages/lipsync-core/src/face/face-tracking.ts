@@ -5,6 +5,7 @@ import type { FaceTrack } from './face-types.ts';
 import { trackFaces } from './track-faces.ts';
 import { clipFrameAt, type ClipFacts, type StageFigures, type Timeline } from '../media/index.ts';
 import type { RenderTaskContext } from '../processes/render-task.ts';
+import { annotateSpan, traced } from '../tracing/spans.ts';
 import { absentFramesWarning, hiddenMouthWarnings, severalFacesWarning } from './face-warnings.ts';
 
 export interface TrackedFace {
@@ -33,16 +34,20 @@ export async function trackShownFace(options: TrackShownFaceOptions, context: Re
   const { clip, timeline } = options;
   const startedMs = performance.now();
   const range = trackedRange(timeline);
-  const track = await trackFaces({
-    clipPath: options.clipPath,
-    clipDigest: options.clipDigest,
-    clip,
-    range,
-    detector: await context.resources.get(createFaceDetector),
-    cacheDir: options.trackCacheFolder,
-    workDir: options.workFolder,
-    signal: context.signal,
-    onProgress: (fraction) => context.onProgress({ stage: 'tracking', fraction }),
+  const track = await traced('track face', {}, async () => {
+    const followed = await trackFaces({
+      clipPath: options.clipPath,
+      clipDigest: options.clipDigest,
+      clip,
+      range,
+      detector: await context.resources.get(createFaceDetector),
+      cacheDir: options.trackCacheFolder,
+      workDir: options.workFolder,
+      signal: context.signal,
+      onProgress: (fraction) => context.onProgress({ stage: 'tracking', fraction }),
+    });
+    annotateSpan({ 'lipsync.frames': followed.frameCount, 'lipsync.cached': followed.cached });
+    return followed;
   });
   const { ranges, isFaceShown } = findShownAbsence(track.absentRanges, timeline);
   if (!isFaceShown) {

@@ -69,7 +69,8 @@ type RunEvent = { readonly run: number } & (
 export type JobEvent =
   | RunEvent
   | RetriedEvent
-  | { readonly type: 'run_started'; readonly atMs: number }
+  /** `traceparent`: that of the span of the run, if there is one. */
+  | { readonly type: 'run_started'; readonly atMs: number; readonly traceparent?: string | undefined }
   | { readonly type: 'cancel_requested' }
   /** The cost of an ended attempt became known. Accepted after the end of the job, too. */
   | { readonly type: 'attempt_settled'; readonly index: number; readonly costMicros: number }
@@ -114,7 +115,7 @@ export function applyJobEvent(record: JobRecord, event: JobEvent): JobRecord {
 function change(record: JobRecord, event: JobEvent): JobRecord {
   switch (event.type) {
     case 'run_started':
-      return startRun(record, event.atMs);
+      return startRun(record, event);
     case 'progressed':
       return applyProgress(record, event);
     case 'inputs_fetched':
@@ -209,7 +210,7 @@ function withoutExpectation(record: JobRecord): JobRecord {
   return rest;
 }
 
-function startRun(record: JobRecord, atMs: number): JobRecord {
+function startRun(record: JobRecord, { atMs, traceparent }: Extract<JobEvent, { type: 'run_started' }>): JobRecord {
   const crashed = record.status === 'processing' && record.parkedUntilMs === null;
   const { waitsForStorage, waitsForProbe: _probe, waitsForResult: _result, ...rest } = record;
   const started = {
@@ -218,6 +219,7 @@ function startRun(record: JobRecord, atMs: number): JobRecord {
     crashes: crashed ? record.crashes + 1 : record.crashes,
     parkedUntilMs: null,
     startedAtMs: record.startedAtMs ?? atMs,
+    ...(traceparent !== undefined && { runTraceparent: traceparent }),
   } as const;
   if (rest.kind === 'batch') return withoutItems({ ...rest, ...started });
   return rest.kind === 'lipsync' && waitsForStorage && !rest.keptTake

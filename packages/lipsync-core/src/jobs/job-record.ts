@@ -193,6 +193,8 @@ export interface JobEnvelope extends TraceContext, DeletedFiles {
   readonly expectedCompletionAtMs?: number;
   /** The last retry; absent without one. */
   readonly retry?: JobRetry;
+  /** W3C traceparent of the span of the last run, to which that of the next one links; absent without tracing. */
+  readonly runTraceparent?: string;
 }
 
 export interface JobRetry {

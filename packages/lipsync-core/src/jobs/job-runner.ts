@@ -2,6 +2,7 @@ import type { ProgressReport } from '../contract/provider-types.ts';
 import { abortError, LipsyncError, toLipsyncError } from '../errors/index.ts';
 import { openJobWorkspace, removeJobWorkspaces, type Workspace } from '../processes/workspace.ts';
 import { decideRetry } from '../providers/retry-policy.ts';
+import { traced } from '../tracing/spans.ts';
 import { failStorage, failStore, StorageUnavailable, StoreFailure } from '../storage/store-failure.ts';
 import type { InputFetcher, InputFiles } from './input-fetcher.ts';
 import type { JobEvent } from './job-events.ts';
@@ -9,6 +10,7 @@ import type { JobHandler, JobHandlers, JobRun, RunContext, RunStore } from './jo
 import { logEndedJob, logFields, logStartedJob } from './job-log.ts';
 import { isTerminal, isUnderWay, nextWork, type JobInputs, type JobRecord } from './job-record.ts';
 import type { JobStore } from './job-store.ts';
+import { traceRun } from './job-trace.ts';
 import { ProgressWriter, toProgressUpdate } from './progress-writer.ts';
 import { deadlineExceeded, jobCanceled, RunSuperseded, StopSignal } from './stop-signal.ts';
 import { StorageWait, type StorageWaitOptions } from './storage-wait.ts';
@@ -87,12 +89,20 @@ export class JobRunner {
     if (!found) throw new LipsyncError('not_found', `There is no job ${jobId}.`);
     const work = nextWork(found);
     if (work !== null && !context.canRun(work)) return found;
+    return traceRun(found, (traceparent) => this.#start(found, context, traceparent));
+  }
+
+  async #start(found: JobRecord, context: RunContext, traceparent: string | undefined): Promise<JobRecord> {
     // Set before the run starts: a slow store may start it and answer too late.
     let runs = found.runs + 1;
     try {
       const record = isTerminal(found.status)
         ? found
-        : await this.#store.append(jobId, { type: 'run_started', atMs: this.#options.clock.nowMs() });
+        : await this.#store.append(found.id, {
+            type: 'run_started',
+            atMs: this.#options.clock.nowMs(),
+            traceparent,
+          });
       runs = record.runs;
       if (found.startedAtMs === null && record.startedAtMs !== null) logStartedJob(this.#options.logger, record);
       return await this.#advance(record, context);
@@ -263,7 +273,7 @@ export class JobRunner {
       saveInputs: async (inputs: JobInputs) =>
         void (await this.#store.append(record.id, { type: 'inputs_fetched', run: record.runs, inputs })),
     };
-    return this.#options.inputs.fetch(record, context).catch(failStorage);
+    return traced('fetch inputs', {}, () => this.#options.inputs.fetch(record, context)).catch(failStorage);
   }
 
   /** Throws `internal` for a kind of job that this host does not run. */

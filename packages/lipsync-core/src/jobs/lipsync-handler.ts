@@ -9,6 +9,7 @@ import { firstAttemptOf, type JobRecord } from './job-record.ts';
 import type { LipsyncPipeline, PipelineOutcome } from './lipsync-pipeline.ts';
 import type { FetchedInputs } from './pipeline-types.ts';
 import type { ResultCache } from './result-cache.ts';
+import { annotateSpan } from '../tracing/spans.ts';
 import { failStore } from '../storage/store-failure.ts';
 import { isAccepted, TakePublisher, type TakePublisherOptions } from './take-publisher.ts';
 
@@ -43,6 +44,7 @@ export class LipsyncHandler implements JobHandler<'lipsync'> {
     if (shared) return shared;
     const event = await this.#makeTake(run);
     const { engineVersion } = this.#options.results ?? {};
+    annotateSpan({ 'lipsync.model.version': engineVersion });
     return event.type === 'completed' && engineVersion !== undefined ? { ...event, engineVersion } : event;
   }
 

@@ -18,6 +18,7 @@ import {
   type ExecutionPlan,
   type PlannedProvider,
 } from '../scheduling/execution-plan.ts';
+import { annotateSpan } from '../tracing/spans.ts';
 import { failStore } from '../storage/store-failure.ts';
 import type { MadeOutcome, PipelineContext, PipelineInput, PipelineResult } from './pipeline-types.ts';
 import { isSilent, PreparedInputs } from './prepared-inputs.ts';
@@ -210,6 +211,7 @@ export class LipsyncPipeline {
   ): Promise<void> {
     const { startedAtMs, endedAtMs } = attempts.at(-1) ?? { startedAtMs: 0, endedAtMs: null };
     if (endedAtMs === null) return;
+    annotateSpan({ 'lipsync.real_time_factor': (endedAtMs - startedAtMs) / durationMs });
     const output = { provider: provider.facts.id, options, durationMs };
     await this.#options.forecast.record(output, endedAtMs - startedAtMs).catch(() => undefined);
   }

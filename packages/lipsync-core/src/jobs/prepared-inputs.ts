@@ -12,6 +12,7 @@ import {
   type TakeEncoding,
   type Timeline,
 } from '../media/index.ts';
+import { annotateSpan, traced } from '../tracing/spans.ts';
 import { memoizeAsync } from '../processes/memoize-async.ts';
 import { toLipsyncError } from '../errors/index.ts';
 import type { RenderPool } from '../processes/render-pool.ts';
@@ -75,6 +76,7 @@ export class PreparedInputs {
     const { jobId, options, workspace } = this.#input;
     await this.#analyzed();
     const { inputs, clip, speech, timeline } = await this.#probed();
+    annotateSpan({ 'lipsync.frames': timeline.frameCount, 'lipsync.output_ms': timeline.durationMs });
     return {
       jobId,
       ...inputs,
@@ -143,11 +145,15 @@ export class PreparedInputs {
     const { options } = this.#input;
     const inputs = await this.#fetched();
     this.#onProgress({ stage: 'probing', fraction: 0 });
-    const clip = await retryMediaStep(signal, () => probeClip(inputs.clipPath, { limits, signal }));
+    const clip = await retryMediaStep(signal, () =>
+      traced('probe clip', {}, () => probeClip(inputs.clipPath, { limits, signal })),
+    );
     const { audioTrack } = options;
     const speechPath = this.#input.workspace.file('speech.wav');
     const speech = await retryMediaStep(signal, () =>
-      probeSpeech(inputs.speechPath, { limits, signal, audioTrack, targetPath: speechPath }),
+      traced('probe speech', {}, () =>
+        probeSpeech(inputs.speechPath, { limits, signal, audioTrack, targetPath: speechPath }),
+      ),
     );
     const timeline = planTimeline(clip, speech.durationMs, { syncMode: options.syncMode, window: options });
     return { inputs: { ...inputs, speechPath }, clip, speech, timeline };

@@ -3,6 +3,7 @@ import type { QualityOptions } from '../contract/index.ts';
 import type { TraceContext } from '../contract/ports.ts';
 import type { ProgressReport } from '../contract/provider-types.ts';
 import { LipsyncError } from '../errors/index.ts';
+import { traced } from '../tracing/spans.ts';
 import { planTimeline, probeClip, probeSpeech, type ClipFacts, type MediaLimits } from '../media/index.ts';
 import type { RenderPool } from '../processes/render-pool.ts';
 import type { Workspace } from '../processes/workspace.ts';
@@ -80,7 +81,9 @@ export class QualityPipeline {
   async #probe(field: 'video' | 'source', { path }: InputFile, signal: AbortSignal): Promise<ClipFacts> {
     const { limits } = this.#options;
     try {
-      return await retryMediaStep(signal, () => probeClip(path, { limits, signal, pictureAdvice }));
+      return await retryMediaStep(signal, () =>
+        traced(`probe ${field}`, {}, () => probeClip(path, { limits, signal, pictureAdvice })),
+      );
     } catch (error) {
       if (!LipsyncError.isInstance(error) || error.code !== 'clip_unusable') throw error;
       throw new LipsyncError(error.code, `${field}: ${error.message}`, { cause: error, details: error.details });
@@ -101,7 +104,9 @@ export class QualityPipeline {
     const { limits, renderPool } = this.#options;
     const { signal } = context;
     const speechPath = workspace.file('speech.wav');
-    const speech = await retryMediaStep(signal, () => probeSpeech(path, { limits, signal, targetPath: speechPath }));
+    const speech = await retryMediaStep(signal, () =>
+      traced('probe speech', {}, () => probeSpeech(path, { limits, signal, targetPath: speechPath })),
+    );
     const timeline = source?.timeline ?? planTimeline(video, video.durationMs, { syncMode: 'loop' });
     const mouthCurvePath = workspace.file('mouth-curve');
     context.onProgress({ stage: 'listening', fraction: 0 });

@@ -5,6 +5,7 @@ import { abortError, StorageError, toLipsyncError, toStorageError, type LipsyncE
 import type { OutputMarker } from '../marking/output-marker.ts';
 import { candidatePath, createFolder, keptTakePath, removeJobWorkspaces, workStorage } from '../processes/workspace.ts';
 import { moveDurably } from '../storage/durable-files.ts';
+import { traced } from '../tracing/spans.ts';
 import { logFields } from './job-log.ts';
 import type { JobEvent } from './job-events.ts';
 import type { JobRecord, MadeTake } from './job-record.ts';
@@ -98,8 +99,8 @@ export class TakePublisher {
     const { publish, isPublishRetried = (error) => error instanceof StorageError } = this.#options;
     const { record } = run;
     try {
-      const { path, warnings } = await this.#mark(made, run);
-      const outputKey = await publish(path, record);
+      const { path, warnings } = await traced('mark output', {}, () => this.#mark(made, run));
+      const outputKey = await traced('publish output', {}, () => publish(path, record));
       if (path !== takePath) await rm(takePath, { force: true }).catch(() => undefined);
       return this.#complete(outputKey, { ...take, warnings: [...take.warnings, ...warnings] }, record);
     } catch (thrown) {

@@ -1,5 +1,6 @@
 import { Webhook } from 'standardwebhooks';
 import { LipsyncError } from '../errors/index.ts';
+import { annotateSpan, failSpan, traced } from '../tracing/spans.ts';
 import { RequestError, type GuardedClient } from '../net/index.ts';
 
 /** What a receiver gets; at most `maxPayloadBytes` as JSON. */
@@ -99,6 +100,8 @@ export function toWebhookBody(payload: WebhookPayload): string {
   throw new LipsyncError('internal', `The payload of the event ${payload.type} exceeds ${maxPayloadBytes} bytes.`);
 }
 
+type SentMessage = { readonly id: string } & Pick<WebhookMessage, 'url' | 'body'>;
+
 /** Posts signed messages as Standard Webhooks describes. */
 export class WebhookSender {
   readonly #options: Required<WebhookSenderOptions>;
@@ -110,11 +113,16 @@ export class WebhookSender {
   }
 
   /** Makes one try. Throws only when `signal` aborts. Without a secret nothing is sent. */
-  async send(
-    { id, url, body }: { readonly id: string } & Pick<WebhookMessage, 'url' | 'body'>,
-    nowMs: number,
-    signal: AbortSignal,
-  ): Promise<WebhookAnswer> {
+  send(message: SentMessage, nowMs: number, signal: AbortSignal): Promise<WebhookAnswer> {
+    return traced('deliver webhook', { kind: 'CLIENT' }, async () => {
+      const answer = await this.#send(message, nowMs, signal);
+      annotateSpan({ 'http.response.status_code': answer.status });
+      if (answer.type !== 'delivered') failSpan('webhook_failed');
+      return answer;
+    });
+  }
+
+  async #send({ id, url, body }: SentMessage, nowMs: number, signal: AbortSignal): Promise<WebhookAnswer> {
     const { client, timeoutMs } = this.#options;
     if (this.#signers.length === 0)
       return { type: 'failed', status: null, reason: 'LIPSYNC_WEBHOOK_SECRETS is not set, so nothing can be signed.' };

@@ -2,6 +2,7 @@ import type { TraceContext } from '../contract/ports.ts';
 import type { ProgressReport } from '../contract/provider-types.ts';
 import { toError, toFailure, type CarriedFailure } from '../errors/carried-failure.ts';
 import { abortError, LipsyncError } from '../errors/index.ts';
+import { activeTraceparent } from '../tracing/spans.ts';
 import { resolveEntry } from './entry.ts';
 import { describeExit, ManagedChild, stopGraceMs, type ChildExit } from './managed-child.ts';
 import type { RenderTaskAddress } from './render-task.ts';
@@ -15,6 +16,8 @@ export type ToRenderProcess =
       readonly input: unknown;
       readonly heartbeatMs: number;
       readonly trace?: TraceContext;
+      /** W3C traceparent of the span of the task; absent while spans are not recorded. */
+      readonly traceparent?: string;
     }
   /** Aborts the current task with this reason: canceled, deadline exceeded, handed to another worker. */
   | { readonly type: 'cancel'; readonly reason: CarriedFailure };
@@ -130,7 +133,9 @@ export class RenderChild {
       reject(signal.aborted ? abortError(signal) : crashError(exit, this.#child.stderrTail)),
     );
     const heartbeatMs = Math.min(maxHeartbeatMs, silenceLimitMs / heartbeatsPerSilenceLimit);
-    this.#send({ type: 'run', ...request, heartbeatMs, ...(trace && { trace }) });
+    const traceparent = activeTraceparent();
+    const ids = { ...(trace && { trace }), ...(traceparent !== undefined && { traceparent }) };
+    this.#send({ type: 'run', ...request, heartbeatMs, ...ids });
     return promise.finally(() => {
       clearTimeout(graceTimer);
       clearTimeout(silenceTimer);

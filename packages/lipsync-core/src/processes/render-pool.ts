@@ -1,4 +1,5 @@
 import { abortError } from '../errors/index.ts';
+import { traced } from '../tracing/spans.ts';
 import { RenderChild, type RenderContext } from './render-child.ts';
 import { listTaskModules, type RenderTask } from './render-task.ts';
 
@@ -49,8 +50,11 @@ export class RenderProcessPool implements RenderPool {
     const child = this.#acquire();
     try {
       const request = { task: { moduleUrl, exportName }, input };
+      const result = await traced(`render ${exportName}`, { kind: 'CLIENT' }, () =>
+        child.run(request, context, this.#options.silenceLimitMs),
+      );
       // `as`: the process returns the result of the body of the task.
-      return (await child.run(request, context, this.#options.silenceLimitMs)) as Result;
+      return result as Result;
     } finally {
       this.#release(child);
     }

@@ -3,6 +3,9 @@
  * heartbeats and the result, and ends with its parent.
  */
 import { toError, toFailure } from '../errors/carried-failure.ts';
+import type { ProgressReport } from '../contract/provider-types.ts';
+import { traced } from '../tracing/spans.ts';
+import { startTracing, type Tracing } from '../tracing/start-tracing.ts';
 import type { FromRenderProcess, ToRenderProcess } from './render-child.ts';
 import { loadRenderTask, RenderResources } from './render-task.ts';
 
@@ -10,6 +13,7 @@ type RunMessage = Extract<ToRenderProcess, { type: 'run' }>;
 
 const resources = new RenderResources();
 let current: AbortController | undefined;
+let tracing: Tracing | undefined;
 
 process.on('message', (message: ToRenderProcess) => {
   if (message.type === 'preload') preload(message.moduleUrls);
@@ -27,24 +31,29 @@ function preload(moduleUrls: readonly string[]): void {
   for (const moduleUrl of moduleUrls) void import(moduleUrl).catch(() => undefined);
 }
 
-async function run({ task, input, heartbeatMs, trace }: RunMessage): Promise<void> {
+async function run({ task, input, heartbeatMs, trace, traceparent }: RunMessage): Promise<void> {
   const controller = new AbortController();
   current = controller;
   // A timer on the event loop: it stops exactly when the loop is blocked.
   const heartbeat = setInterval(() => send({ type: 'alive' }), heartbeatMs);
   try {
+    if (traceparent !== undefined) tracing ??= await startTracing('render');
     const body = await loadRenderTask(task);
-    // `as`: `RenderPool.run` accepts only the input that the body of the task declares.
-    const result = await body(input as never, {
+    const context = {
       signal: controller.signal,
       resources,
       ...(trace && { trace }),
-      onProgress: (progress) => send({ type: 'progress', progress }),
-    });
+      onProgress: (progress: ProgressReport) => send({ type: 'progress', progress }),
+    };
+    const options = { kind: 'SERVER', parent: traceparent } as const;
+    // `as`: `RenderPool.run` accepts only the input that the body of the task declares.
+    const result = await traced(task.exportName, options, () => body(input as never, context));
     send({ type: 'done', result });
   } catch (thrown) {
     send(toFailure(thrown));
   } finally {
+    // The pool may kill this process at any time.
+    tracing?.flush();
     clearInterval(heartbeat);
     current = undefined;
   }

@@ -1,10 +1,16 @@
 import { destination, pino, stdSerializers, stdTimeFunctions } from 'pino';
 import type { Logger } from '../contract/ports.ts';
 import { withoutUrls } from '../net/url-policy.ts';
+import { traceFields } from '../tracing/spans.ts';
 
-/** Returns the log of a service: JSON lines with ISO times on stdout, each with the name of the app. */
+/** Returns the log of a service: JSON lines with ISO times on stdout, each with the name of the app and the active span. */
 export function createServiceLogger(app: string): Logger {
-  const options = { base: { app }, timestamp: stdTimeFunctions.isoTime, serializers: { error: serializeError } };
+  const options = {
+    base: { app },
+    timestamp: stdTimeFunctions.isoTime,
+    mixin: traceFields,
+    serializers: { error: serializeError },
+  };
   // Synchronous, because a line must not be lost when the process ends.
   return pino(options, destination({ fd: 1, sync: true }));
 }

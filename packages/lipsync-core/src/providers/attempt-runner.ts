@@ -12,6 +12,7 @@ import {
   toLipsyncError,
 } from '../errors/index.ts';
 import type { ExecutionPlan } from '../scheduling/execution-plan.ts';
+import { annotateSpan, traced } from '../tracing/spans.ts';
 import { StoreFailure } from '../storage/store-failure.ts';
 import type { Admission, AdmissionDecision, AttemptReference, SlotApplicant } from './admission.ts';
 import { AttemptLog, remainingMicros, unacknowledgedRequest, type AttemptLogOptions } from './attempt-log.ts';
@@ -117,7 +118,7 @@ export class AttemptRunner {
     let progress: AttemptProgress;
     try {
       const index = log.attempts.length - 1;
-      progress = await this.#work(provider, () => prepare(index));
+      progress = await this.#traceWork(provider, () => prepare(index));
     } catch (thrown) {
       const error = toAttemptError(thrown, provider, this.#context.signal);
       await this.#endFailed(provider, error);
@@ -144,6 +145,21 @@ export class AttemptRunner {
     const resumable = this.log.findResumable(provider);
     if (!resumable) return context.admission.admit(provider, context);
     return resumable.operation ? { type: 'admitted' } : context.admission.readmit(provider, context);
+  }
+
+  /** A remote attempt may take several runs of the job, each with a span of its own. */
+  async #traceWork(provider: Provider, prepare: () => Promise<TakeRequest>): Promise<AttemptProgress> {
+    const attributes = { 'lipsync.provider': provider.facts.id, 'lipsync.attempt': this.log.index };
+    return traced(`attempt ${provider.facts.id}`, { attributes }, async () => {
+      try {
+        const progress = await this.#work(provider, prepare);
+        annotateSpan({ 'lipsync.outcome': progress.type });
+        return progress;
+      } finally {
+        const { costMicros } = this.log.current;
+        annotateSpan({ 'lipsync.cost_usd': costMicros === null ? null : costMicros / 1_000_000 });
+      }
+    });
   }
 
   async #work(provider: Provider, prepare: () => Promise<TakeRequest>): Promise<AttemptProgress> {

@@ -1,5 +1,6 @@
 import type { Warning } from '../../contract/provider-types.ts';
 import { defineRenderTask, type RenderTaskContext } from '../../processes/render-task.ts';
+import { traced } from '../../tracing/spans.ts';
 import type { Frame } from '../picture/frame-reader.ts';
 import type { ClipFacts, SpeechFacts } from '../media-types.ts';
 import type { TakeEncoding } from './take-writer.ts';
@@ -49,6 +50,8 @@ export interface FrameStage {
   apply(frames: AsyncIterable<Frame>): AsyncIterable<Frame>;
 }
 
+type TakeLoopContext = Pick<RenderTaskContext, 'signal' | 'onProgress'>;
+
 const progressEveryFrames = 10;
 /** Writes that may be pending while the next frames are processed. */
 const maxPendingWrites = 3;
@@ -57,10 +60,19 @@ const maxPendingWrites = 3;
  * Decodes the clip in the order of the timeline, applies `stage`, and encodes the frames with the speech. Decoding and
  * encoding run in separate threads. When this resolves, the take is complete and verified; otherwise no file is left.
  */
-export async function runTakeLoop(
+export function runTakeLoop(
   options: TakeLoopOptions,
   stage: FrameStage,
-  context: Pick<RenderTaskContext, 'signal' | 'onProgress'>,
+  context: TakeLoopContext,
+): Promise<TakeLoopFigures> {
+  const attributes = { 'lipsync.frames': options.timeline.frameCount };
+  return traced('draw and encode', { attributes }, () => drawAndEncode(options, stage, context));
+}
+
+async function drawAndEncode(
+  options: TakeLoopOptions,
+  stage: FrameStage,
+  context: TakeLoopContext,
 ): Promise<TakeLoopFigures> {
   const { clip, timeline } = options;
   const { signal } = context;

@@ -5,6 +5,7 @@ import { pipeline } from 'node:stream/promises';
 import { abortError, LipsyncError } from '../../errors/index.ts';
 import { findTakeFault } from '../../media/index.ts';
 import { RequestError, type GuardedClient } from '../../net/index.ts';
+import { traced } from '../../tracing/spans.ts';
 import { requireRoom } from '../../storage/durable-files.ts';
 import { HeygenError } from './heygen-errors.ts';
 
@@ -51,7 +52,7 @@ export async function downloadTake(
 ): Promise<void> {
   const partPath = `${takePath}.part`;
   try {
-    await downloadTo(partPath, url, options, signal);
+    await traced('heygen download', { kind: 'CLIENT' }, () => downloadTo(partPath, url, options, signal));
     const fault = await findTakeFault(partPath, { durationMs, signal });
     if (fault !== null) throw new TakeDownloadError(fault, { isTransient: false });
     await rename(partPath, takePath);

@@ -1,5 +1,6 @@
 import axios, { type AxiosResponse } from 'axios';
 import { abortError, LipsyncError } from '../../errors/index.ts';
+import { annotateSpan, traced } from '../../tracing/spans.ts';
 import { cleanVendorText, createRefusalError, createUnacknowledgedError, HeygenError } from './heygen-errors.ts';
 import { parseEnvelope, type Envelope } from './heygen-wire.ts';
 
@@ -48,7 +49,13 @@ export class HeygenHttp {
   }
 
   /** Returns the whole envelope, including the token of the next page of a list; null for an empty response. */
-  async callForPage(call: ApiCall): Promise<Envelope | null> {
+  callForPage(call: ApiCall): Promise<Envelope | null> {
+    const { method, path } = call;
+    const attributes = { 'http.request.method': method };
+    return traced(`heygen ${method} ${withoutIds(path)}`, { kind: 'CLIENT', attributes }, () => this.#send(call));
+  }
+
+  async #send(call: ApiCall): Promise<Envelope | null> {
     const { method, path, query, body, idempotencyKey, signal } = call;
     const name = `${method} ${path}`;
     if (signal.aborted) throw abortError(signal);
@@ -76,6 +83,7 @@ export class HeygenHttp {
         validateStatus: () => true,
         signal: AbortSignal.any([signal, AbortSignal.timeout(call.timeoutMs)]),
       });
+      annotateSpan({ 'http.response.status_code': response.status });
       return this.#readResponse(response, name, call.acceptsData);
     } catch (error) {
       if (signal.aborted) throw abortError(signal);
@@ -115,6 +123,11 @@ export class HeygenHttp {
     const clean = (text: string | null): string | null => (text === null ? null : cleanVendorText(text, this.#apiKey));
     return { code: clean(envelope.reason.code), message: clean(envelope.reason.message) };
   }
+}
+
+/** Ids of operations and files would make each name of a span unique. */
+function withoutIds(path: string): string {
+  return path.replaceAll(/\/(?!v\d+(?:\/|$))[^/]*\d[^/]*/g, '/{id}');
 }
 
 function parseRequestId(header: unknown): string | null {

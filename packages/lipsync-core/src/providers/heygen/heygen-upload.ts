@@ -3,6 +3,7 @@ import { open, stat } from 'node:fs/promises';
 import pRetry from 'p-retry';
 import { abortError, LipsyncError } from '../../errors/index.ts';
 import { RequestError, type GuardedClient, type GuardedResponse } from '../../net/index.ts';
+import { traced } from '../../tracing/spans.ts';
 import { hashFile } from '../../storage/file-hash.ts';
 import type { HeygenClient } from './heygen-client.ts';
 import { createUnacknowledgedError, HeygenError } from './heygen-errors.ts';
@@ -70,7 +71,7 @@ interface DirectUploadInput {
 async function uploadDirectly(input: DirectUploadInput, options: UploadOptions, signal: AbortSignal): Promise<void> {
   const assetId = input.upload.asset_id;
   try {
-    await putFile(input, options, signal);
+    await traced('heygen upload', { kind: 'CLIENT' }, () => putFile(input, options, signal));
   } catch (error) {
     if (signal.aborted || error instanceof UploadUrlError) throw error;
     // The upload URL is closed if an earlier call has uploaded the file; its completion then succeeds again.

@@ -1,4 +1,5 @@
 import { LipsyncError } from '../../errors/index.ts';
+import { annotateSpan } from '../../tracing/spans.ts';
 import type { TakeReport } from '../../media/index.ts';
 import type { RenderPool } from '../../processes/render-pool.ts';
 import { defineRenderTask } from '../../processes/render-task.ts';
@@ -54,6 +55,7 @@ async function run(
     context.onProgress({ stage: 'loading', fraction: 0 });
     const lease = await leaseEngine(dependencies, { signal: context.signal, except: failedDevices });
     dependencies.onDevice?.(lease.engine.device);
+    annotateSpan({ 'lipsync.device': lease.deviceName });
     const outcome = await render(lease, dependencies, request, context);
     if (outcome.type === 'rendered')
       return {

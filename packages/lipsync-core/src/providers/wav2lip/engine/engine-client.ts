@@ -2,6 +2,7 @@ import { connect, type Socket } from 'node:net';
 import { z } from 'zod';
 import { abortError, errorCodes, LipsyncError, toLipsyncError, type ErrorCode } from '../../../errors/index.ts';
 import { exhaustionAdvice } from '../../../errors/system-error.ts';
+import { activeTraceparent } from '../../../tracing/spans.ts';
 import { melChunkLength } from '../mel-chunks.ts';
 import type { EngineAddress } from './engine-address.ts';
 import {
@@ -53,6 +54,7 @@ export async function connectEngine(engine: EngineAddress, options: EngineClient
     socket.once('connect', resolve);
     socket.once('close', () => reject(client.ended ?? lost('it cannot be reached')));
   });
+  client.sendTrace();
   return client;
 }
 
@@ -118,6 +120,14 @@ export class EngineClient {
       this.#pending.push({ count: batch.count, resolve, reject });
       this.#send(batch);
     });
+  }
+
+  /** Makes the work of the engine for this client part of the active trace. */
+  sendTrace(): void {
+    const payload = Buffer.from(activeTraceparent() ?? '');
+    if (payload.length === 0) return;
+    this.#socket.write(encodeHeader({ type: 'trace', count: 0, note: 0, payloadBytes: payload.length }));
+    this.#socket.write(payload);
   }
 
   /** Closes the connection; pending batches reject with `canceled`. */

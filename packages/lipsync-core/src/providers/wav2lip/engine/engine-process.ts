@@ -42,7 +42,7 @@ async function run(start: EngineStart): Promise<void> {
       },
     });
     const batchSize = getBatchSize(device.kind, queue.fixedBatch);
-    await openEngineServer({ queue, socketPath, batchSize, heartbeatMs });
+    await openEngineServer({ queue, deviceName: device.name, socketPath, batchSize, heartbeatMs });
     send({ type: 'ready', cropSizePx: queue.cropSizePx, batchSize });
   } catch (error) {
     send(toFailure(error));

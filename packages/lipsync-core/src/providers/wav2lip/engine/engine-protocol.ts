@@ -9,14 +9,16 @@ import { melChunkLength } from '../mel-chunks.ts';
 const maxFaces = 1024;
 const maxPayloadBytes = 256 * 1024 ** 2;
 const maxFailureBytes = 16 * 1024;
+const maxTraceBytes = 64;
 
 const headerBytes = 16;
 const magic = 0x3145_534c;
-const types = ['batch', 'batch_with_references', 'faces', 'failed', 'alive'] as const;
+const types = ['batch', 'batch_with_references', 'faces', 'failed', 'alive', 'trace'] as const;
 
 export interface MessageHeader {
   /**
-   * To the engine: `batch` with mel chunks, then faces; `batch_with_references`, followed by the references. From the
+   * To the engine: `trace`, the traceparent of the client, at most once and first; `batch` with mel chunks, then faces;
+   * `batch_with_references`, followed by the references. From the
    * engine: `faces`, drawn; `failed`, code and message as JSON; `alive`, a heartbeat while a batch is pending.
    */
   readonly type: (typeof types)[number];
@@ -74,6 +76,7 @@ export function payloadBytesOf(
 
 function isPossible(type: MessageHeader['type'], count: number, payloadBytes: number, cropSizePx: number): boolean {
   if (type === 'alive') return count === 0 && payloadBytes === 0;
+  if (type === 'trace') return count === 0 && payloadBytes <= maxTraceBytes;
   if (type === 'failed') return count === 0 && payloadBytes <= maxFailureBytes;
   return isPossibleCount(count, cropSizePx) && payloadBytes === payloadBytesOf(type, count, cropSizePx);
 }

@@ -2,10 +2,12 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { toFailure } from '../../../errors/carried-failure.ts';
 import { toLipsyncError } from '../../../errors/index.ts';
 import { createMessageReader, encodeHeader, payloadBytesOf, protocolFault, type Message } from './engine-protocol.ts';
+import { ClientTrace } from './engine-trace.ts';
 import type { ModelQueue } from './model-queue.ts';
 
 export interface EngineServerOptions {
   readonly queue: ModelQueue;
+  readonly deviceName: string;
   readonly socketPath: string;
   readonly batchSize: number;
   readonly heartbeatMs: number;
@@ -33,7 +35,8 @@ function listen(server: Server, socketPath: string): Promise<void> {
   });
 }
 
-function serveClient(socket: Socket, { queue, batchSize, heartbeatMs }: EngineServerOptions): void {
+function serveClient(socket: Socket, { queue, deviceName, batchSize, heartbeatMs }: EngineServerOptions): void {
+  const trace = new ClientTrace(deviceName);
   let pendingBatches = 0;
   let largestBatch = batchSize;
   // Part of every answer, so that the client needs no separate message.
@@ -46,6 +49,7 @@ function serveClient(socket: Socket, { queue, batchSize, heartbeatMs }: EngineSe
 
   const draw = async ({ header: { count }, payload }: Message): Promise<void> => {
     pendingBatches += 1;
+    trace.addBatch(count);
     if (pendingBatches >= maxBatchesAhead) socket.pause();
     try {
       const drawn = await queue.draw({ count, payload, largestBatch, isNeeded: () => !socket.destroyed });
@@ -64,6 +68,7 @@ function serveClient(socket: Socket, { queue, batchSize, heartbeatMs }: EngineSe
     }
   };
   const read = createMessageReader(queue.cropSizePx, (message) => {
+    if (message.header.type === 'trace') return trace.start(Buffer.from(message.payload).toString());
     if (message.header.type !== 'batch' && message.header.type !== 'batch_with_references')
       throw protocolFault(`an engine does not accept messages of type ${message.header.type}`);
     void draw(message);
@@ -78,7 +83,10 @@ function serveClient(socket: Socket, { queue, batchSize, heartbeatMs }: EngineSe
   });
   // The client reports its own connection errors.
   socket.on('error', () => socket.destroy());
-  socket.on('close', () => clearInterval(heartbeat));
+  socket.on('close', () => {
+    clearInterval(heartbeat);
+    trace.end();
+  });
 }
 
 async function writeFailure(socket: Socket, thrown: unknown): Promise<void> {
