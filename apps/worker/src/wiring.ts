@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import {
   ArtifactInputFetcher,
+  checkMarking,
   GuardedClient,
   JobRunner,
   LedgerPseudonyms,
@@ -79,7 +80,8 @@ export interface RunningWorker {
  * use this Redis, and the reason of the aborted signal.
  */
 export async function startWorker(config: WorkerConfig, log: Logger, signal: AbortSignal): Promise<RunningWorker> {
-  for (const warning of settingWarnings(config.core)) log.warn({}, warning);
+  const warnings = [...settingWarnings(config.core), ...(await checkMarking(config.core, Date.now()))];
+  for (const warning of warnings) log.warn({}, warning);
   const { registry, artifacts } = createProcessMetrics({ role: 'worker', artifacts: createArtifactStore(config.core) });
   const metrics = new JobMetrics(registry);
   const redis = new RedisConnections({ url: config.redisUrl, artifacts, waitsForStore: true, logger: log });

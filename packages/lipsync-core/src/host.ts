@@ -171,4 +171,5 @@ export { migrateAttempt, type Attempt } from './providers/attempt.ts';
 export type { Warning } from './contract/provider-types.ts';
 export { toMicros, type Micros } from './billing/micros.ts';
 export { listProviderIds, type PlanStep } from './scheduling/execution-plan.ts';
+export { checkMarking } from './service/signing-identity.ts';
 export { createOriginVerifier, OriginVerifier } from './service/origin-verifier.ts';

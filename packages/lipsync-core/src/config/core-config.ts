@@ -66,6 +66,8 @@ export const coreSettings = {
   LIPSYNC_BUDGET_USER_DAILY_USD: microsFromUsd(null),
   LIPSYNC_GPU_ENABLED: boolean(true),
   LIPSYNC_MARKING: oneOf(['on', 'off'], 'on'),
+  LIPSYNC_MARKING_KEY_PATH: text(''),
+  LIPSYNC_MARKING_CERTIFICATE_PATH: text(''),
   LIPSYNC_QUALITY: oneOf(['on', 'off'], 'on'),
   LIPSYNC_MIN_SYNC_SCORE: share(),
   SYNCNET_MODEL_PATH: text(''),
@@ -112,6 +114,8 @@ export interface CoreConfig {
   readonly gpuEnabled: boolean;
   /** Whether outputs carry a signed manifest of their origin. */
   readonly markingEnabled: boolean;
+  /** Absolute paths of the operator's own signing key and certificate chain; null for the local authority. */
+  readonly markingCertificate: { readonly keyPath: string; readonly certificatePath: string } | null;
   /** Whether the quality of takes is measured. */
   readonly qualityEnabled: boolean;
   /** Lowest accepted sync score of a request without its own; null for none. */
@@ -163,6 +167,7 @@ export function configFromEnvironment(
     }),
     gpuEnabled: values.LIPSYNC_GPU_ENABLED,
     markingEnabled: values.LIPSYNC_MARKING === 'on',
+    markingCertificate: toCertificateFiles(values),
     qualityEnabled: values.LIPSYNC_QUALITY === 'on',
     minSyncScore: values.LIPSYNC_MIN_SYNC_SCORE,
     syncnetModelPath: toPathOrNull(values.SYNCNET_MODEL_PATH),
@@ -177,6 +182,17 @@ export function configFromEnvironment(
 
 function toPathOrNull(value: string): string | null {
   return value === '' ? null : resolveSettingPath(value);
+}
+
+/** Throws `request_invalid` for one file without the other. */
+function toCertificateFiles(values: SettingValues<typeof coreSettings>): CoreConfig['markingCertificate'] {
+  const { LIPSYNC_MARKING_KEY_PATH: key, LIPSYNC_MARKING_CERTIFICATE_PATH: certificate } = values;
+  if ((key === '') !== (certificate === ''))
+    throw new LipsyncError(
+      'request_invalid',
+      'LIPSYNC_MARKING_KEY_PATH and LIPSYNC_MARKING_CERTIFICATE_PATH belong together: set both or neither.',
+    );
+  return key === '' ? null : { keyPath: resolveSettingPath(key), certificatePath: resolveSettingPath(certificate) };
 }
 
 /** Throws `request_invalid` for a lowest score that nothing measures. */

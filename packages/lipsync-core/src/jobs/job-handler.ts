@@ -39,7 +39,7 @@ export interface JobRun<Kind extends JobKind = JobKind> {
   /** Aborts when the run has to end: because of `stop`, or of the host. */
   readonly signal: AbortSignal;
   report(progress: ProgressReport): void;
-  /** Fetches the inputs into the workspace. Call it at most once. */
+  /** Fetches the inputs into the workspace, once. */
   fetchInputs(): Promise<InputFiles>;
 }
 

@@ -1,4 +1,5 @@
 import type { ProgressReport } from '../contract/provider-types.ts';
+import { memoizeAsync } from '../processes/memoize-async.ts';
 import { abortError, LipsyncError, toLipsyncError } from '../errors/index.ts';
 import { openJobWorkspace, removeJobWorkspaces, type Workspace } from '../processes/workspace.ts';
 import { decideRetry } from '../providers/retry-policy.ts';
@@ -237,7 +238,7 @@ export class JobRunner {
       progress.report(update);
       context.onProgress?.(update);
     };
-    const fetchInputs = (): Promise<InputFiles> => this.#fetchInputs(run);
+    const fetchInputs = memoizeAsync(() => this.#fetchInputs(run));
     try {
       const needs = record.needs ?? 'inline';
       if (nextWork(record) === 'fetch' && !context.canRun(needs)) {

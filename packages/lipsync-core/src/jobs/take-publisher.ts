@@ -2,11 +2,12 @@ import { rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Warning } from '../contract/provider-types.ts';
 import { abortError, StorageError, toLipsyncError, toStorageError, type LipsyncError } from '../errors/index.ts';
-import type { OutputMarker } from '../marking/output-marker.ts';
+import type { MarkedFile, OutputMarker } from '../marking/output-marker.ts';
 import { candidatePath, createFolder, keptTakePath, removeJobWorkspaces, workStorage } from '../processes/workspace.ts';
 import { moveDurably } from '../storage/durable-files.ts';
 import { traced } from '../tracing/spans.ts';
 import { logFields } from './job-log.ts';
+import type { InputFiles } from './input-fetcher.ts';
 import type { JobEvent } from './job-events.ts';
 import type { JobRecord, MadeTake } from './job-record.ts';
 import { findAcceptedTake, findFinishedTake } from './made-take.ts';
@@ -30,13 +31,12 @@ export interface TakePublisherOptions extends StorageWaitOptions {
 }
 
 /** The run that publishes. `signal` aborts when it has to end. */
-type PublishingRun = WaitingRun & { readonly record: JobRecord<'lipsync'>; readonly signal?: AbortSignal };
-
-/** The file to publish: a marked copy of the take, or the take. */
-interface PublishedFile {
-  readonly path: string;
-  readonly warnings: readonly Warning[];
-}
+type PublishingRun = WaitingRun & {
+  readonly record: JobRecord<'lipsync'>;
+  readonly signal?: AbortSignal;
+  /** Absent in a run that ends the job without its inputs. */
+  fetchInputs?(): Promise<InputFiles>;
+};
 
 /** Publishes the finished take of a job. Until that is possible, keeps it and parks the job. */
 export class TakePublisher {
@@ -118,14 +118,18 @@ export class TakePublisher {
    * Writes the marked copy of a take. Throws a `StorageError` if it cannot be written, and `MarkingStopped`; a take that
    * cannot be marked for another reason is published as it is, with a warning.
    */
-  async #mark({ takePath, methodUsed }: PipelineResult, { record, signal }: PublishingRun): Promise<PublishedFile> {
+  async #mark({ takePath, methodUsed }: PipelineResult, run: PublishingRun): Promise<MarkedFile> {
+    const { record, signal } = run;
     const { logger, marker } = this.#options;
     if (!marker || !(await exists(takePath))) return { path: takePath, warnings: [] };
     // A run whose time is over still delivers what it has made.
     const stop = signal?.aborted === false ? signal : new AbortController().signal;
     try {
-      const path = await retryMediaStep(stop, () => marker.mark({ takePath, provider: methodUsed }, stop));
-      return { path, warnings: [] };
+      // Inputs that were deleted in the meantime are named without their marks.
+      const inputs: InputFiles = (await run.fetchInputs?.().catch(() => undefined)) ?? {};
+      const [clipPath, speechPath] = [inputs.video?.path ?? null, inputs.audio?.path ?? null];
+      const take = { takePath, provider: methodUsed, clipPath, speechPath };
+      return await retryMediaStep(stop, () => marker.mark(take, stop));
     } catch (thrown) {
       const error = toLipsyncError(toStorageError(thrown, workStorage(this.#folder)));
       if (stop.aborted) throw new MarkingStopped('The run ended.', { cause: abortError(stop) });

@@ -17,8 +17,14 @@ const generatorName = 'lipsync';
 /** A term of IPTC's digital source types: parts of the picture are made by a trained model. */
 const sourceType = 'http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia';
 
-/** The definition from which the library builds a manifest. */
-export function manifestDefinitionOf({ id, markedAt, provider, modelDigest, version }: OutputFacts): object {
+/**
+ * The definition from which the library builds a manifest. `placed` names the ingredients besides the clip; the caller
+ * adds them all.
+ */
+export function manifestDefinitionOf(
+  { id, markedAt, provider, modelDigest, version }: OutputFacts,
+  placed: readonly string[],
+): object {
   const softwareAgent = {
     name: generatorName,
     version,
@@ -27,7 +33,7 @@ export function manifestDefinitionOf({ id, markedAt, provider, modelDigest, vers
   };
   const actions = [
     { action: 'c2pa.opened', parameters: { ingredientIds: ['clip'] } },
-    { action: 'c2pa.placed', parameters: { ingredientIds: ['speech'] } },
+    ...placed.map((name) => ({ action: 'c2pa.placed', parameters: { ingredientIds: [name] } })),
     provider === null
       ? { action: 'c2pa.edited', when: markedAt, softwareAgent: { name: generatorName, version } }
       : { action: 'c2pa.edited', when: markedAt, digitalSourceType: sourceType, softwareAgent },
@@ -36,10 +42,6 @@ export function manifestDefinitionOf({ id, markedAt, provider, modelDigest, vers
     claim_generator_info: [{ name: generatorName, version }],
     format: 'video/mp4',
     instance_id: `xmp:iid:${id}`,
-    ingredients: [
-      { label: 'clip', relationship: 'parentOf', instance_id: `xmp:iid:${id}-clip` },
-      { label: 'speech', relationship: 'componentOf', instance_id: `xmp:iid:${id}-speech` },
-    ],
     assertions: [{ label: 'c2pa.actions.v2', created: true, data: { actions, allActionsIncluded: true } }],
   };
 }

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { Warning } from '../contract/provider-types.ts';
 import type { Clock } from '../contract/ports.ts';
 import type { RenderPool } from '../processes/render-pool.ts';
 import { defineRenderTask } from '../processes/render-task.ts';
@@ -25,6 +26,22 @@ export interface OutputMarkerOptions {
   modelDigestOf(provider: string): Promise<string | null>;
 }
 
+/** A finished take with what it was made from. */
+export interface TakeToMark {
+  readonly takePath: string;
+  /** Null if the lips were not changed. */
+  readonly provider: string | null;
+  /** The inputs as they were sent; null if they are no longer there. */
+  readonly clipPath: string | null;
+  readonly speechPath: string | null;
+}
+
+/** A marked copy, with warnings about the marks of the inputs. */
+export interface MarkedFile {
+  readonly path: string;
+  readonly warnings: readonly Warning[];
+}
+
 /** Signs outputs. */
 export class OutputMarker {
   readonly #options: OutputMarkerOptions;
@@ -34,13 +51,9 @@ export class OutputMarker {
   }
 
   /**
-   * Writes a copy of a take with a signed manifest beside it, and returns its path. `provider` is null if the lips were
-   * not changed. Throws the errors of the task, of the file system, and the reason of the aborted signal.
+   * Writes a copy of a take with a signed manifest beside it. Throws the errors of the task, of the file system, and the reason of the aborted signal.
    */
-  async mark(
-    { takePath, provider }: { readonly takePath: string; readonly provider: string | null },
-    signal: AbortSignal,
-  ): Promise<string> {
+  async mark({ takePath, provider, ...inputs }: TakeToMark, signal: AbortSignal): Promise<MarkedFile> {
     const { clock, identity, modelDigestOf, renderPool, version } = this.#options;
     const nowMs = clock.nowMs();
     const facts = {
@@ -51,9 +64,9 @@ export class OutputMarker {
       version,
     };
     const targetPath = `${takePath}.marked`;
-    const input = { sourcePath: takePath, targetPath, facts, identity: await identity(nowMs) };
+    const input = { sourcePath: takePath, targetPath, ...inputs, facts, identity: await identity(nowMs) };
     const limit = AbortSignal.any([signal, AbortSignal.timeout(markLimitMs)]);
-    await renderPool.run(markOutputRenderTask, input, { signal: limit });
-    return targetPath;
+    const warnings = await renderPool.run(markOutputRenderTask, input, { signal: limit });
+    return { path: targetPath, warnings };
   }
 }

@@ -22,6 +22,7 @@ import { OutputFiles } from './output-file.ts';
 import { protectFolder } from '../processes/file-access.ts';
 import { memoizeAsync } from '../processes/memoize-async.ts';
 import { RunningWork } from './running-work.ts';
+import { checkMarking } from './signing-identity.ts';
 import { createLipsyncCore, type LipsyncCore } from './wiring.ts';
 
 /** Interval between tries of a job that waits for a slot. Few processes share a data folder, and none wakes another. */
@@ -72,6 +73,7 @@ export function createLocalHost(config: CoreConfig): LocalHost {
   const work = new RunningWork();
   let sweeping: Promise<void> | undefined;
   // Not the umask, which is that of the program. Best effort: a job reports a folder that cannot be written.
+  const checkCertificate = memoizeAsync(() => checkMarking(config, systemClock.nowMs()));
   const protect = memoizeAsync(() => protectFolder(config.dataDir, config.fileAccess).catch(() => undefined));
   const { maxDurationMs, maxDimensionPx } = config;
   const checkOptions = (options: LipsyncOptions): void => {
@@ -81,6 +83,7 @@ export function createLocalHost(config: CoreConfig): LocalHost {
   const run: LocalJobs['run'] = async (input, context) =>
     work.run(async (signal) => {
       checkOptions(input.options);
+      await checkCertificate();
       await protect();
       sweeping ??= sweepRepeatedly({ core, localJobs }, work.signal);
       return localJobs.run(input, { ...context, signal });

@@ -2,13 +2,13 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import type { CoreConfig } from '../config/core-config.ts';
 import type { OriginView } from '../contract/origin-view.ts';
-import { localAuthorityIn } from '../marking/local-certificates.ts';
 import { OriginReader } from '../marking/origin-reader.ts';
 import { parseAllowedHosts } from '../net/index.ts';
 import { openProcessWorkspace, sweepProcessWorkspaces, type Workspace } from '../processes/workspace.ts';
 import { LocalArtifactStore } from '../storage/index.ts';
 import { downloadInput, type LocalDownloadOptions } from './local-inputs.ts';
 import { isUrl, requireReadable } from './parse-input.ts';
+import { listTrustedAuthorities } from './signing-identity.ts';
 
 export interface OriginVerifierOptions {
   readonly reader: Pick<OriginReader, 'read'>;
@@ -58,18 +58,10 @@ export class OriginVerifier {
   }
 }
 
-/** Folder with the keys and certificates that this installation signs with. */
-export function markingFolderOf({ dataDir }: Pick<CoreConfig, 'dataDir'>): string {
-  return join(dataDir, 'marking');
-}
-
 export function createOriginVerifier(config: CoreConfig): OriginVerifier {
   return new OriginVerifier({
     reader: new OriginReader({
-      listAuthorities: async () => {
-        const authority = await localAuthorityIn(markingFolderOf(config)).catch(() => undefined);
-        return authority === undefined ? [] : [authority];
-      },
+      listAuthorities: () => listTrustedAuthorities(config, Date.now()),
     }),
     workFolder: join(config.dataDir, 'work'),
     downloads: {

@@ -8,10 +8,9 @@ import { LipsyncPipeline } from '../jobs/lipsync-pipeline.ts';
 import type { QualityGateOptions } from '../jobs/quality-gate.ts';
 import { QualityPipeline } from '../jobs/quality-pipeline.ts';
 import { SharedAdmission } from '../jobs/shared-admission.ts';
-import { localIdentityIn } from '../marking/local-certificates.ts';
 import { OutputMarker } from '../marking/output-marker.ts';
 import { createModelDigests } from './model-digests.ts';
-import { markingFolderOf } from './origin-verifier.ts';
+import { signingIdentityOf } from './signing-identity.ts';
 import { toAssessmentModels } from './quality-models.ts';
 import { QualityAssessor } from '../quality/assessment/quality-assessor.ts';
 import { RenderProcessPool } from '../processes/render-pool.ts';
@@ -156,11 +155,10 @@ function createMarker(
   config: CoreConfig,
   parts: { readonly renderPool: RenderProcessPool; readonly clock: Clock },
 ): OutputMarker {
-  const folder = markingFolderOf(config);
   return new OutputMarker({
     ...parts,
     version: readVersion(),
-    identity: (nowMs) => localIdentityIn(folder, nowMs),
+    identity: (nowMs) => signingIdentityOf(config, nowMs),
     modelDigestOf: createModelDigests(config),
   });
 }

@@ -18,7 +18,7 @@ afterEach(() => bench.remove());
 
 const mark: OutputMarker['mark'] = async ({ takePath, provider }) => {
   await writeFile(`${takePath}.marked`, `${await readFile(takePath, 'utf8')}, marked as of ${provider}`);
-  return `${takePath}.marked`;
+  return { path: `${takePath}.marked`, warnings: [] };
 };
 
 const run = (marker: Pick<OutputMarker, 'mark'>, change = {}) =>
@@ -45,7 +45,7 @@ describe('The mark of an output', () => {
   });
 
   it('An output that cannot be marked is delivered with a warning that names the reason.', async () => {
-    const refuse = async (): Promise<string> => {
+    const refuse: OutputMarker['mark'] = async () => {
       throw new LipsyncError('media_failed', 'The index of the video is damaged.');
     };
     expect(await run({ mark: refuse })).toMatchObject({

@@ -31,7 +31,8 @@ async function makeMarked(folder: string, { identity }: { readonly identity?: Si
   };
   const context = { signal, resources: new RenderResources(), onProgress: () => undefined };
   const given = identity ?? (await createSigner(authority, nowMs));
-  await markOutputTask({ sourcePath, targetPath, facts, identity: given }, context);
+  const inputs = { clipPath: null, speechPath: null };
+  await markOutputTask({ sourcePath, targetPath, ...inputs, facts, identity: given }, context);
   return targetPath;
 }
 

@@ -1,0 +1,34 @@
+import { join } from 'node:path';
+import type { CoreConfig } from '../config/core-config.ts';
+import type { SigningIdentity } from '../marking/cose-signature.ts';
+import { localAuthorityIn, localIdentityIn } from '../marking/local-certificates.ts';
+import { expiryWarning, ownIdentityOf } from '../marking/own-certificate.ts';
+
+type MarkingConfig = Pick<CoreConfig, 'dataDir' | 'markingCertificate' | 'markingEnabled'>;
+
+/** Returns what signs outputs: the operator's own key, or the local one. Throws `request_invalid` for an unfit key. */
+export function signingIdentityOf(config: MarkingConfig, nowMs: number): Promise<SigningIdentity> {
+  const { markingCertificate: own } = config;
+  return own ? ownIdentityOf(own, nowMs) : localIdentityIn(markingFolderOf(config), nowMs);
+}
+
+/** Returns the certificates of the authorities that this installation trusts, as PEM. */
+export async function listTrustedAuthorities(config: MarkingConfig, nowMs: number): Promise<readonly string[]> {
+  const local = await localAuthorityIn(markingFolderOf(config)).catch(() => undefined);
+  const own = config.markingCertificate && (await ownIdentityOf(config.markingCertificate, nowMs).catch(() => null));
+  return [...(local === undefined ? [] : [local]), ...(own ? own.certificates.slice(1) : [])];
+}
+
+/**
+ * For the start of a service: warnings about the signing certificate. Throws `request_invalid` for a key or certificate
+ * that cannot sign.
+ */
+export async function checkMarking(config: MarkingConfig, nowMs: number): Promise<readonly string[]> {
+  if (!config.markingEnabled || !config.markingCertificate) return [];
+  const warning = expiryWarning(await ownIdentityOf(config.markingCertificate, nowMs), nowMs);
+  return warning === undefined ? [] : [warning];
+}
+
+function markingFolderOf({ dataDir }: Pick<CoreConfig, 'dataDir'>): string {
+  return join(dataDir, 'marking');
+}
