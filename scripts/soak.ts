@@ -25,6 +25,8 @@ import { proveQualityOfClips } from './soak/quality-clips.ts';
 import { proveQualityControls } from './soak/quality-controls.ts';
 import { proveQualityGate } from './soak/quality-gate.ts';
 import { proveQualityFaults } from './soak/quality-faults.ts';
+import { proveRestore } from './soak/restore.ts';
+import { proveScaling } from './soak/scaling.ts';
 import { proveSlowUrls } from './soak/slow-urls.ts';
 import { proveSyncOffsets } from './soak/sync-offsets.ts';
 import { proveTakeover } from './soak/takeover.ts';
@@ -56,6 +58,8 @@ const proofs: Readonly<Record<string, () => Promise<boolean>>> = {
   'quality-clips': proveQualityOfClips,
   'quality-controls': proveQualityControls,
   'quality-faults': proveQualityFaults,
+  restore: proveRestore,
+  scaling: proveScaling,
   'slow-urls': proveSlowUrls,
   'sync-offsets': proveSyncOffsets,
   takeover: proveTakeover,

@@ -12,3 +12,4 @@ export { stateStoreSuite } from './state-store-suite.ts';
 export { startTestS3, type TestS3 } from './test-s3.ts';
 export { testPlan } from './test-plan.ts';
 export { lipsyncJob, testAttempt, testJobRecord, testQualityRecord } from './test-records.ts';
+export { uniform } from './seeded-values.ts';
