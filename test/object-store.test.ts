@@ -1,7 +1,7 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { openAsBlob } from 'node:fs';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -53,7 +53,8 @@ beforeAll(async () => {
   await promisify(execFile)('ffmpeg', [...clip, '-preset', 'ultrafast', join(folder, 'clip.mp4')]);
   const speech = ['-nostdin', '-v', 'error', '-t', '1', '-i', sample('speech.wav'), join(folder, 'speech.wav')];
   await promisify(execFile)('ffmpeg', speech);
-  [url = ''] = await Promise.all([startMachine('api'), startMachine('worker')]);
+  const inputs = { LIPSYNC_S3_INPUT_BUCKETS: 'artifacts' };
+  [url = ''] = await Promise.all([startMachine('api', inputs), startMachine('worker', inputs)]);
 }, 120_000);
 afterAll(async () => {
   for (const child of children) if (child.exitCode === null && child.kill('SIGKILL')) await once(child, 'exit');
@@ -75,6 +76,11 @@ async function submit(): Promise<string> {
   const job = (await response.json()) as { id: string };
   expect(response.status, JSON.stringify(job)).toBe(202);
   return job.id;
+}
+
+async function submitJson(body: object): Promise<Response> {
+  const headers = { 'Content-Type': 'application/json' };
+  return fetch(`${url}/lipsync`, { method: 'POST', headers, body: JSON.stringify({ method: 'preview', ...body }) });
 }
 
 async function waitFor(id: string, expected: object): Promise<void> {
@@ -151,4 +157,47 @@ it('A job waits while its inputs cannot be read, and continues afterwards.', asy
   await waitFor(id, { stage: 'waiting', message: expect.stringContaining('refuses load') });
   s3.proxy.setFault(undefined);
   await waitFor(id, { status: 'completed' });
+}, 180_000);
+
+it('A job with objects of an allowed bucket completes, and other buckets and missing objects are refused with their reason.', async () => {
+  const bucket = s3.open('customer/');
+  await bucket.put('my clip+1.mp4', await readFile(join(folder, 'clip.mp4')));
+  await bucket.put('speech.wav', await readFile(join(folder, 'speech.wav')));
+  const audio_url = 's3://artifacts/customer/speech.wav';
+  const accepted = await submitJson({ video_url: 's3://artifacts/customer/my clip+1.mp4', audio_url });
+  const { id } = (await accepted.json()) as { id: string };
+  await waitFor(id, { status: 'completed' });
+  const head = await fetch(`${url}/lipsync/${id}/output`, { method: 'HEAD' });
+  expect(head.headers.get('content-disposition')).toContain('my clip+1-lipsync.mp4');
+
+  const refused = await submitJson({ video_url: 's3://other/clip.mp4', audio_url });
+  expect(refused.status).toBe(422);
+  expect(await refused.json()).toMatchObject({ code: 'url_forbidden' });
+  const missing = await submitJson({ video_url: 's3://artifacts/customer/missing.mp4', audio_url });
+  const job = (await missing.json()) as { id: string };
+  const message = expect.stringMatching(/^video_url \(artifacts\):.*404/);
+  await waitFor(job.id, { status: 'failed', error: { code: 'request_invalid', message } });
+}, 180_000);
+
+it('With signed URLs, the API sends clients to the bucket, which serves the video with its name and by range.', async () => {
+  const id = await submit();
+  await waitFor(id, { status: 'completed' });
+  const direct = `${await startMachine('api', { LIPSYNC_S3_SIGNED_URL_S: '60' })}/lipsync/${id}/output`;
+  const redirect = await fetch(direct, { redirect: 'manual' });
+  const location = new URL(redirect.headers.get('location') ?? '');
+  expect([redirect.status, location.origin, location.searchParams.get('X-Amz-Expires')]).toEqual([
+    302,
+    s3.proxy.url,
+    '60',
+  ]);
+  expect(redirect.headers.get('cache-control')).toBe('private, no-store');
+  const video = Buffer.from(await (await fetch(`${url}/lipsync/${id}/output`)).arrayBuffer());
+  const followed = await fetch(direct);
+  expect(followed.headers.get('content-disposition')).toContain('clip-lipsync.mp4');
+  expect(followed.headers.get('content-type')).toBe('video/mp4');
+  expect(Buffer.from(await followed.arrayBuffer()).equals(video)).toBe(true);
+  const part = await fetch(direct, { headers: { Range: 'bytes=10-19' } });
+  expect([part.status, Buffer.from(await part.arrayBuffer())]).toEqual([206, video.subarray(10, 20)]);
+  const head = await fetch(direct, { method: 'HEAD', redirect: 'manual' });
+  expect([head.status, head.headers.get('content-length')]).toEqual([200, `${video.byteLength}`]);
 }, 180_000);

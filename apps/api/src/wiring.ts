@@ -4,7 +4,7 @@ import {
   checkMethod,
   checkMinSyncScore,
   checkReceiver,
-  checkUrl,
+  checkSourceUrl,
   createIdSource,
   CircuitBreaker,
   createCompletionOutlook,
@@ -164,7 +164,7 @@ function wireJobs({
 function urlChecks({ core }: ApiConfig): Pick<ApiDependencies, 'checkUrl' | 'checkReceiver' | 'requireWebhooks'> {
   const allowedHosts = parseAllowedHosts(core.allowedPrivateHosts);
   return {
-    checkUrl: (url) => void checkUrl(url, allowedHosts),
+    checkUrl: (url) => checkSourceUrl(url, { allowedPrivateHosts: allowedHosts, s3Inputs: core.s3Inputs }),
     // Without secrets every receiver is refused, so none is resolved.
     checkReceiver: async (url) => (core.webhookSecrets.length > 0 ? checkReceiver(url, allowedHosts) : undefined),
     requireWebhooks: () => requireWebhooks(core),

@@ -155,6 +155,7 @@ function createInputFetcher({ core }: WorkerConfig, artifacts: ArtifactStore): A
     artifacts,
     maxBytes: core.maxUploadBytes,
     allowedPrivateHosts: parseAllowedHosts(core.allowedPrivateHosts),
+    s3Inputs: core.s3Inputs,
     minBytesPerSecond: core.minFetchBytesPerSecond,
   });
 }

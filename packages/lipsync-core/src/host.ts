@@ -4,7 +4,7 @@
 export { protectFiles } from './processes/file-access.ts';
 export { oldestNodeMajor } from './errors/require-node.ts';
 export * from './errors/index.ts';
-export { checkReceiver, checkUrl, GuardedClient, parseAllowedHosts, type AllowedPrivateHosts } from './net/index.ts';
+export { checkReceiver, GuardedClient, parseAllowedHosts, type AllowedPrivateHosts } from './net/index.ts';
 export { ArtifactInputFetcher, type InputFetcher } from './jobs/input-fetcher.ts';
 export { applyJobEvent, type JobEvent } from './jobs/job-events.ts';
 export {
@@ -133,7 +133,9 @@ export { toDisplayName, toOutputName } from './storage/display-name.ts';
 export {
   BaseStateStore,
   contended,
+  checkSourceUrl,
   createArtifactStore,
+  type SourceRules,
   type ArtifactStoreConfig,
   LocalArtifactStore,
   requireWritable,

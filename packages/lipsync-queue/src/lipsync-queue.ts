@@ -3,7 +3,7 @@ import { access, constants, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import {
   abortError,
-  checkUrl,
+  checkSourceUrl,
   createIdSource,
   createArtifactStore,
   InputNotFoundError,
@@ -15,7 +15,7 @@ import {
   silentLogger,
   TimeoutError,
   undecidedStart,
-  type AllowedPrivateHosts,
+  type SourceRules,
   type ArtifactStore,
   type InputReference,
   type JobRecord,
@@ -31,12 +31,11 @@ import { RedisConnections } from './redis-connections.ts';
 import { RedisResultCache } from './redis-result-cache.ts';
 import { RedisJobStore } from './redis-job-store.ts';
 
-export interface LipsyncQueueOptions {
+export interface LipsyncQueueOptions extends SourceRules {
   readonly redisUrl: string;
   /** The store that the workers read; local files are copied into it. */
   readonly artifacts: ArtifactStore;
   readonly maxInputBytes: number;
-  readonly allowedPrivateHosts: AllowedPrivateHosts;
   readonly logger: Logger;
 }
 
@@ -91,7 +90,7 @@ export class LipsyncQueue {
     const options = parseLipsyncOptions(rest);
     const sources = [parseSource('video', videoPath, videoUrl), parseSource('audio', audioPath, audioUrl)] as const;
     // Both are checked before either is stored, so that an unreadable second input leaves nothing behind.
-    for (const source of sources) await checkSource(source, this.#options.allowedPrivateHosts);
+    for (const source of sources) await checkSource(source, this.#options);
     const video = await storeSource(sources[0], this.#options, signal);
     const audio = await storeSource(sources[1], this.#options, signal);
     const { record } = await this.#jobs.submit({ video, audio, options, owner: null });
@@ -136,7 +135,7 @@ export class LipsyncQueue {
 }
 
 /** Settings that a program shares with the workers: no keys, no models. */
-type SharedSettings = Pick<CoreConfig, 'dataDir' | 'outputDir' | 'maxUploadBytes' | 'allowedPrivateHosts'>;
+type SharedSettings = Pick<CoreConfig, 'dataDir' | 'outputDir' | 'maxUploadBytes' | 'allowedPrivateHosts' | 's3Inputs'>;
 
 /**
  * Opens the queue with the Redis and the folders that the workers use. Folders and limits come from the environment and
@@ -154,6 +153,7 @@ export function openLipsyncQueue(
     artifacts: createArtifactStore(config),
     maxInputBytes: config.maxUploadBytes,
     allowedPrivateHosts: parseAllowedHosts(config.allowedPrivateHosts),
+    s3Inputs: config.s3Inputs,
   });
 }
 
@@ -172,9 +172,9 @@ function parseSource(name: 'video' | 'audio', path: string | undefined, url: str
   throw new LipsyncError('request_invalid', `Give exactly one of ${name}Path and ${name}Url.`);
 }
 
-async function checkSource(source: Source, allowedPrivateHosts: AllowedPrivateHosts): Promise<void> {
+async function checkSource(source: Source, rules: SourceRules): Promise<void> {
   if (source.kind === 'url') {
-    checkUrl(source.url, allowedPrivateHosts);
+    checkSourceUrl(source.url, rules);
     return;
   }
   const message = `${source.path} is not a readable file. Check the path.`;

@@ -30,6 +30,9 @@ const outputDocumentation: RouteDocumentation = {
   responses: {
     200: { description: 'The video.', content: video },
     206: { description: 'The range.', content: video },
+    302: {
+      description: 'A signed URL of the object store, where the operator has configured it. It supports `Range`, too.',
+    },
   },
   problems: { 404: ['not_found'], 410: ['output_gone'], 416: ['request_invalid'], 503: storeErrorCodes },
 };
@@ -57,6 +60,7 @@ async function sendOutput({ store, artifacts }: ApiDependencies, request: Reques
 
   setFileHeaders(response, record, artifact.sizeBytes);
   if (request.fresh) return void response.status(304).end();
+  if (request.method !== 'HEAD' && (await redirect(artifacts, outputKey, response))) return;
   const range = chooseRange(request, artifact.sizeBytes, response.get('ETag') ?? '');
   if (range === 'unsatisfiable') {
     throw new HttpError('request_invalid', `The video has ${artifact.sizeBytes} bytes; the range is not satisfiable.`, {
@@ -81,6 +85,23 @@ function setFileHeaders(response: Response, record: JobRecord<'lipsync'>, sizeBy
     'Content-Disposition': contentDisposition(toOutputName(clipName), { type: 'inline' }),
     ETag: `"${record.id}-${sizeBytes}"`,
   });
+}
+
+/** Sends the client to the store where that signs URLs. Signatures hold for one method, so HEAD is answered here. */
+async function redirect(
+  artifacts: ApiDependencies['artifacts'],
+  outputKey: string,
+  response: Response,
+): Promise<boolean> {
+  const url = await artifacts.signedUrl(outputKey, {
+    contentType: 'video/mp4',
+    contentDisposition: response.get('Content-Disposition') ?? 'inline',
+  });
+  if (url === undefined) return false;
+  // The signature expires.
+  response.removeHeader('ETag');
+  response.set('Cache-Control', 'private, no-store').redirect(302, url);
+  return true;
 }
 
 async function stream(source: NodeJS.ReadableStream, response: Response): Promise<void> {

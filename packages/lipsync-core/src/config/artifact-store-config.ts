@@ -1,14 +1,27 @@
+import { z } from 'zod';
 import {
   baseUrl,
   boolean,
   byteCount,
+  listOf,
   oneOf,
   text,
+  wholeNumber,
   type Settings,
   type SettingValues,
 } from '../contract/setting-types.ts';
 import { LipsyncError } from '../errors/index.ts';
-import { checksumModes, type ArtifactStoreSettings } from '../storage/index.ts';
+import {
+  checksumModes,
+  type ArtifactStoreSettings,
+  type S3Connection,
+  type S3InputSettings,
+} from '../storage/index.ts';
+
+const bucketPattern = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/;
+const prefixPattern = /^[A-Za-z0-9_-][A-Za-z0-9._-]*(\/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$/;
+/** S3 signs no URL for longer than a week. */
+const maxSignedUrlS = 604_800;
 
 /** The settings of the artifact store. The names of the AWS variables are those of every AWS tool. */
 export const artifactStoreSettings = {
@@ -18,6 +31,9 @@ export const artifactStoreSettings = {
   LIPSYNC_S3_ENDPOINT: baseUrl(),
   LIPSYNC_S3_PATH_STYLE: boolean(false),
   LIPSYNC_S3_CHECKSUMS: oneOf(checksumModes, 'WHEN_REQUIRED'),
+  LIPSYNC_S3_SIGNED_URL_S: wholeNumber(0, { minimum: 0, maximum: maxSignedUrlS }),
+  LIPSYNC_S3_PUBLIC_ENDPOINT: baseUrl(),
+  LIPSYNC_S3_INPUT_BUCKETS: listOf(z.string().regex(bucketPattern, 'must be names of buckets'), []),
   LIPSYNC_INPUT_CACHE_BYTES: byteCount(10 * 1024 ** 3),
   AWS_REGION: text('us-east-1'),
   AWS_ACCESS_KEY_ID: text(''),
@@ -27,13 +43,10 @@ export const artifactStoreSettings = {
 
 type Values = SettingValues<typeof artifactStoreSettings>;
 
-const bucketPattern = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/;
-const prefixPattern = /^[A-Za-z0-9_-][A-Za-z0-9._-]*(\/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$/;
-
 /** Throws `request_invalid` for a bucket or prefix that S3 refuses, and for half of a key. */
 export function toArtifactStore(values: Values): ArtifactStoreSettings {
   if (values.LIPSYNC_ARTIFACT_STORE === 'file') return Object.freeze({ kind: 'file' });
-  const { LIPSYNC_S3_BUCKET: bucket, AWS_REGION: region } = values;
+  const { LIPSYNC_S3_BUCKET: bucket, LIPSYNC_S3_SIGNED_URL_S: lifetimeS } = values;
   if (!bucketPattern.test(bucket))
     throw invalid('LIPSYNC_S3_BUCKET: LIPSYNC_ARTIFACT_STORE=s3 needs the name of a bucket.');
   const path = values.LIPSYNC_S3_PREFIX.replace(/\/+$/, '');
@@ -41,19 +54,33 @@ export function toArtifactStore(values: Values): ArtifactStoreSettings {
     throw invalid(
       'LIPSYNC_S3_PREFIX: must be letters, digits, ".", "_", "-" and "/", without a "/" or "." at the start.',
     );
+  const lifetimeMs = lifetimeS * 1_000;
   return Object.freeze({
     kind: 's3',
-    s3: Object.freeze({
-      bucket,
-      prefix: path === '' ? '' : `${path}/`,
-      region,
-      endpoint: values.LIPSYNC_S3_ENDPOINT === '' ? null : values.LIPSYNC_S3_ENDPOINT,
-      pathStyle: values.LIPSYNC_S3_PATH_STYLE,
-      checksums: values.LIPSYNC_S3_CHECKSUMS,
-      credentials: toCredentials(values),
-    }),
+    s3: Object.freeze({ bucket, prefix: path === '' ? '' : `${path}/`, ...toConnection(values) }),
+    signedUrls: lifetimeMs === 0 ? null : { lifetimeMs, endpoint: toUrlOrNull(values.LIPSYNC_S3_PUBLIC_ENDPOINT) },
     cacheBytes: values.LIPSYNC_INPUT_CACHE_BYTES,
   });
+}
+
+/** The buckets of inputs, wherever the service stores its own files. Null: none is allowed. */
+export function toS3Inputs(values: Values): S3InputSettings | null {
+  const { LIPSYNC_S3_INPUT_BUCKETS: buckets } = values;
+  return buckets.length === 0 ? null : Object.freeze({ buckets, connection: toConnection(values) });
+}
+
+function toConnection(values: Values): S3Connection {
+  return Object.freeze({
+    region: values.AWS_REGION,
+    endpoint: toUrlOrNull(values.LIPSYNC_S3_ENDPOINT),
+    pathStyle: values.LIPSYNC_S3_PATH_STYLE,
+    checksums: values.LIPSYNC_S3_CHECKSUMS,
+    credentials: toCredentials(values),
+  });
+}
+
+function toUrlOrNull(url: string): string | null {
+  return url === '' ? null : url;
 }
 
 function toCredentials({

@@ -19,8 +19,8 @@ import { parseAllowedHosts } from '../net/index.ts';
 import { fileAccesses, type FileAccess } from '../processes/file-access.ts';
 import type { ProviderDefinition } from '../providers/definition.ts';
 import { providerDefinitions, refuseDuplicates, type ProviderEntry } from '../providers/registry.ts';
-import type { ArtifactStoreSettings } from '../storage/index.ts';
-import { artifactStoreSettings, toArtifactStore } from './artifact-store-config.ts';
+import type { ArtifactStoreSettings, S3InputSettings } from '../storage/index.ts';
+import { artifactStoreSettings, toArtifactStore, toS3Inputs } from './artifact-store-config.ts';
 import { clientSettings } from './client-config.ts';
 import { parseSettings, readEnvironment, resolveSettingPath, type Environment } from './settings.ts';
 
@@ -89,6 +89,8 @@ export interface CoreConfig {
   readonly outputDir: string;
   /** Where inputs and outputs are stored: in these folders, or in a bucket. */
   readonly artifactStore: ArtifactStoreSettings;
+  /** The buckets whose objects are accepted as inputs; null for none. */
+  readonly s3Inputs: S3InputSettings | null;
   /** Who may read what the service stores. */
   readonly fileAccess: FileAccess;
   readonly maxUploadBytes: number;
@@ -148,6 +150,7 @@ export function configFromEnvironment(
     dataDir: resolveSettingPath(values.LIPSYNC_DATA_DIR),
     outputDir: resolveSettingPath(values.LIPSYNC_OUTPUT_DIR),
     artifactStore: toArtifactStore(values),
+    s3Inputs: toS3Inputs(values),
     fileAccess: values.LIPSYNC_FILE_ACCESS,
     maxUploadBytes: values.LIPSYNC_MAX_UPLOAD_BYTES,
     maxDurationMs: values.LIPSYNC_MAX_DURATION_S,

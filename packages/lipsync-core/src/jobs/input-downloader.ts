@@ -1,9 +1,11 @@
 import { Readable } from 'node:stream';
 import pRetry from 'p-retry';
 import { LipsyncError, toLipsyncError, type ErrorCode } from '../errors/index.ts';
-import { GuardedClient, RequestError, type AllowedPrivateHosts } from '../net/index.ts';
+import { allowTrustedOrigin, GuardedClient, RequestError, type AllowedPrivateHosts } from '../net/index.ts';
 import { decideRetry, downloadPauseMs, maxDownloadTries } from '../providers/retry-policy.ts';
 import type { ArtifactStore } from '../storage/artifact-store.ts';
+import type { S3InputSettings } from '../storage/artifact-store-settings.ts';
+import { isS3Url, signS3Url } from '../storage/s3/s3-inputs.ts';
 import { refuseTextFile } from './text-file.ts';
 import { sourceName } from './source-name.ts';
 import type { InputField, InputReference } from './job-record.ts';
@@ -12,6 +14,8 @@ export interface InputDownloaderOptions {
   readonly artifacts: ArtifactStore;
   readonly maxBytes: number;
   readonly allowedPrivateHosts: AllowedPrivateHosts;
+  /** The buckets of `s3://` URLs; null or absent for none. */
+  readonly s3Inputs?: S3InputSettings | null;
   /** A source that sends less, averaged over half a minute, is given up. */
   readonly minBytesPerSecond: number;
   readonly limits?: Partial<DownloadLimits>;
@@ -89,7 +93,8 @@ export class InputDownloader {
   async #tryDownload({ field, url, partPath }: DownloadRequest, signal: AbortSignal): Promise<StoredInput> {
     const { artifacts, maxBytes, minBytesPerSecond } = this.#options;
     const { timeoutMs, responseTimeoutMs, rateWindowMs } = this.#limits;
-    const response = await this.#client.download(url, {
+    const { source, client } = await this.#resolve(url);
+    const response = await client.download(source, {
       maxResponseBytes: maxBytes,
       timeoutMs,
       responseTimeoutMs,
@@ -98,12 +103,22 @@ export class InputDownloader {
       signal,
     });
     try {
-      const content = Readable.from(refuseTextFile(response, { field, url }), { objectMode: false });
+      const content = Readable.from(refuseTextFile(response, { field, url: source }), { objectMode: false });
       const { key } = await artifacts.putInput(content, { maxBytes, signal, partPath });
-      return { kind: 'artifact', key, name: sourceName(url, response, field) };
+      return { kind: 'artifact', key, name: sourceName(source, response, field) };
     } finally {
       response.body.destroy();
     }
+  }
+
+  /** An object of a bucket is read by a signed URL. Its server is one that the operator has set. */
+  async #resolve(url: string): Promise<{ readonly source: string; readonly client: GuardedClient }> {
+    if (!isS3Url(url)) return { source: url, client: this.#client };
+    const { allowedPrivateHosts, s3Inputs = null } = this.#options;
+    const source = await signS3Url(url, s3Inputs);
+    const origin = s3Inputs?.connection.endpoint === null ? undefined : new URL(source).origin;
+    const client = new GuardedClient({ allowedPrivateHosts: allowTrustedOrigin(allowedPrivateHosts, source, origin) });
+    return { source, client };
   }
 }
 

@@ -122,6 +122,7 @@ function downloadOptions(config: CoreConfig): LocalDownloadOptions {
   return {
     maxBytes: config.maxUploadBytes,
     allowedPrivateHosts: parseAllowedHosts(config.allowedPrivateHosts),
+    s3Inputs: config.s3Inputs,
     minBytesPerSecond: config.minFetchBytesPerSecond,
   };
 }

@@ -2,10 +2,14 @@
 export const checksumModes = ['WHEN_REQUIRED', 'WHEN_SUPPORTED'] as const;
 
 /** A bucket, and how it is reached. */
-export interface S3Settings {
+export interface S3Settings extends S3Connection {
   readonly bucket: string;
   /** Begins every key: empty, or ends with a slash. */
   readonly prefix: string;
+}
+
+/** A server with buckets. */
+export interface S3Connection {
   readonly region: string;
   /** Base URL of a server other than AWS; null for AWS. */
   readonly endpoint: string | null;
@@ -22,12 +26,26 @@ export interface S3Credentials {
   readonly sessionToken?: string;
 }
 
+/** Clients download outputs from the bucket, with URLs that the service signs. */
+export interface SignedUrlSettings {
+  readonly lifetimeMs: number;
+  /** Base URL of the server for clients, where it differs from that of the service; else null. */
+  readonly endpoint: string | null;
+}
+
+/** The buckets whose objects are accepted as inputs, by `s3://BUCKET/KEY`. */
+export interface S3InputSettings {
+  readonly buckets: readonly string[];
+  readonly connection: S3Connection;
+}
+
 /** Where inputs and outputs are stored. */
 export type ArtifactStoreSettings =
   | { readonly kind: 'file' }
   | {
       readonly kind: 's3';
       readonly s3: S3Settings;
+      readonly signedUrls: SignedUrlSettings | null;
       /** Largest size of the inputs that a machine keeps beside those in use. */
       readonly cacheBytes: number;
     };

@@ -17,6 +17,12 @@ export interface ByteRange {
   readonly end: number;
 }
 
+/** Headers of a download. */
+export interface ContentHeaders {
+  readonly contentType: string;
+  readonly contentDisposition: string;
+}
+
 export interface PutInputOptions {
   readonly maxBytes: number;
   readonly signal?: AbortSignal;
@@ -44,6 +50,11 @@ export interface ArtifactStore {
   read(key: string, range?: ByteRange): Promise<Readable>;
   /** Makes an object available at `localPath` (a hard link if the driver supports it). Throws `not_found`. */
   materialize(key: string, localPath: string): Promise<void>;
+  /**
+   * Returns a URL with which a client without a key reads an output for a limited time; undefined where clients read
+   * outputs through the API.
+   */
+  signedUrl(key: string, headers: ContentHeaders): Promise<string | undefined>;
   /** Deletes an object. Succeeds when it does not exist. */
   delete(key: string): Promise<void>;
   /**

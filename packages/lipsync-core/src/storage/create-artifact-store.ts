@@ -15,11 +15,12 @@ export interface ArtifactStoreConfig {
 export function createArtifactStore({ dataDir, outputDir, artifactStore }: ArtifactStoreConfig): ArtifactStore {
   const inputsDir = join(dataDir, 'inputs');
   if (artifactStore.kind === 'file') return new LocalArtifactStore({ inputsDir, outputsDir: outputDir });
-  const { s3, cacheBytes } = artifactStore;
+  const { s3, signedUrls, cacheBytes } = artifactStore;
   return new S3ArtifactStore({
     settings: s3,
     uploadsDir: inputsDir,
     cacheDir: join(dataDir, 'cache', 'inputs'),
     cacheBytes,
+    signedUrls,
   });
 }

@@ -118,6 +118,10 @@ export class LocalArtifactStore implements ArtifactStore {
     }
   }
 
+  async signedUrl(): Promise<undefined> {
+    return undefined;
+  }
+
   async delete(key: string): Promise<void> {
     const path = this.#pathOf(key);
     await rm(path, { force: true });

@@ -127,6 +127,16 @@ export function artifactStoreSuite(name: string, makeStore: () => Promise<Artifa
       });
     });
 
+    it('A signed URL, where the driver makes any, serves the output with the requested headers.', async () => {
+      await subject.store.publish(await file('a take'), outputKey);
+      const headers = { contentType: 'video/mp4', contentDisposition: 'inline; filename="clip.mp4"' };
+      const url = await subject.store.signedUrl(outputKey, headers);
+      if (url === undefined) return;
+      const response = await fetch(url);
+      expect(response.headers.get('content-disposition')).toBe(headers.contentDisposition);
+      expect(await response.text()).toBe('a take');
+    });
+
     describe('ranges', () => {
       it.each([
         [0, 0, 'a'],

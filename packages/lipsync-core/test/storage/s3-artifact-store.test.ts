@@ -21,8 +21,15 @@ artifactStoreSuite('S3', async () => {
   const settings = s3.settings(`store-${++stores}/`);
   const uploadsDir = join(root, 'uploads');
   const bucket = new S3Bucket(settings);
+  const signedUrls = { lifetimeMs: 60_000, endpoint: null };
   return {
-    store: new S3ArtifactStore({ settings, uploadsDir, cacheDir: join(root, 'cache'), cacheBytes: 1_000_000 }),
+    store: new S3ArtifactStore({
+      settings,
+      uploadsDir,
+      cacheDir: join(root, 'cache'),
+      cacheBytes: 1_000_000,
+      signedUrls,
+    }),
     async listStored() {
       const objects = (await bucket.list('')).map(({ key }) => key);
       return [...objects, ...(await bucket.listUploads()).map(({ uploadId }) => uploadId)];

@@ -15,11 +15,12 @@ import {
   type ArtifactStore,
   type ArtifactStoreHealth,
   type ByteRange,
+  type ContentHeaders,
   type FolderHealth,
   type PutInputOptions,
   type StoredArtifact,
 } from '../artifact-store.ts';
-import type { S3Settings } from '../artifact-store-settings.ts';
+import type { S3Settings, SignedUrlSettings } from '../artifact-store-settings.ts';
 import { partPathFor } from '../durable-files.ts';
 import { hashFile, type FileHash } from '../file-hash.ts';
 import { checkFolder } from '../folder-check.ts';
@@ -39,6 +40,8 @@ export interface S3ArtifactStoreOptions {
   /** Folder of this machine for inputs that are kept; created when missing. */
   readonly cacheDir: string;
   readonly cacheBytes: number;
+  /** Null, the default: clients download outputs through the API. */
+  readonly signedUrls?: SignedUrlSettings | null;
   readonly limits?: Partial<S3Limits>;
 }
 
@@ -59,14 +62,20 @@ const cacheCheckMs = 5 * 60_000;
  */
 export class S3ArtifactStore implements ArtifactStore {
   readonly #bucket: S3Bucket;
+  readonly #signedUrls: (SignedUrlSettings & { readonly bucket: S3Bucket }) | null;
   readonly #uploads: StorageFolder;
   readonly #cache: InputCache;
   /** One transfer of an artifact at a time: the second finds what the first has stored. */
   readonly #transfers = new KeyedMutex({ maxWaitMs: transferWaitMs });
   readonly #checkedAtMs = new Map<string, number>();
 
-  constructor({ settings, uploadsDir, cacheDir, cacheBytes, limits }: S3ArtifactStoreOptions) {
+  constructor({ settings, uploadsDir, cacheDir, cacheBytes, signedUrls = null, limits }: S3ArtifactStoreOptions) {
     this.#bucket = new S3Bucket(settings, limits);
+    // The host is part of what is signed.
+    this.#signedUrls = signedUrls && {
+      ...signedUrls,
+      bucket: signedUrls.endpoint === null ? this.#bucket : new S3Bucket({ ...settings, ...signedUrls }),
+    };
     this.#uploads = { path: uploadsDir, alternative: 'set LIPSYNC_DATA_DIR to another folder' };
     this.#cache = new InputCache({ folder: cacheDir, maxBytes: cacheBytes });
   }
@@ -132,6 +141,15 @@ export class S3ArtifactStore implements ArtifactStore {
     } catch (error) {
       throw toStorageError(error, workStorage(dirname(localPath)));
     }
+  }
+
+  async signedUrl(key: string, headers: ContentHeaders): Promise<string | undefined> {
+    parseArtifactKey(key);
+    if (!this.#signedUrls) return undefined;
+    const { bucket, lifetimeMs } = this.#signedUrls;
+    const object = await this.#find(key);
+    if (!object) throw notStored();
+    return bucket.signedUrl(object.key, { ...headers, lifetimeMs });
   }
 
   async delete(key: string): Promise<void> {

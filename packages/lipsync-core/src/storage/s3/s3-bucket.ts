@@ -44,6 +44,13 @@ export interface UnfinishedUpload {
   readonly startedAtMs: number;
 }
 
+export interface SignedUrlOptions {
+  readonly lifetimeMs: number;
+  /** Headers of the answer, in place of those that were stored. */
+  readonly contentType?: string;
+  readonly contentDisposition?: string;
+}
+
 /** The facts of a part that the server has stored. */
 export interface StoredPart {
   readonly ETag: string;
@@ -154,6 +161,25 @@ export class S3Bucket {
     await this.#find((sdk, client, abortSignal) =>
       client.send(new sdk.DeleteObjectCommand(this.#object(key)), { abortSignal }),
     );
+  }
+
+  /** Returns a URL that reads an object without credentials; it ends with those of this process at the latest. */
+  async signedUrl(key: string, { lifetimeMs, contentType, contentDisposition }: SignedUrlOptions): Promise<string> {
+    const [{ sdk, client }, { getSignedUrl }] = await Promise.all([
+      this.#load(),
+      import('@aws-sdk/s3-request-presigner'),
+    ]);
+    const command = new sdk.GetObjectCommand({
+      ...this.#object(key),
+      ResponseContentType: contentType,
+      ResponseContentDisposition: contentDisposition,
+    });
+    try {
+      return await getSignedUrl(client, command, { expiresIn: Math.ceil(lifetimeMs / 1_000) });
+    } catch (error) {
+      // Without credentials, for example.
+      throw toStoreError(error, this.url);
+    }
   }
 
   /** Begins an upload in parts and returns its id. */
