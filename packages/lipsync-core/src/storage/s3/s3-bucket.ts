@@ -8,6 +8,7 @@ import { memoizeAsync } from '../../processes/memoize-async.ts';
 import type { ByteRange } from '../artifact-store.ts';
 import type { S3Settings } from '../artifact-store-settings.ts';
 import { readBody } from './s3-body.ts';
+import { createS3Client } from './s3-client.ts';
 import { isMissing, isTransient, storeError, toStoreError } from './s3-errors.ts';
 
 /** Limits of requests to the object store. */
@@ -51,10 +52,16 @@ export interface SignedUrlOptions {
   readonly contentDisposition?: string;
 }
 
-/** The facts of a part that the server has stored. */
-export interface StoredPart {
-  readonly ETag: string;
-  readonly PartNumber: number;
+/** What the server answers about content that it has stored. */
+export interface StoredContent {
+  readonly etag: string;
+  /** Whether the ETag proves that the server has these bytes: it is their MD5, unless the server encrypts with KMS. */
+  readonly isVerified: boolean;
+}
+
+/** A part that the server has stored. */
+export interface StoredPart extends StoredContent {
+  readonly partNumber: number;
 }
 
 /** More objects than any prefix that is listed has. */
@@ -77,29 +84,30 @@ export class S3Bucket {
     this.url = `s3://${settings.bucket}/${settings.prefix}`;
     this.#load = memoizeAsync(async () => {
       const sdk = await import('@aws-sdk/client-s3');
-      return { sdk, client: createClient(sdk, settings) };
+      return { sdk, client: createS3Client(sdk, settings) };
     });
   }
 
-  /** Stores content and returns its ETag without quotes; undefined if `ifAbsent` and the server has the key. */
+  /** Stores content; undefined if `ifAbsent` and the server has the key. */
   async put(
     key: string,
     content: Buffer,
     { ifAbsent = false }: { readonly ifAbsent?: boolean } = {},
-  ): Promise<string | undefined> {
+  ): Promise<StoredContent | undefined> {
+    const md5 = md5Of(content);
     try {
       const { ETag } = await this.#send(content.byteLength, (sdk, client, abortSignal) =>
         client.send(
           new sdk.PutObjectCommand({
             ...this.#object(key),
             Body: content,
-            ContentMD5: md5Of(content),
+            ContentMD5: md5.toString('base64'),
             ...(ifAbsent && { IfNoneMatch: '*' }),
           }),
           { abortSignal },
         ),
       );
-      return ETag?.replaceAll('"', '') ?? '';
+      return toStoredContent(ETag, md5);
     } catch (error) {
       if (ifAbsent && error instanceof Error && isTaken(error.cause)) return undefined;
       throw error;
@@ -195,7 +203,8 @@ export class S3Bucket {
     content: Buffer,
     signal: AbortSignal,
   ): Promise<StoredPart> {
-    const { ETag = '' } = await this.#send(
+    const md5 = md5Of(content);
+    const { ETag } = await this.#send(
       content.byteLength,
       (sdk, client, abortSignal) =>
         client.send(
@@ -204,13 +213,13 @@ export class S3Bucket {
             UploadId: uploadId,
             PartNumber: partNumber,
             Body: content,
-            ContentMD5: md5Of(content),
+            ContentMD5: md5.toString('base64'),
           }),
           { abortSignal },
         ),
       signal,
     );
-    return { ETag, PartNumber: partNumber };
+    return { ...toStoredContent(ETag, md5), partNumber };
   }
 
   /** Makes the object of an upload visible. */
@@ -222,7 +231,7 @@ export class S3Bucket {
         new sdk.CompleteMultipartUploadCommand({
           ...this.#object(key),
           UploadId: uploadId,
-          MultipartUpload: { Parts: [...parts] },
+          MultipartUpload: { Parts: parts.map(({ etag, partNumber }) => ({ ETag: etag, PartNumber: partNumber })) },
         }),
         { abortSignal },
       ),
@@ -297,24 +306,6 @@ export class S3Bucket {
 
 type Call<Answer> = (sdk: typeof S3Sdk, client: S3Client, signal: AbortSignal) => Promise<Answer>;
 
-function createClient(sdk: typeof S3Sdk, settings: S3Settings): S3Client {
-  const { region, endpoint, pathStyle, checksums, credentials } = settings;
-  return new sdk.S3Client({
-    region,
-    ...(endpoint !== null && { endpoint }),
-    forcePathStyle: pathStyle,
-    requestChecksumCalculation: checksums,
-    responseChecksumValidation: checksums,
-    // A copy, because the SDK adds to it.
-    ...(credentials && { credentials: { ...credentials } }),
-    // `#send` repeats requests, within limits that the SDK does not have.
-    maxAttempts: 1,
-    requestHandler: { connectionTimeout: 5_000, httpAgent: agent, httpsAgent: agent },
-  });
-}
-
-const agent = Object.freeze({ keepAlive: true, maxSockets: 64 });
-
 function bodyOf({ Body }: GetObjectCommandOutput): Readable {
   if (Body instanceof Readable) return Body;
   throw new Error('The SDK returned no stream.');
@@ -334,7 +325,11 @@ function isNotImplemented(error: unknown): boolean {
   return error instanceof Error && ['NotImplemented', 'MethodNotAllowed'].includes(error.name);
 }
 
-/** In base64, as the header has it. S3 uses MD5 to detect damage, not attacks. */
-function md5Of(content: Buffer): string {
-  return createHash('md5').update(content).digest('base64');
+/** S3 uses MD5 to detect damage, not attacks. */
+function md5Of(content: Buffer): Buffer {
+  return createHash('md5').update(content).digest();
+}
+
+function toStoredContent(etag = '', md5: Buffer): StoredContent {
+  return { etag, isVerified: etag.replaceAll('"', '') === md5.toString('hex') };
 }

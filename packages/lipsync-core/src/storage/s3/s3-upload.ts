@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { open, type FileHandle } from 'node:fs/promises';
 import pRetry from 'p-retry';
 import { StorageError } from '../../errors/index.ts';
@@ -54,12 +53,13 @@ async function tryUpload(bucket: S3Bucket, upload: Upload): Promise<string> {
   }
 }
 
-/** Returns whether the ETag proves that the server has these bytes. It is their MD5 unless the server encrypts with KMS. */
+/** Returns whether the answer proves that the server has these bytes. */
 async function putWhole(bucket: S3Bucket, { handle, hash: { sizeBytes }, key }: Upload): Promise<boolean> {
   const content = await readPart(handle, { start: 0, sizeBytes });
-  return (await bucket.put(key, content)) === md5Of(content);
+  return (await bucket.put(key, content))?.isVerified === true;
 }
 
+/** As `putWhole`. */
 async function putParts(bucket: S3Bucket, { handle, hash: { sizeBytes }, key }: Upload): Promise<boolean> {
   // `ceil`: larger parts than usual only where there would be too many.
   const size = Math.max(partBytes, Math.ceil(sizeBytes / maxParts));
@@ -67,16 +67,13 @@ async function putParts(bucket: S3Bucket, { handle, hash: { sizeBytes }, key }: 
   const uploadId = await bucket.createUpload(key);
   const stopped = new AbortController();
   const parts: StoredPart[] = [];
-  let isVerified = true;
   let next = 0;
   const sendParts = async (): Promise<void> => {
     while (next < count && !stopped.signal.aborted) {
       const index = next++;
       const start = index * size;
       const content = await readPart(handle, { start, sizeBytes: Math.min(size, sizeBytes - start) });
-      const part = await bucket.uploadPart({ key, uploadId, partNumber: index + 1 }, content, stopped.signal);
-      isVerified &&= part.ETag.replaceAll('"', '') === md5Of(content);
-      parts[index] = part;
+      parts[index] = await bucket.uploadPart({ key, uploadId, partNumber: index + 1 }, content, stopped.signal);
     }
   };
   try {
@@ -89,7 +86,7 @@ async function putParts(bucket: S3Bucket, { handle, hash: { sizeBytes }, key }: 
       ),
     );
     await bucket.completeUpload(key, uploadId, parts);
-    return isVerified;
+    return parts.every(({ isVerified }) => isVerified);
   } catch (error) {
     await bucket.abortUpload(key, uploadId).catch(() => undefined);
     throw error;
@@ -110,8 +107,4 @@ async function readPart(
   const { bytesRead } = await handle.read(content, 0, sizeBytes, start);
   if (bytesRead !== sizeBytes) throw new Error('A file changed while it was uploaded.');
   return content;
-}
-
-function md5Of(content: Buffer): string {
-  return createHash('md5').update(content).digest('hex');
 }
