@@ -133,6 +133,7 @@ export class Transport {
 
   #fetch({ method = 'GET', path, query, headers, body, signal }: ApiRequest, limit: AbortSignal): Promise<Response> {
     const { apiKey, fetch = globalThis.fetch } = this.#options;
+    const upload = body instanceof FormData && isNode ? encodeForm(body) : undefined;
     return fetch(`${this.#baseUrl}${path}${toSearch(query)}`, {
       method,
       redirect: redirectMode(method, body),
@@ -141,9 +142,11 @@ export class Transport {
         Accept: 'application/json',
         ...(apiKey && { Authorization: `Bearer ${apiKey}` }),
         ...(typeof body === 'string' && { 'Content-Type': 'application/json' }),
+        ...upload?.headers,
         ...headers,
       },
-      ...(body !== undefined && { body }),
+      ...(body !== undefined && { body: upload?.body ?? body }),
+      ...(upload && { duplex: 'half' }),
     });
   }
 
@@ -166,6 +169,24 @@ export class Transport {
     }
     return `${parts.join('')}${decoder.decode()}`;
   }
+}
+
+const isNode = typeof process === 'object' && typeof process.versions?.node === 'string';
+
+/**
+ * The form as a stream of bytes. When a service answers before it has read a file of a form, the fetch of Node closes the
+ * stream of the form while a part of the file is read, which ends the process ("ReadableStream is already closed").
+ * The stream in between is closed instead, and the inner one is never canceled.
+ */
+function encodeForm(form: FormData): { readonly headers: Record<string, string>; readonly body: ReadableStream } {
+  const { headers, body } = new Response(form);
+  if (body === null) throw new TypeError('A form has a body.');
+  return { headers: { 'Content-Type': headers.get('Content-Type') ?? '' }, body: ReadableStream.from(chunksOf(body)) };
+}
+
+async function* chunksOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const reader = stream.getReader();
+  for (let part = await reader.read(); !part.done; part = await reader.read()) yield part.value;
 }
 
 /**
