@@ -50,6 +50,9 @@ quote alone would write 1.073741824e+10.
 {{- define "lipsync.env" -}}
 {{- $values := .root.Values -}}
 {{- $fixed := dict "LIPSYNC_ARTIFACT_STORE" $values.storage.kind "LIPSYNC_DATA_DIR" "/storage/data" "LIPSYNC_OUTPUT_DIR" "/storage/outputs" -}}
+{{- if $values.marking.secretName -}}
+{{- $fixed = merge $fixed (dict "LIPSYNC_MARKING_KEY_PATH" "/marking/tls.key" "LIPSYNC_MARKING_CERTIFICATE_PATH" "/marking/tls.crt") -}}
+{{- end -}}
 {{- $settings := mergeOverwrite (dict) $values.settings .settings $fixed -}}
 {{- range $name, $value := $settings }}
 - { name: {{ $name }}, value: {{ kindIs "string" $value | ternary $value ($value | toJson) | quote }} }
@@ -75,6 +78,9 @@ quote alone would write 1.073741824e+10.
 {{- define "lipsync.volumeMounts" -}}
 - { name: tmp, mountPath: /tmp }
 - { name: {{ eq .Values.storage.kind "file" | ternary "storage" "cache" }}, mountPath: /storage }
+{{- if .Values.marking.secretName }}
+- { name: marking, mountPath: /marking, readOnly: true }
+{{- end }}
 {{- if .Values.models.claimName }}
 - { name: models, mountPath: /models, readOnly: true }
 {{- end }}
@@ -92,6 +98,10 @@ quote alone would write 1.073741824e+10.
 {{- else }}
 - name: cache
   emptyDir: { sizeLimit: {{ .Values.storage.s3.cacheSize }} }
+{{- end }}
+{{- with .Values.marking.secretName }}
+- name: marking
+  secret: { secretName: {{ . }} }
 {{- end }}
 {{- with .Values.models.claimName }}
 - name: models

@@ -30,8 +30,10 @@ const guideTitles: Readonly<Record<string, string>> = {
   quality: 'Quality',
   configuration: 'Settings',
   operations: 'Operations',
+  storage: 'Storage',
   'object-store': 'Object store',
   kubernetes: 'Kubernetes',
+  gpus: 'GPUs',
   'data-protection': 'Data protection',
   measurements: 'Measurements',
 };

@@ -209,7 +209,7 @@ describe('doctor', () => {
     vi.stubEnv('WAV2LIP_MODEL_PATH', model);
     const isInstalled = await hasCudaLibrary(runtimeLibraryFolder());
     expect((await findings()).finding('wav2lip')?.detail).toContain(
-      isInstalled ? 'CUDA, else WebGPU, else CPU' : 'WebGPU, else CPU (CUDA is not installed; docs/operations.md',
+      isInstalled ? 'CUDA, else WebGPU, else CPU' : 'WebGPU, else CPU (CUDA is not installed; docs/gpus.md',
     );
     vi.stubEnv('LIPSYNC_GPU_ENABLED', 'false');
     expect((await findings()).finding('wav2lip')?.detail).toContain('CPU only');

@@ -100,7 +100,7 @@ function devicesToTry(gpuEnabled: boolean, hasCuda: boolean): string {
   if (!gpuEnabled) return 'CPU only';
   return hasCuda
     ? 'CUDA, else WebGPU, else CPU'
-    : 'WebGPU, else CPU (CUDA is not installed; docs/operations.md explains how)';
+    : 'WebGPU, else CPU (CUDA is not installed; docs/gpus.md explains how)';
 }
 
 /**
