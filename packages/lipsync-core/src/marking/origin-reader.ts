@@ -3,6 +3,7 @@ import { toError, type CarriedFailure } from '../errors/carried-failure.ts';
 import { abortError, LipsyncError } from '../errors/index.ts';
 import { resolveEntry } from '../processes/entry.ts';
 import { ManagedChild, type ChildExit } from '../processes/managed-child.ts';
+import { originWithout } from './parse-origin.ts';
 
 /** The one message of the process that reads a manifest. */
 export type ReadOrigin = { readonly type: 'read'; readonly origin: OriginView } | CarriedFailure;
@@ -56,10 +57,13 @@ export class OriginReader {
     const entry = resolveEntry('./read-origin-process', import.meta.url);
     const child = ManagedChild.startModule({ entry, arguments: [path, authorities], signal });
     const { promise, resolve, reject } = Promise.withResolvers<OriginView>();
-    const limit = setTimeout(() => resolve(unreadable(`It could not be read within ${limitMs / 1000} s.`)), limitMs);
+    const limit = setTimeout(
+      () => resolve(originWithout('unreadable', `It could not be read within ${limitMs / 1000} s.`)),
+      limitMs,
+    );
     const memory = setInterval(() => {
       void child.residentBytes().then((bytes) => {
-        if (bytes > maxMemoryBytes) resolve(unreadable('Reading it takes too much memory.'));
+        if (bytes > maxMemoryBytes) resolve(originWithout('unreadable', 'Reading it takes too much memory.'));
       });
     }, memoryCheckMs);
     child.onMessage((message: ReadOrigin) =>
@@ -81,10 +85,6 @@ function settleExit(
   exit: ChildExit,
   { resolve, reject }: { resolve(origin: OriginView): void; reject(error: LipsyncError): void },
 ): void {
-  if (exit.type !== 'spawn_failed') return resolve(unreadable('The process that read it crashed.'));
+  if (exit.type !== 'spawn_failed') return resolve(originWithout('unreadable', 'The process that read it crashed.'));
   reject(new LipsyncError('resource_exhausted', 'A process that reads files cannot be started. Try again later.'));
-}
-
-function unreadable(reason: string): OriginView {
-  return { state: 'unreadable', reason, signer: null, trusted: false, actions: [], ingredients: [], fingerprint: null };
 }

@@ -55,6 +55,11 @@ export const modelField = 'internal.lipsync.model_sha256';
 /** A certificate of an unknown authority is no fault of the file: `trusted` states it. */
 const unknownAuthority = 'signingCredential.untrusted';
 
+/** The origin of a file without a manifest that can be read. */
+export function originWithout(state: 'invalid' | 'unsigned' | 'unreadable', reason: string | null): OriginView {
+  return { state, reason, signer: null, trusted: false, actions: [], ingredients: [], fingerprint: null };
+}
+
 /** Reads what the library has found in a file. Throws for a shape that it does not have. */
 export function parseOrigin(report: unknown): OriginView {
   const store = storeSchema.parse(report);

@@ -5,13 +5,11 @@ import { toFailure } from '../errors/carried-failure.ts';
 import { blobOfFile, loadC2pa } from './c2pa-library.ts';
 import { mediaTypeOf, sniffedBytes } from './media-type.ts';
 import type { ReadOrigin } from './origin-reader.ts';
-import { parseOrigin } from './parse-origin.ts';
+import { originWithout, parseOrigin } from './parse-origin.ts';
 
 const [path = '', anchors = ''] = process.argv.slice(2);
 // A parent that has ended needs no answer.
 process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
-
-const nothing = { signer: null, trusted: false, actions: [], ingredients: [], fingerprint: null };
 
 async function readOrigin(): Promise<OriginView> {
   const descriptor = openSync(path, 'r');
@@ -19,8 +17,8 @@ async function readOrigin(): Promise<OriginView> {
     const head = Buffer.alloc(sniffedBytes);
     const type = mediaTypeOf(head.subarray(0, readSync(descriptor, head, 0, head.length, 0)));
     if (type === 'unknown')
-      return { ...nothing, state: 'unreadable', reason: 'The file is no video, image or sound of a known format.' };
-    if (type === 'without manifests') return { ...nothing, state: 'unsigned', reason: null };
+      return originWithout('unreadable', 'The file is no video, image or sound of a known format.');
+    if (type === 'without manifests') return originWithout('unsigned', null);
     const { Reader } = await loadC2pa();
     const settings = JSON.stringify(anchors === '' ? {} : { trust: { user_anchors: anchors } });
     const reader = await Reader.fromBlob(type, blobOfFile(descriptor, fstatSync(descriptor).size), settings);
@@ -36,10 +34,10 @@ async function readOrigin(): Promise<OriginView> {
 function fromReaderError(error: unknown): OriginView {
   if (typeof error !== 'string') throw error;
   const code = error.replace(/^C2pa\(|\)$/g, '').slice(0, 200);
-  if (code === 'JumbfNotFound') return { ...nothing, state: 'unsigned', reason: null };
+  if (code === 'JumbfNotFound') return originWithout('unsigned', null);
   if (/Jumbf|Claim|Cose|Cbor|Assertion|Manifest|Hash|Redact|Prerelease/i.test(code))
-    return { ...nothing, state: 'invalid', reason: `The manifest is damaged (${code}).` };
-  return { ...nothing, state: 'unreadable', reason: `The file is damaged (${code}).` };
+    return originWithout('invalid', `The manifest is damaged (${code}).`);
+  return originWithout('unreadable', `The file is damaged (${code}).`);
 }
 
 const outcome: ReadOrigin = await readOrigin().then((origin) => ({ type: 'read', origin }), toFailure);
