@@ -24,7 +24,7 @@ const scoreOfPriority = 2 ** 32;
 /** Jobs of a lane that no worker has taken. */
 export interface WaitingSample {
   readonly count: number;
-  /** Evenly spaced over the queue if there are more. */
+  /** Spread over the queue if there are more. */
   readonly ids: readonly string[];
   /** The single jobs that are first in the order of their priority; empty if `ids` has all jobs. */
   readonly firstIds: readonly string[];
@@ -100,7 +100,7 @@ export class QueueEntries {
     // Every job has a priority, so `wait` has only jobs whose worker was lost.
     if (wait > prioritized) return { count, ids: await queue.getRanges(['wait'], 0, limit - 1), firstIds: [] };
     const key = queue.toKey('prioritized');
-    const ranks = Array.from({ length: limit }, (_, index) => Math.floor(((index + 0.5) * prioritized) / limit));
+    const ranks = sampleRanks(prioritized, limit);
     const sampled = ranks.map((rank) => this.#connection.zrange(key, rank, String(rank)));
     const firsts = singlePriorities.map((priority) => {
       const [lowest, highest] = [priority, priority + 1].map((value) => value * scoreOfPriority);
@@ -120,6 +120,15 @@ export class QueueEntries {
   #inEveryLane<Answer>(read: (queue: LipsyncQueueHandle) => Promise<Answer>): Promise<Answer[]> {
     return Promise.all(lanes.map(async (lane) => read(await this.queue(lane))));
   }
+}
+
+/**
+ * Ranks that are spread over a queue of `count` jobs, one in each of `limit` equal parts. Equal distances would see only some jobs of
+ * a queue with a period, such as the interleaved jobs of several batches; the golden ratio has none in common with them. Pure.
+ */
+function sampleRanks(count: number, limit: number): readonly number[] {
+  const ratio = (Math.sqrt(5) - 1) / 2;
+  return Array.from({ length: limit }, (_, index) => Math.floor(((index + ((index * ratio) % 1)) * count) / limit));
 }
 
 /** A batch has no entry: its jobs have. */

@@ -56,6 +56,13 @@ it('The work of a long queue is estimated from a sample over all priorities, wit
   expect(Math.abs(render.workMs / 1_000 - sum) / sum).toBeLessThan(0.1);
 });
 
+it('The work of a long queue whose jobs alternate is estimated from all of them.', async () => {
+  for (let index = 0; index < 120; index += 1) await submit([`job_${index % 4 === 0 ? 97 : 1}_${index}`]);
+  const work = new WaitingWork({ ...bench, estimate, clock: systemClock, sampleSize: 30 });
+  const { render } = await work.readSeconds();
+  expect(Math.abs(render / 3_000 - 1)).toBeLessThan(0.2);
+});
+
 it('The oldest job of a long queue is found behind jobs of higher priority.', async () => {
   await bench.producer.submit(testJobRecord('job_1_old', Date.now() - 60_000, { priority: 10 }));
   await submit(Array.from({ length: 60 }, (_, index) => `job_1_${index}`));
