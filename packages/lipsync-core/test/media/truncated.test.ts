@@ -42,6 +42,9 @@ describe('truncated speech', () => {
     ['an MP3 of 22 050 Hz and variable bit rate', 'mp3', ['-write_xing', '0', '-ar', '22050', '-q:a', '5']],
     ['an MP2', 'mp2', []],
     ['an AAC stream', 'aac', []],
+    ['an AC-3 stream of 44 100 Hz', 'ac3', ['-ar', '44100', '-b:a', '96k']],
+    ['an AC-3 stream of 32 000 Hz', 'ac3', ['-ar', '32000']],
+    ['an E-AC-3 stream', 'eac3', ['-ar', '48000']],
     ['an Ogg Vorbis file', 'ogg', ['-c:a', 'libvorbis', '-page_duration', '200000']],
     ['an Ogg Opus file', 'opus', ['-c:a', 'libopus']],
     ['a transport stream', 'ts', ['-c:a', 'aac']],
@@ -107,6 +110,8 @@ describe('truncated clips', () => {
     ['mkv', ['-c:v', 'mpeg4']],
     ['avi', ['-c:v', 'mjpeg']],
     ['ts', ['-c:v', 'mpeg2video']],
+    ['mpg', ['-c:v', 'mpeg1video', '-c:a', 'mp2', '-ar', '44100']],
+    ['vob', ['-c:v', 'mpeg2video', '-c:a', 'mp2', '-ar', '44100']],
     ['flv', x264],
     ['webm', ['-c:v', 'libvpx', '-deadline', 'realtime', '-c:a', 'libopus', '-live', '1']],
     ['wmv', ['-c:v', 'wmv2']],
@@ -206,4 +211,20 @@ it('A container whose header states an impossible size is not called truncated, 
   // A box of 64 bits with size 0.
   await writeFile(path, Buffer.concat([Buffer.from('00000001', 'hex'), Buffer.from('mdat'), Buffer.alloc(64)]));
   expect(await isTruncatedFile(path, 'mov,mp4,m4a,3gp,3g2,mj2')).toBe(false);
+});
+
+it('An AVI of several parts is truncated if its last one is, and not if all are complete.', async () => {
+  const path = join(await temporaryFolder(), 'long.avi');
+  const part = (name: string, sizeBytes: number): Buffer => {
+    const header = Buffer.from(`RIFF....${name}`);
+    header.writeUInt32LE(sizeBytes + 4, 4);
+    return Buffer.concat([header, Buffer.alloc(sizeBytes + (sizeBytes % 2))]);
+  };
+  const complete = Buffer.concat([part('AVI ', 501), part('AVIX', 300), part('AVIX', 200)]);
+  await writeFile(path, complete);
+  expect(await isTruncatedFile(path, 'avi')).toBe(false);
+  for (const lost of [1, 150]) {
+    await truncate(path, complete.length - lost);
+    expect(await isTruncatedFile(path, 'avi')).toBe(true);
+  }
 });

@@ -10,15 +10,28 @@ const headerBytes = 7;
 /** The length of the frame at a position in bytes; undefined where no frame begins. */
 type FrameLength = (bytes: Buffer, position: number) => number | undefined;
 
-/** Whether a file of MPEG audio or AAC frames, which states no length, ends within a frame. */
-export async function endsWithinFrame(path: string, format: 'mp3' | 'aac'): Promise<boolean> {
+/** Formats of frames that follow each other, by ffmpeg's names. */
+const frameFormats: Readonly<Record<string, { readonly firstByte: number; readonly lengthOf: FrameLength }>> = {
+  mp3: { firstByte: 0xff, lengthOf: mpegFrameLength },
+  aac: { firstByte: 0xff, lengthOf: adtsFrameLength },
+  ac3: { firstByte: 0x0b, lengthOf: ac3FrameLength },
+  eac3: { firstByte: 0x0b, lengthOf: ac3FrameLength },
+};
+
+/**
+ * Whether a file of MPEG audio, AAC or AC-3 frames, which states no length, ends within a frame. Undefined for other
+ * formats.
+ */
+export async function endsWithinFrame(path: string, formatName: string): Promise<boolean | undefined> {
+  const format = frameFormats[formatName];
+  if (format === undefined) return undefined;
   const { size } = await stat(path);
   const start = Math.max(0, size - searchedBytes);
   const bytes = await readPart(path, { start, length: searchedBytes });
-  const lengthOf = format === 'mp3' ? mpegFrameLength : adtsFrameLength;
+  const { firstByte, lengthOf } = format;
   for (let position = 0; position + headerBytes < bytes.length; position += 1) {
     const chain = followFrames(bytes, position, lengthOf);
-    if (chain.frames >= provenFrames) return chain.end > bytes.length || isStartOfFrame(bytes, chain.end);
+    if (chain.frames >= provenFrames) return chain.end > bytes.length || isStartOfFrame(bytes, chain.end, firstByte);
   }
   return false;
 }
@@ -34,9 +47,9 @@ function followFrames(bytes: Buffer, start: number, lengthOf: FrameLength): { fr
 }
 
 /** A header that is too short to be read. Tags at the end of a file are longer. */
-function isStartOfFrame(bytes: Buffer, position: number): boolean {
+function isStartOfFrame(bytes: Buffer, position: number, firstByte: number): boolean {
   const rest = bytes.length - position;
-  return rest > 0 && rest < headerBytes && bytes[position] === 0xff;
+  return rest > 0 && rest < headerBytes && bytes[position] === firstByte;
 }
 
 const sampleRates = [44_100, 48_000, 32_000] as const;
@@ -75,4 +88,27 @@ function mpegFrameLength(bytes: Buffer, position: number): number | undefined {
 function adtsFrameLength(bytes: Buffer, position: number): number | undefined {
   if ((bytes.readUInt16BE(position) & 0xff_f6) !== 0xff_f0) return undefined;
   return (bytes.readUIntBE(position + 3, 3) >>> 5) & 0x1f_ff;
+}
+
+const ac3Kilobits = [32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 640] as const;
+/** Versions of the bitstream above this one are E-AC-3, whose frames state their size. */
+const lastAc3Version = 10;
+
+/** ETSI TS 102 366. */
+function ac3FrameLength(bytes: Buffer, position: number): number | undefined {
+  if (bytes.readUInt16BE(position) !== 0x0b_77) return undefined;
+  if (bytes.readUInt8(position + 5) >> 3 > lastAc3Version) return ((bytes.readUInt16BE(position + 2) & 0x7_ff) + 1) * 2;
+  const sizeCode = bytes.readUInt8(position + 4) & 63;
+  const kilobits = ac3Kilobits[sizeCode >> 1];
+  if (kilobits === undefined) return undefined;
+  switch (bytes.readUInt8(position + 4) >> 6) {
+    case 0:
+      return kilobits * 4;
+    case 1:
+      return (Math.floor((kilobits * 320) / 147) + (sizeCode & 1)) * 2;
+    case 2:
+      return kilobits * 6;
+    default:
+      return undefined;
+  }
 }

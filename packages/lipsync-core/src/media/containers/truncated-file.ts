@@ -1,4 +1,5 @@
 import type { FileHandle } from 'node:fs/promises';
+import { abortError } from '../../errors/index.ts';
 import { readAt, withFile } from './file-bytes.ts';
 import { ebmlNumberLength } from './matroska-blocks.ts';
 import { readOggLayout } from './ogg-links.ts';
@@ -10,29 +11,31 @@ const maxElements = 150_000;
 const searchedBytes = 65_536;
 
 /** Finds out whether a file ends within a part whose size its container states. */
-type Check = (file: FileHandle, sizeBytes: number) => Promise<boolean>;
+type Check = (file: FileHandle, sizeBytes: number, signal: AbortSignal | undefined) => Promise<boolean>;
 
 const checks: readonly (readonly [RegExp, Check])[] = [
   [/\bmp4\b/, endsWithinBox],
   [/^avi$|webp/, endsWithinRiff],
   [/\bmatroska\b/, endsWithinSegment],
   [/^mpegts$/, endsWithinPacket],
+  [/^mpeg$/, endsWithinProgramPacket],
   [/^flv$/, endsWithinTag],
   [/^asf$/, lacksAsfBytes],
   [/^gif$/, lacksGifTrailer],
   [/^png_pipe$/, endsWithinPng],
 ];
 
-/** Whether a file is truncated, as far as the structure of its container shows. */
+/** Whether a file is truncated, as far as the structure of its container shows. Throws the abort error. */
 export async function isTruncatedFile(path: string, formatName: string, signal?: AbortSignal): Promise<boolean> {
   if (formatName === 'ogg') return (await readOggLayout(path, signal)).isTruncated;
   const [, check] = checks.find(([pattern]) => pattern.test(formatName)) ?? [];
-  return check ? withFile(path, async (file) => check(file, (await file.stat()).size)) : false;
+  return check ? withFile(path, async (file) => check(file, (await file.stat()).size, signal)) : false;
 }
 
-async function endsWithinBox(file: FileHandle, sizeBytes: number): Promise<boolean> {
+async function endsWithinBox(file: FileHandle, sizeBytes: number, signal?: AbortSignal): Promise<boolean> {
   let position = 0;
   for (let count = 0; count < maxParts && position < sizeBytes; count += 1) {
+    if (signal?.aborted) throw abortError(signal);
     const header = await readAt(file, { start: position, length: 16 });
     if (header.length < 8) return isBoxType(header);
     const stated = header.readUInt32BE(0);
@@ -50,11 +53,20 @@ function isBoxType(bytes: Buffer): boolean {
   return bytes.length > 0 && bytes.every((byte) => byte >= 0x20 && byte < 0x7f);
 }
 
-async function endsWithinRiff(file: FileHandle, sizeBytes: number): Promise<boolean> {
-  const header = await readAt(file, { start: 0, length: 12 });
-  if (header.length < 12 || header.toString('latin1', 0, 4) !== 'RIFF') return false;
-  const stated = header.readUInt32LE(4);
-  return stated < 0xffff_ff00 && stated + 8 > sizeBytes;
+/** An AVI of more than about a gigabyte consists of several parts. */
+async function endsWithinRiff(file: FileHandle, sizeBytes: number, signal?: AbortSignal): Promise<boolean> {
+  let position = 0;
+  for (let count = 0; count < maxParts && position < sizeBytes; count += 1) {
+    if (signal?.aborted) throw abortError(signal);
+    const header = await readAt(file, { start: position, length: 12 });
+    if (header.length < 12 || header.toString('latin1', 0, 4) !== 'RIFF') return false;
+    const stated = header.readUInt32LE(4);
+    if (stated >= 0xffff_ff00) return false;
+    const end = position + 8 + stated;
+    if (end > sizeBytes) return true;
+    position = end + (stated % 2);
+  }
+  return false;
 }
 
 const clusterId = Buffer.from([0x1f, 0x43, 0xb6, 0x75]);
@@ -63,7 +75,7 @@ const clusterId = Buffer.from([0x1f, 0x43, 0xb6, 0x75]);
  * The segment follows the EBML header and contains everything else. Recorders leave its size and those of clusters
  * open.
  */
-async function endsWithinSegment(file: FileHandle, sizeBytes: number): Promise<boolean> {
+async function endsWithinSegment(file: FileHandle, sizeBytes: number, signal?: AbortSignal): Promise<boolean> {
   const head = await readAt(file, { start: 0, length: 12 });
   const ebml = readElementSize(head, 4);
   const start = ebml ? ebml.end + ebml.size : sizeBytes;
@@ -71,13 +83,18 @@ async function endsWithinSegment(file: FileHandle, sizeBytes: number): Promise<b
   const header = await readAt(file, { start, length: 12 });
   const segment = readElementSize(header, 4);
   if (segment) return start + segment.end + segment.size > sizeBytes;
-  return endsWithinElement(file, start + 4 + ebmlNumberLength(header[4]), sizeBytes);
+  return endsWithinElement(file, { start: start + 4 + ebmlNumberLength(header[4]), sizeBytes }, signal);
 }
 
 /** Follows the elements of a segment without a size; enters clusters without one. */
-async function endsWithinElement(file: FileHandle, start: number, sizeBytes: number): Promise<boolean> {
+async function endsWithinElement(
+  file: FileHandle,
+  { start, sizeBytes }: { readonly start: number; readonly sizeBytes: number },
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
   let position = start;
   for (let count = 0; count < maxElements && position < sizeBytes; count += 1) {
+    if (signal?.aborted) throw abortError(signal);
     const header = await readAt(file, { start: position, length: 12 });
     const idLength = ebmlNumberLength(header[0]);
     const element = readElementSize(header, idLength);
@@ -111,6 +128,23 @@ async function endsWithinPacket(file: FileHandle, sizeBytes: number): Promise<bo
   return packetBytes !== undefined && sizeBytes % packetBytes !== 0;
 }
 
+const packStart = Buffer.from([0, 0, 1, 0xba]);
+const lowestPacketCode = 0xbb;
+
+/** A program stream consists of packs of packets that state their size. Follows the packets of the last pack. */
+async function endsWithinProgramPacket(file: FileHandle, sizeBytes: number): Promise<boolean> {
+  const bytes = await readAt(file, { start: Math.max(0, sizeBytes - searchedBytes), length: searchedBytes });
+  let position = bytes.lastIndexOf(packStart);
+  if (position < 0 || position + 14 > bytes.length) return position >= 0;
+  const isSecondVersion = bytes.readUInt8(position + 4) >> 6 === 1;
+  position += isSecondVersion ? 14 + (bytes.readUInt8(position + 13) & 7) : 12;
+  while (position + 6 <= bytes.length) {
+    if (bytes.readUIntBE(position, 3) !== 1 || bytes.readUInt8(position + 3) < lowestPacketCode) return false;
+    position += 6 + bytes.readUInt16BE(position + 4);
+  }
+  return position > bytes.length;
+}
+
 /** Each tag is followed by its own size. */
 async function endsWithinTag(file: FileHandle, sizeBytes: number): Promise<boolean> {
   const end = await readAt(file, { start: Math.max(0, sizeBytes - 4), length: 4 });
@@ -121,9 +155,10 @@ async function endsWithinTag(file: FileHandle, sizeBytes: number): Promise<boole
   return tag.readUIntBE(1, 3) !== tagBytes - 11;
 }
 
-async function endsWithinPng(file: FileHandle): Promise<boolean> {
+async function endsWithinPng(file: FileHandle, _sizeBytes: number, signal?: AbortSignal): Promise<boolean> {
   let position = 8;
   for (let count = 0; count < maxParts; count += 1) {
+    if (signal?.aborted) throw abortError(signal);
     const header = await readAt(file, { start: position, length: 8 });
     if (header.length < 8) return true;
     if (header.toString('latin1', 4, 8) === 'IEND') return false;

@@ -1,4 +1,5 @@
 import { stat } from 'node:fs/promises';
+import { abortError } from '../../errors/index.ts';
 import type { ByteRange } from '../ffmpeg-arguments.ts';
 import { readPart, unknownSizeBytes } from './file-bytes.ts';
 
@@ -26,14 +27,15 @@ const chunkHeaderBytes = 8;
 const fileHeaderBytes = 12;
 const searchedBytes = 65_536;
 
-/** Reads where the samples of a WAV file are, and what follows them. Reads headers only. */
-export async function readWavLayout(path: string): Promise<WavLayout> {
+/** Reads where the samples of a WAV file are, and what follows them. Reads headers only. Throws the abort error. */
+export async function readWavLayout(path: string, signal?: AbortSignal): Promise<WavLayout> {
   const { size: fileBytes } = await stat(path);
   const parts: WavPart[] = [];
   let start = 0;
   let position = 0;
   let bytesPerSecond = 0;
   for (let count = 0; count < maxChunks && position + chunkHeaderBytes <= fileBytes; count += 1) {
+    if (signal?.aborted) throw abortError(signal);
     const { name, sizeBytes, isFile } = await readHeader(path, position);
     const contents = position + chunkHeaderBytes;
     if (isFile) {

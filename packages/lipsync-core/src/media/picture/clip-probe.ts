@@ -57,8 +57,8 @@ export async function probeClip(path: string, context: ClipProbeContext): Promis
   const { codec_name: codec = 'unknown', index: streamIndex } = stream;
   const isTruncated =
     demuxer === undefined
-      ? await isTruncatedFile(path, report.format.format_name)
-      : await isTruncatedStill(path, demuxer);
+      ? await isTruncatedFile(path, report.format.format_name, signal)
+      : await isTruncatedStill(path, demuxer, signal);
   const { height = 0 } = stream;
   const options = { streamIndex, demuxer, codec, pixelFormat, height, signal };
   const decoded = await readFirstFrames(path, options).catch((error: unknown) => {
@@ -92,8 +92,8 @@ export async function probeClip(path: string, context: ClipProbeContext): Promis
   return { ...common, kind: 'video', ...timing, ...(isTruncated && { missing: 'its end' }), ...missing };
 }
 
-async function isTruncatedStill(path: string, demuxer: string): Promise<boolean> {
-  if (demuxer !== 'jpeg_pipe') return isTruncatedFile(path, demuxer);
+async function isTruncatedStill(path: string, demuxer: string, signal?: AbortSignal): Promise<boolean> {
+  if (demuxer !== 'jpeg_pipe') return isTruncatedFile(path, demuxer, signal);
   const { isTruncated, isSequence } = await readJpegEnd(path);
   if (isSequence)
     throw new LipsyncError(

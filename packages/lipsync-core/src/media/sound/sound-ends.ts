@@ -30,7 +30,7 @@ const shortestUnusedMs = 100;
 /** Compares the end of a sound file with what it declares, or with the frames or pages that it consists of. */
 export async function findSoundEnds(path: string, file: DecodedFile): Promise<SoundEnds> {
   const { format_name: format } = file.report.format;
-  if (format === 'wav') return findWavEnds(path);
+  if (format === 'wav') return findWavEnds(path, file.signal);
   if (format === 'w64') return describeLack(await measureW64MissingMs(path));
   const missing = describeMissing(await measureMissingMs(path, file));
   if (missing.missing !== undefined || !(await endsEarly(path, format, file.signal))) return missing;
@@ -38,9 +38,9 @@ export async function findSoundEnds(path: string, file: DecodedFile): Promise<So
 }
 
 /** Milliseconds are derived from the stated byte rate. */
-async function findWavEnds(path: string): Promise<SoundEnds> {
+async function findWavEnds(path: string, signal?: AbortSignal): Promise<SoundEnds> {
   const { size } = await stat(path);
-  const { parts, unknownBytes } = await readWavLayout(path);
+  const { parts, unknownBytes } = await readWavLayout(path, signal);
   const last = parts.at(-1);
   if (!last || last.bytesPerSecond === 0) return {};
   const toMs = (bytes: number): number => (bytes * 1000) / last.bytesPerSecond;
@@ -58,11 +58,5 @@ function describeLack(missingMs: number): SoundEnds {
 
 /** Formats without a stated length: the last packet shows whether the file was cut. */
 async function endsEarly(path: string, format: string, signal?: AbortSignal): Promise<boolean> {
-  switch (format) {
-    case 'mp3':
-    case 'aac':
-      return endsWithinFrame(path, format);
-    default:
-      return isTruncatedFile(path, format, signal);
-  }
+  return (await endsWithinFrame(path, format)) ?? isTruncatedFile(path, format, signal);
 }

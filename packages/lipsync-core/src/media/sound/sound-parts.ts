@@ -33,7 +33,7 @@ interface SearchedFile {
 async function findRanges(path: string, { index, formatName, signal }: SearchedFile): Promise<readonly ByteRange[]> {
   switch (formatName) {
     case 'wav':
-      return (await readWavLayout(path)).parts.map(({ range }) => range);
+      return (await readWavLayout(path, signal)).parts.map(({ range }) => range);
     case 'ogg':
       return (await readOggLayout(path, signal)).links;
     case 'mpegts':
