@@ -39,11 +39,17 @@ it('POST /quality accepts a video alone, and queues its job in the render lane w
 });
 
 it('POST /quality accepts the source clip, the speech and the options.', async () => {
-  const fields = { quality_windows: 'all', metadata: '{"order":7}', priority: '2', deadline_ms: '60000' };
+  const fields = {
+    audio_track: '2',
+    quality_windows: 'all',
+    metadata: '{"order":7}',
+    priority: '2',
+    deadline_ms: '60000',
+  };
   const id = await accept(videoForm(fields, ['audio', 'source']));
   expect(await api.store.get(id)).toMatchObject({
     spec: {
-      options: { qualityWindows: 'all', metadata: { order: 7 }, priority: 2, deadlineMs: 60_000 },
+      options: { audioTrack: 2, qualityWindows: 'all', metadata: { order: 7 }, priority: 2, deadlineMs: 60_000 },
       audio: { kind: 'artifact', name: 'audio.bin' },
       source: { kind: 'artifact', name: 'source.bin' },
     },

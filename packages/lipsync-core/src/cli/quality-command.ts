@@ -15,6 +15,7 @@ import { invalidFlags } from './usage-error.ts';
 interface QualityFlags {
   readonly audio?: string;
   readonly source?: string;
+  readonly audioTrack?: number;
   readonly qualityWindows?: string;
   readonly report?: string;
   readonly json?: boolean;
@@ -38,6 +39,11 @@ export function addQualityCommand(
     .option('--source <clip>', 'the clip that the video was made from; adds comparisons with it')
     .option('--audio <speech>', 'the speech that the video was made from (default: the sound of the video)')
     .option(
+      '--audio-track <number>',
+      'sound track of the speech file, counted from 1 (default: its default track)',
+      Number,
+    )
+    .option(
       '--quality-windows <windows>',
       'what SyncNet scores: spread (10 s, spread over the video) or all (everything) (default: spread)',
     )
@@ -58,13 +64,15 @@ export function addQualityCommand(
 }
 
 /** Throws a `UsageError` for an invalid flag. */
-function toInput(videoPath: string, { source, audio, qualityWindows }: QualityFlags): QualityInput {
-  const parsed = parseRequest(qualityInputSchema, { videoPath, sourcePath: source, audioPath: audio, qualityWindows });
+function toInput(videoPath: string, { source, audio, audioTrack, qualityWindows }: QualityFlags): QualityInput {
+  const input = { videoPath, sourcePath: source, audioPath: audio, audioTrack, qualityWindows };
+  const parsed = parseRequest(qualityInputSchema, input);
   if (parsed.type === 'valid') return parsed.value;
   const flagOf: Readonly<Record<string, string>> = {
     sourcePath: '--source',
     audioPath: '--audio',
     videoPath: '<video>',
+    audioTrack: '--audio-track',
   };
   throw invalidFlags(
     parsed.problems.map(({ path: [field = ''], message }) => ({

@@ -22,6 +22,8 @@ const audioTrackText = [
   'By default the default track of the file, or the first one that can be decoded.',
 ].join(' ');
 
+export const audioTrack = z.int().min(1).max(1_000).optional().describe(audioTrackText);
+
 const syncModeText = [
   'How the clip is fitted to the speech when their lengths differ.',
   'When the speech is longer: `loop` starts the clip again, `bounce` runs it back and forth, `cut_off` ends the speech',
@@ -91,7 +93,7 @@ export const lipsyncFields = {
     .default('auto'),
   optimize: z.enum(optimizations).default('quality').describe(optimizeText),
   providerOptions: z.record(z.string(), z.record(z.string(), z.unknown())).default({}).describe(providerOptionsText),
-  audioTrack: z.int().min(1).max(1_000).optional().describe(audioTrackText),
+  audioTrack,
   syncMode: z.enum(syncModes).default('loop').describe(syncModeText),
   silenceMode: z.enum(silenceModes).default('close').describe(silenceModeText),
   startMs: clipTimeMs.optional().describe('Start of the part of the clip to use, in milliseconds.'),

@@ -1,9 +1,10 @@
 import { z } from 'zod';
-import { jobFields, qualityWindowsText } from './lipsync-request.ts';
+import { audioTrack, jobFields, qualityWindowsText } from './lipsync-request.ts';
 import { qualityWindows } from './vocabulary.ts';
 
 /** The optional fields of a request for the quality of a video, in TypeScript spelling. Unknown fields are rejected. */
 export const qualityOptionsSchema = z.strictObject({
+  audioTrack,
   qualityWindows: z.enum(qualityWindows).default('spread').describe(qualityWindowsText),
   ...jobFields,
 });

@@ -22,7 +22,7 @@ export interface QualityPipelineOptions {
 
 export interface QualityPipelineInput {
   readonly files: InputFiles & { readonly video: InputFile };
-  readonly options: Pick<QualityOptions, 'qualityWindows'>;
+  readonly options: Pick<QualityOptions, 'qualityWindows' | 'audioTrack'>;
   readonly workspace: Workspace;
   /** Whether the trace gets pictures, for a report. */
   readonly withPictures?: boolean;
@@ -51,19 +51,27 @@ export class QualityPipeline {
   }
 
   /**
-   * Throws `clip_unusable` or `speech_unusable` for an input that cannot be decoded, and the errors of the assessment.
+   * Throws `clip_unusable` or `speech_unusable` for an input that cannot be decoded, `request_invalid` for a sound track
+   * that does not exist, and the errors of the assessment.
    * Leaves no files outside the workspace except caches.
    */
   async run(input: QualityPipelineInput, context: QualityPipelineContext): Promise<VideoAssessment> {
     const { assessor, trackCacheFolder } = this.#options;
     const { files, options, workspace } = input;
     const { signal } = context;
+    if (options.audioTrack !== undefined && !files.audio)
+      throw new LipsyncError(
+        'request_invalid',
+        'audio_track chooses a sound track of the speech file. Send audio, or leave audio_track out.',
+      );
     context.onProgress({ stage: 'probing', fraction: 0 });
     const video = await this.#probe('video', files.video, signal);
     if (video.kind === 'still')
       throw new LipsyncError('clip_unusable', 'video: The file is a still image. Quality is measured in videos only.');
     const source = files.source && (await this.#readSource(files.source, video, signal));
-    const speech = files.audio && (await this.#readSpeech(files.audio, { video, source, workspace, context }));
+    const speech =
+      files.audio &&
+      (await this.#readSpeech(files.audio, { video, source, audioTrack: options.audioTrack, workspace, context }));
     const assessment: AssessmentInput = {
       videoPath: files.video.path,
       source,
@@ -99,13 +107,13 @@ export class QualityPipeline {
 
   async #readSpeech(
     { path }: InputFile,
-    { video, source, workspace, context }: SpeechContext,
+    { video, source, audioTrack, workspace, context }: SpeechContext,
   ): Promise<AssessmentSpeech> {
     const { limits, renderPool } = this.#options;
     const { signal } = context;
     const speechPath = workspace.file('speech.wav');
     const speech = await retryMediaStep(signal, () =>
-      traced('probe speech', {}, () => probeSpeech(path, { limits, signal, targetPath: speechPath })),
+      traced('probe speech', {}, () => probeSpeech(path, { limits, signal, audioTrack, targetPath: speechPath })),
     );
     const timeline = source?.timeline ?? planTimeline(video, video.durationMs, { syncMode: 'loop' });
     const mouthCurvePath = workspace.file('mouth-curve');
@@ -119,6 +127,7 @@ export class QualityPipeline {
 interface SpeechContext {
   readonly video: ClipFacts;
   readonly source: AssessmentSource | undefined;
+  readonly audioTrack: number | undefined;
   readonly workspace: Workspace;
   readonly context: QualityPipelineContext;
 }

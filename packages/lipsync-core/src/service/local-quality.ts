@@ -5,7 +5,7 @@ import type { InputField } from '../jobs/job-record.ts';
 import { toProgressUpdate, type ProgressUpdate } from '../jobs/progress-writer.ts';
 import type { QualityPipeline, VideoAssessment } from '../jobs/quality-pipeline.ts';
 import { openProcessWorkspace, sweepProcessWorkspaces } from '../processes/workspace.ts';
-import { qualityWindows } from '../contract/index.ts';
+import { qualityOptionsSchema } from '../contract/index.ts';
 import { openLocalFile, type LocalDownloadOptions } from './local-inputs.ts';
 import { parseInput } from './parse-input.ts';
 
@@ -19,7 +19,7 @@ export const qualityInputSchema = z.strictObject({
   audioPath: path.optional(),
   /** The clip that the video was made from. */
   sourcePath: path.optional(),
-  qualityWindows: z.enum(qualityWindows).default('spread'),
+  ...qualityOptionsSchema.pick({ qualityWindows: true, audioTrack: true }).shape,
 });
 
 export type QualityInput = z.input<typeof qualityInputSchema>;

@@ -82,6 +82,17 @@ describe('quality', slow, () => {
     expect((await readdir(folder)).filter((name) => name.includes('.part'))).toEqual([]);
   });
 
+  it('quality --audio-track is refused without a speech file, and with the list of its tracks if it has no such one.', async () => {
+    const speech = join(samples, 'speech.wav');
+    const refuse = async (...flags: readonly string[]): Promise<unknown> => {
+      const { exitCode, stdout } = await runCli('quality', video, '--audio-track', '2', ...flags, '--json');
+      return [exitCode, linesOf(stdout)[0]?.['error']];
+    };
+    const message = (text: RegExp): object => ({ code: 'request_invalid', message: expect.stringMatching(text) });
+    expect(await refuse()).toMatchObject([1, message(/Send audio, or leave audio_track out/)]);
+    expect(await refuse('--audio', speech)).toMatchObject([1, message(/audio_track is 2, but .* 1 sound track/)]);
+  });
+
   it.each([
     ['video.mp4', 'must end in .html'],
     ['folder.html', 'names a folder'],
