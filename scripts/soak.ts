@@ -19,6 +19,7 @@ import { proveHeygenKills } from './soak/heygen-kills.ts';
 import { proveHeygenWaiting } from './soak/heygen-waiting.ts';
 import { proveJobLists } from './soak/job-lists.ts';
 import { proveKills } from './soak/kills.ts';
+import { proveMachines } from './soak/machines.ts';
 import { proveMemory, proveWav2LipMemory } from './soak/memory.ts';
 import { provePacked } from './soak/packed.ts';
 import { proveQualityOfClips } from './soak/quality-clips.ts';
@@ -45,6 +46,7 @@ const proofs: Readonly<Record<string, () => Promise<boolean>>> = {
   'equal-requests': proveEqualRequests,
   files: proveFiles,
   'full-outputs': proveFullOutputs,
+  machines: proveMachines,
   memory: proveMemory,
   'heygen-breaker': proveHeygenBreaker,
   'heygen-cancels': proveHeygenCancels,

@@ -86,7 +86,7 @@ export const commands = Object.freeze({
   },
   bench: {
     purpose: 'measures speed by stage, or against another revision',
-    usage: '[preview | wav2lip | gpu | compare REV]',
+    usage: '[preview | wav2lip | gpu | compare REV | queue]',
     entry: 'scripts/bench.ts',
     redis: 'never',
     media: true,
