@@ -5,7 +5,7 @@ import { LaneWorkers } from '../../apps/worker/src/lane-workers.ts';
 
 const redisUrl = process.env['REDIS_URL'] ?? '';
 const concurrency = Number(process.env['WORKER_RENDER_CONCURRENCY'] ?? 1);
-/** Three times as often as in a worker, so that a measurement of seconds includes it. */
+/** A third of the interval of a worker, so that a measurement of seconds includes a sweep. */
 const sweepIntervalMs = 5_000;
 
 const connection = createClientConnection({ url: redisUrl, onError: () => undefined });

@@ -12,6 +12,10 @@ import {
 /** Redis keys of job records. Not under BullMQ's prefix: records outlive queue entries. All names are stored data. */
 export const jobKeyPrefix = 'lipsync:jobs:';
 export const unfinishedJobsKey = 'lipsync:jobs-unfinished';
+/** Ids of jobs with a deadline, by deadline; an id stays until the deadline has passed. */
+export const deadlinesKey = 'lipsync:jobs-deadlines';
+/** Set when the deadlines of stored jobs are indexed. */
+export const indexedDeadlinesKey = 'lipsync:deadlines-indexed';
 /** Stream of the ends of jobs. */
 export const outboxKey = 'lipsync:outbox';
 /** Lock of the process that compares records with queues. */

@@ -1,7 +1,5 @@
 import {
   isTerminal,
-  jobKinds,
-  listPages,
   needsWorkerToEnd,
   UnreadableRecordError,
   type Clock,
@@ -13,6 +11,7 @@ import { laneOf } from './job-catalog.ts';
 import { sweepLockKey } from './job-keys.ts';
 import { isHeldByPause } from './paused-batches.ts';
 import type { QueueEntries } from './queue-entries.ts';
+import type { RedisJobStore } from './redis-job-store.ts';
 
 export interface SweptJobs {
   /** Number of unfinished jobs that no queue held and that are queued now. */
@@ -23,7 +22,7 @@ export interface SweptJobs {
 
 export interface SweepOptions {
   readonly connection: Redis;
-  readonly store: JobStore;
+  readonly store: JobStore & Pick<RedisJobStore, 'listOverdue' | 'forgetDeadlines'>;
   readonly entries: QueueEntries;
   readonly clock: Clock;
   /** Younger jobs are ignored: they may be on their way into the queue. */
@@ -33,7 +32,8 @@ export interface SweepOptions {
 /** The lock is not released but expires, so that there is one sweep per interval, whatever the number of workers. */
 const sweepLockMs = 5_000;
 const batchSize = 50;
-const pageSize = 100;
+/** Jobs that one sweep looks at. */
+const maxOverdue = 1_000;
 
 /**
  * Repairs differences between records and queues. Does nothing while or soon after another process sweeps, and stays
@@ -46,33 +46,54 @@ export async function sweepJobs(options: SweepOptions): Promise<SweptJobs> {
   return { requeued: await requeueMissing(options), expired };
 }
 
+/** Reads only jobs whose deadline has passed, so that its cost does not depend on the length of the queue. */
 async function failExpired(options: SweepOptions): Promise<number> {
-  const { store, entries, clock } = options;
+  const { store, clock } = options;
+  const ended: string[] = [];
   let expired = 0;
-  for await (const record of listAllQueued(store)) {
-    const { id, runs: run, deadlineAtMs } = record;
-    const atMs = clock.nowMs();
-    if (deadlineAtMs === null || deadlineAtMs > atMs) continue;
-    // A worker records the pending settlement of a remote operation, and delivers or deletes a kept take.
-    if (needsWorkerToEnd(record)) {
-      await endInCloudLane(record, options);
-      continue;
-    }
-    const message = 'The deadline passed while the job was queued. Allow more time, or retry when the load is lower.';
-    // Ignored if a run started meanwhile: that run enforces the deadline itself.
-    const ended = await store.append(id, {
-      type: 'failed',
-      run,
-      atMs,
-      code: 'deadline_exceeded',
-      message,
-      warnings: [],
-    });
-    if (ended.status !== 'failed') continue;
-    expired += 1;
-    await entries.remove(id);
+  for (const id of await store.listOverdue(clock.nowMs(), maxOverdue)) {
+    const record = await readIfPossible(store, id);
+    if (record === undefined) continue;
+    if (record === null || isTerminal(record.status)) ended.push(id);
+    else if (record.status === 'queued' && (await failIfExpired(record, options))) expired += 1;
   }
+  await store.forgetDeadlines(ended);
   return expired;
+}
+
+/** Null for a job that does not exist; undefined for a record of another version. */
+async function readIfPossible(store: JobStore, id: string): Promise<JobRecord | null | undefined> {
+  try {
+    return (await store.get(id)) ?? null;
+  } catch (error) {
+    if (error instanceof UnreadableRecordError) return undefined;
+    throw error;
+  }
+}
+
+async function failIfExpired(record: JobRecord, options: SweepOptions): Promise<boolean> {
+  const { store, entries, clock } = options;
+  const { id, runs: run, deadlineAtMs } = record;
+  const atMs = clock.nowMs();
+  if (deadlineAtMs === null || deadlineAtMs > atMs || record.kind === 'batch') return false;
+  // A worker records the pending settlement of a remote operation, and delivers or deletes a kept take.
+  if (needsWorkerToEnd(record)) {
+    await endInCloudLane(record, options);
+    return false;
+  }
+  const message = 'The deadline passed while the job was queued. Allow more time, or retry when the load is lower.';
+  // Ignored if a run started meanwhile: that run enforces the deadline itself.
+  const ended = await store.append(id, {
+    type: 'failed',
+    run,
+    atMs,
+    code: 'deadline_exceeded',
+    message,
+    warnings: [],
+  });
+  if (ended.status !== 'failed') return false;
+  await entries.remove(id);
+  return true;
 }
 
 /**
@@ -83,13 +104,6 @@ async function endInCloudLane(record: JobRecord, { store, entries }: SweepOption
   if (record.needs !== 'inline' || !(await entries.remove(record.id))) return;
   const moved = await store.append(record.id, { type: 'transferred', run: record.runs, needs: 'remote' });
   if (moved.status === 'queued') await entries.add(moved, laneOf(moved));
-}
-
-async function* listAllQueued(store: JobStore): AsyncGenerator<JobRecord, void> {
-  for (const kind of jobKinds) {
-    if (kind === 'batch') continue;
-    for await (const { records } of listPages(store, { kind, status: 'queued', limit: pageSize })) yield* records;
-  }
 }
 
 async function requeueMissing(options: SweepOptions): Promise<number> {

@@ -20,7 +20,7 @@ import { RedisConcurrencySlots } from './redis-concurrency-slots.ts';
 export interface LipsyncProducerOptions {
   /** Made by `createClientConnection`; the caller closes it. */
   readonly connection: Redis;
-  readonly store: JobStore & Pick<RedisJobStore, 'createOnce'>;
+  readonly store: JobStore & Pick<RedisJobStore, 'createOnce' | 'listOverdue' | 'forgetDeadlines'>;
   readonly clock: Clock;
   readonly logger: Logger;
   /** `sweep` ignores jobs younger than this: they may be on their way into the queue. */

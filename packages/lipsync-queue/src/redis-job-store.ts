@@ -5,6 +5,8 @@ import {
   decodeJobRecord,
   encodeJobRecord,
   isTerminal,
+  jobKinds,
+  listPages,
   LipsyncError,
   outboxEventFor,
   outcomeOf,
@@ -25,8 +27,10 @@ import { countsOf } from './job-counts.ts';
 import { claimValues, idempotencyKeyOf, parseKeyState, repeatedJobId, type RequestClaim } from './idempotency-keys.ts';
 import {
   allJobsKey,
+  deadlinesKey,
   endTimeOf,
   idOfMember,
+  indexedDeadlinesKey,
   indexMember,
   interruptChannel,
   jobChannel,
@@ -82,6 +86,7 @@ export class RedisJobStore implements JobStore {
   }
 
   async create(record: JobRecord): Promise<void> {
+    await this.#indexDeadline(record);
     const { keys, values } = creation(record);
     requireStored(record, await guardRedis(() => this.#scripts.lipsyncCreateJob(...keys, ...values)));
   }
@@ -91,6 +96,7 @@ export class RedisJobStore implements JobStore {
    * `idempotency_mismatch` for a key of another request, `idempotency_in_progress` while another request holds it.
    */
   async createOnce(record: JobRecord, claim: RequestClaim): Promise<string | undefined> {
+    await this.#indexDeadline(record);
     const { keys, values } = creation(record);
     const { held, used, lifetimeMs } = claimValues(claim, record.id);
     const key = idempotencyKeyOf(claim);
@@ -114,6 +120,7 @@ export class RedisJobStore implements JobStore {
       const current = await this.get(id);
       if (!current) throw new LipsyncError('not_found', `There is no job ${id}.`);
       const next = applyJobEvent(current, event);
+      if (next.deadlineAtMs !== current.deadlineAtMs) await this.#indexDeadline(next);
       if (next === current || (await this.#replace({ current, next, event }))) return next;
       await delay(Math.random() * maxConflictDelayMs);
     }
@@ -126,6 +133,31 @@ export class RedisJobStore implements JobStore {
 
   unfinished(): Promise<readonly string[]> {
     return guardRedis(async () => (await this.#connection.zrange(unfinishedJobsKey, 0, '-1')).map(idOfMember));
+  }
+
+  /** Ids of jobs whose deadline has passed, also of some that have ended; the caller forgets these. */
+  async listOverdue(nowMs: number, limit: number): Promise<readonly string[]> {
+    return guardRedis(async () => {
+      if (!(await this.#connection.exists(indexedDeadlinesKey))) await this.#indexDeadlines();
+      return this.#connection.zrangebyscore(deadlinesKey, '-inf', nowMs, 'LIMIT', 0, limit);
+    });
+  }
+
+  async forgetDeadlines(ids: readonly string[]): Promise<void> {
+    if (ids.length > 0) await guardRedis(() => this.#connection.zrem(deadlinesKey, ...ids));
+  }
+
+  /** Before the record, so that no stored deadline is missing in the index. */
+  async #indexDeadline({ id, deadlineAtMs }: JobRecord): Promise<void> {
+    if (deadlineAtMs !== null) await guardRedis(() => this.#connection.zadd(deadlinesKey, deadlineAtMs, id));
+  }
+
+  /** Indexes, once per installation, the deadlines of jobs that versions without the index have stored. */
+  async #indexDeadlines(): Promise<void> {
+    for (const kind of jobKinds)
+      for await (const { records } of listPages(this, { kind, status: 'queued', limit: 100 }))
+        for (const record of records) await this.#indexDeadline(record);
+    await this.#connection.set(indexedDeadlinesKey, '1');
   }
 
   async listOutcomes(batchId: string): Promise<ReadonlyMap<string, ItemOutcome>> {
