@@ -32,7 +32,10 @@ export interface SweepOptions {
 /** The lock is not released but expires, so that there is one sweep per interval, whatever the number of workers. */
 const sweepLockMs = 5_000;
 const batchSize = 50;
-/** Jobs that one sweep looks at. */
+/** After a long sweep, the next one waits this many times as long, up to a limit. */
+const pausePerDuration = 20;
+const maxPauseMs = 120_000;
+/** Overdue jobs that one sweep looks at. */
 const maxOverdue = 1_000;
 
 /**
@@ -42,8 +45,13 @@ const maxOverdue = 1_000;
 export async function sweepJobs(options: SweepOptions): Promise<SweptJobs> {
   const lock = await options.connection.set(sweepLockKey, 'held', 'PX', sweepLockMs, 'NX');
   if (lock !== 'OK') return { requeued: 0, expired: 0 };
+  const startedMs = performance.now();
   const expired = await failExpired(options);
-  return { requeued: await requeueMissing(options), expired };
+  const requeued = await requeueMissing(options);
+  // Comparing a long queue takes time that the jobs of this process and Redis lack.
+  const pauseMs = Math.min(maxPauseMs, Math.round((performance.now() - startedMs) * pausePerDuration));
+  if (pauseMs > sweepLockMs) await options.connection.set(sweepLockKey, 'held', 'PX', pauseMs);
+  return { requeued, expired };
 }
 
 /** Reads only jobs whose deadline has passed, so that its cost does not depend on the length of the queue. */
