@@ -191,6 +191,10 @@ describe('documented examples', () => {
       // The batch or job has ended.
       'followBatch 204',
       'followQualityJob 204',
+      // The outputs are files, not objects in a bucket.
+      'getLipsyncOutput 302',
+      // The memory of the process changes with each request.
+      'getMetrics 304',
       // Nothing was delivered.
       'replayDelivery 202',
       'report_heygen_operation 204',
