@@ -94,9 +94,12 @@ it(
     onTestFinished(() => own.stop());
     await own.kill();
     const worker = await startWorker({ REDIS_URL: own.url, METRICS_PORT: '0' });
-    const url = await vi.waitUntil(() => worker.records().find(({ msg }) => msg === 'probes are served')?.url, {
-      timeout: 20_000,
-    });
+    const url = await vi.waitUntil(
+      () => worker.records().find(({ msg }) => msg === 'probes and metrics are served')?.url,
+      {
+        timeout: 20_000,
+      },
+    );
     const statusOf = async (path: string): Promise<number> => (await fetch(`${url}${path}`)).status;
     expect(await statusOf('/health')).toBe(200);
     expect(await statusOf('/ready')).toBe(503);
