@@ -76,3 +76,18 @@ export async function guardRedis<Result>(work: () => Promise<Result>): Promise<R
     throw toRedisError(error);
   }
 }
+
+const scanSize = 250;
+
+/**
+ * Yields the members of a set in replies of a few hundred, however large it is. One that is added or removed meanwhile may
+ * be left out; one may be yielded twice. Throws `resource_exhausted` without Redis.
+ */
+export async function* scanSet(connection: Redis, key: string): AsyncGenerator<string> {
+  let cursor = '0';
+  do {
+    const [next, members] = await guardRedis(() => connection.sscan(key, cursor, 'COUNT', scanSize));
+    yield* members;
+    cursor = next;
+  } while (cursor !== '0');
+}

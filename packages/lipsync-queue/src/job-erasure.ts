@@ -18,7 +18,7 @@ import { jobStatuses } from '@lipsync/core/contract';
 import type { Redis } from 'ioredis';
 import { rewriteDueKey } from './append-only-file.ts';
 import { inChunks, type Batches } from './batches.ts';
-import { guardRedis } from './connection.ts';
+import { guardRedis, scanSet } from './connection.ts';
 import { beginErasureScript, countInputsScript, endErasureScript } from './erasure-scripts.ts';
 import {
   allJobsKey,
@@ -122,10 +122,9 @@ export class JobErasure {
    * from being finished; its error is thrown at the end.
    */
   async resumeAll(): Promise<number> {
-    const ids = await guardRedis(() => this.#options.connection.smembers(erasingJobsKey));
     let erased = 0;
     const failures: unknown[] = [];
-    for (const id of ids) {
+    for await (const id of scanSet(this.#options.connection, erasingJobsKey)) {
       const state = await this.erase(id).catch((error: unknown) => collectFailure(failures, error));
       if (state === 'erased') erased += 1;
     }

@@ -20,6 +20,8 @@ export const indexedDeadlinesKey = 'lipsync:deadlines-indexed';
 export const outboxKey = 'lipsync:outbox';
 /** Lock of the process that compares records with queues. */
 export const sweepLockKey = 'lipsync:sweep-lock';
+/** Last member of the index of unfinished jobs that a sweep has compared; absent at the start of a pass. */
+export const sweepPositionKey = 'lipsync:sweep-position';
 /** Channel that announces the ids of jobs whose current run should stop: canceled, or claimed by another run. */
 export const interruptChannel = 'lipsync:job-interrupts';
 /** Hash of the numbers of ended jobs and attempts, by their labels. */

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import {
   isTerminal,
   needsWorkerToEnd,
@@ -8,10 +9,10 @@ import {
 } from '@lipsync/core/host';
 import type { Redis } from 'ioredis';
 import { laneOf } from './job-catalog.ts';
-import { sweepLockKey } from './job-keys.ts';
+import { sweepLockKey, sweepPositionKey } from './job-keys.ts';
 import { isHeldByPause } from './paused-batches.ts';
 import type { QueueEntries } from './queue-entries.ts';
-import type { RedisJobStore } from './redis-job-store.ts';
+import type { RedisJobStore, UnfinishedPage } from './redis-job-store.ts';
 
 export interface SweptJobs {
   /** Number of unfinished jobs that no queue held and that are queued now. */
@@ -22,36 +23,46 @@ export interface SweptJobs {
 
 export interface SweepOptions {
   readonly connection: Redis;
-  readonly store: JobStore & Pick<RedisJobStore, 'listOverdue' | 'forgetDeadlines'>;
+  readonly store: JobStore & Pick<RedisJobStore, 'listOverdue' | 'forgetDeadlines' | 'listUnfinished'>;
   readonly entries: QueueEntries;
   readonly clock: Clock;
   /** Younger jobs are ignored: they may be on their way into the queue. */
   readonly requeueAfterMs: number;
+  readonly limits?: SweepLimits;
 }
+
+/** Bounds of the work of one sweep. */
+export interface SweepLimits {
+  /** Unfinished jobs that are compared with the queues at once. */
+  readonly pageSize: number;
+  /** A sweep ends after the page that reaches this number of jobs. */
+  readonly maxCompared: number;
+  /** A sweep ends after the page that reaches this number of jobs whose records it had to read. */
+  readonly maxChecked: number;
+}
+
+/** A page takes the process some milliseconds, and Redis one, in which nothing else proceeds. */
+const defaultLimits: SweepLimits = { pageSize: 500, maxCompared: 20_000, maxChecked: 2_000 };
+/** Between two pages, other work of the process and of Redis proceeds. */
+const pageIntervalMs = 10;
 
 /** The lock is not released but expires, so that there is one sweep per interval, whatever the number of workers. */
 const sweepLockMs = 5_000;
 const batchSize = 50;
-/** After a long sweep, the next one waits this many times as long, up to a limit. */
-const pausePerDuration = 20;
-const maxPauseMs = 120_000;
 /** Overdue jobs that one sweep looks at. */
 const maxOverdue = 1_000;
 
 /**
  * Repairs differences between records and queues. Does nothing while or soon after another process sweeps, and stays
- * correct if two sweep at once. Throws `resource_exhausted` when Redis or the store is unavailable.
+ * correct if two sweep at once. A sweep compares a limited number of unfinished jobs and stores where it stops; the next
+ * one, of any process, continues there. So each of `n` jobs is compared within `ceil(n / maxCompared) + 1` sweeps, plus
+ * one per `maxChecked` jobs that no queue holds. Throws `resource_exhausted` when Redis or the store is unavailable.
  */
 export async function sweepJobs(options: SweepOptions): Promise<SweptJobs> {
   const lock = await options.connection.set(sweepLockKey, 'held', 'PX', sweepLockMs, 'NX');
   if (lock !== 'OK') return { requeued: 0, expired: 0 };
-  const startedMs = performance.now();
   const expired = await failExpired(options);
-  const requeued = await requeueMissing(options);
-  // Comparing a long queue takes time that the jobs of this process and Redis lack.
-  const pauseMs = Math.min(maxPauseMs, Math.round((performance.now() - startedMs) * pausePerDuration));
-  if (pauseMs > sweepLockMs) await options.connection.set(sweepLockKey, 'held', 'PX', pauseMs);
-  return { requeued, expired };
+  return { requeued: await requeueMissing(options), expired };
 }
 
 /** Reads only jobs whose deadline has passed, so that its cost does not depend on the length of the queue. */
@@ -114,12 +125,33 @@ async function endInCloudLane(record: JobRecord, { store, entries }: SweepOption
   if (moved.status === 'queued') await entries.add(moved, laneOf(moved));
 }
 
+/** Continues where the last sweep stopped; a pass that reaches the youngest job ends, and the next sweep begins another. */
 async function requeueMissing(options: SweepOptions): Promise<number> {
-  // Records first: a job that is queued after this read is missing here, not in the queues.
-  const unfinished = await options.store.unfinished();
-  if (unfinished.length === 0) return 0;
-  const live = await options.entries.liveIds();
-  const missing = unfinished.filter((id) => !live.has(id));
+  const { connection, entries, store, limits = defaultLimits } = options;
+  let position: string | null = (await connection.get(sweepPositionKey)) ?? '';
+  let [compared, checked, requeued] = [0, 0, 0];
+  while (position !== null && compared < limits.maxCompared && checked < limits.maxChecked) {
+    if (compared > 0) await delay(pageIntervalMs);
+    // Records first: a job that is queued after this read is missing here, not in the queues.
+    const page: UnfinishedPage = await store.listUnfinished(limits.pageSize, position);
+    const missing = await entries.filterNotWaiting(page.ids);
+    requeued += await requeueAll(options, missing);
+    compared += page.ids.length;
+    checked += missing.length;
+    position = page.position;
+    // After the page: the sweep after a killed one repeats it.
+    await storePosition(connection, position);
+  }
+  return requeued;
+}
+
+/** Also extends the lock, so that no other process sweeps meanwhile. */
+async function storePosition(connection: Redis, position: string | null): Promise<void> {
+  const extended = connection.multi().set(sweepLockKey, 'held', 'PX', sweepLockMs);
+  await (position === null ? extended.del(sweepPositionKey) : extended.set(sweepPositionKey, position)).exec();
+}
+
+async function requeueAll(options: SweepOptions, missing: readonly string[]): Promise<number> {
   let requeued = 0;
   for (let start = 0; start < missing.length; start += batchSize) {
     const batch = missing.slice(start, start + batchSize);

@@ -20,7 +20,7 @@ import { RedisConcurrencySlots } from './redis-concurrency-slots.ts';
 export interface LipsyncProducerOptions {
   /** Made by `createClientConnection`; the caller closes it. */
   readonly connection: Redis;
-  readonly store: JobStore & Pick<RedisJobStore, 'createOnce' | 'listOverdue' | 'forgetDeadlines'>;
+  readonly store: JobStore & Pick<RedisJobStore, 'createOnce' | 'listOverdue' | 'forgetDeadlines' | 'listUnfinished'>;
   readonly clock: Clock;
   readonly logger: Logger;
   /** `sweep` ignores jobs younger than this: they may be on their way into the queue. */
@@ -132,8 +132,9 @@ export class LipsyncProducer {
   }
 
   /**
-   * Queues every unfinished job that no queue holds, and fails every job that still waits at its deadline. Safe to run
-   * in several processes and beside workers; only one process does it at a time.
+   * Queues unfinished jobs that no queue holds, and fails jobs that still wait at their deadline. With very many jobs,
+   * a call continues where the last one of any process stopped. Safe to run in several processes and beside workers;
+   * only one process does it at a time.
    */
   sweep(): Promise<SweptJobs> {
     return guardRedis(() => sweepJobs({ ...this.#options, entries: this.#entries }));

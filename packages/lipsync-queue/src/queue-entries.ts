@@ -1,5 +1,5 @@
 import type { JobRecord, Load, Logger } from '@lipsync/core/host';
-import { Queue, type Job, type JobType } from 'bullmq';
+import { Queue, type Job } from 'bullmq';
 import type { Redis } from 'ioredis';
 import {
   jobCatalog,
@@ -15,7 +15,8 @@ import { queueTelemetry } from './queue-telemetry.ts';
 
 export type LipsyncQueueHandle = Queue<JobPayload<JobName>, unknown, JobName>;
 
-const liveTypes: JobType[] = ['wait', 'prioritized', 'delayed', 'active', 'waiting-children'];
+/** The sorted sets with all entries that wait, except those whose worker was lost. */
+const waitingSets = ['prioritized', 'delayed'] as const;
 const endedStates: ReadonlySet<string> = new Set(['completed', 'failed', 'unknown']);
 
 /** BullMQ orders by priority times this plus a counter. */
@@ -70,10 +71,20 @@ export class QueueEntries {
     return !answers.includes(0);
   }
 
-  /** Ids of all jobs that wait in a queue or run, with one command per lane. */
-  async liveIds(): Promise<ReadonlySet<string>> {
-    const ids = await this.#inEveryLane((queue) => queue.getRanges(liveTypes, 0, -1));
-    return new Set(ids.flat());
+  /**
+   * Returns those of the jobs that wait in no lane. `isLive` is true for those of them that run, and that wait after their
+   * worker was lost. At most two commands per lane, none after the last job was found.
+   */
+  async filterNotWaiting(jobIds: readonly string[]): Promise<readonly string[]> {
+    let rest = jobIds;
+    for (const set of waitingSets) {
+      for (const lane of lanes) {
+        if (rest.length === 0) return rest;
+        const scores = await this.#connection.zmscore((await this.queue(lane)).toKey(set), ...rest);
+        rest = rest.filter((_, index) => (scores[index] ?? null) === null);
+      }
+    }
+    return rest;
   }
 
   async isLive(jobId: string): Promise<boolean> {

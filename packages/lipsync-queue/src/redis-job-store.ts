@@ -49,6 +49,7 @@ import { resultEntryOf } from './redis-result-cache.ts';
 import { waitingProvidersKey, waitingSetPrefix } from './redis-concurrency-slots.ts';
 import { webhookResultOf } from './webhook-counts.ts';
 
+const unfinishedPageSize = 1_000;
 const maxConflicts = 500;
 const maxConflictDelayMs = 10;
 
@@ -57,6 +58,12 @@ interface ScriptCommands {
   lipsyncCreateJob(...keysAndArguments: readonly string[]): Promise<number>;
   lipsyncCreateJobOnce(...keysAndArguments: readonly string[]): Promise<number | string>;
   lipsyncReplaceJob(...keysAndArguments: readonly string[]): Promise<number>;
+}
+
+export interface UnfinishedPage {
+  readonly ids: readonly string[];
+  /** Where the next page starts; null at the end. */
+  readonly position: string | null;
 }
 
 export interface RedisJobStoreOptions {
@@ -131,8 +138,23 @@ export class RedisJobStore implements JobStore {
     return this.#lists.list(query);
   }
 
-  unfinished(): Promise<readonly string[]> {
-    return guardRedis(async () => (await this.#connection.zrange(unfinishedJobsKey, 0, '-1')).map(idOfMember));
+  async unfinished(): Promise<readonly string[]> {
+    const ids: string[] = [];
+    for (let position: string | null = ''; position !== null;) {
+      const page: UnfinishedPage = await this.listUnfinished(unfinishedPageSize, position);
+      ids.push(...page.ids);
+      position = page.position;
+    }
+    return ids;
+  }
+
+  /** Ids of up to `limit` jobs that have not ended, oldest first, after a position that this method returned. */
+  async listUnfinished(limit: number, position: string): Promise<UnfinishedPage> {
+    const start = position === '' ? '-' : `(${position}`;
+    const members = await guardRedis(() =>
+      this.#connection.zrange(unfinishedJobsKey, start, '+', 'BYLEX', 'LIMIT', 0, limit),
+    );
+    return { ids: members.map(idOfMember), position: members.length < limit ? null : (members.at(-1) ?? null) };
   }
 
   /** Ids of jobs whose deadline has passed, also of some that have ended; the caller forgets these. */

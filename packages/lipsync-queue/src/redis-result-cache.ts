@@ -12,7 +12,7 @@ import {
   type ReusedResult,
 } from '@lipsync/core/host';
 import type { Redis } from 'ioredis';
-import { guardRedis } from './connection.ts';
+import { guardRedis, scanSet } from './connection.ts';
 import {
   engineVersionKey,
   erasingInputPrefix,
@@ -168,8 +168,7 @@ export class RedisResultCache implements ResultCache {
   async wakeFollowers(jobId: string, producer: { wake(jobId: string): Promise<void> }): Promise<void> {
     const { connection } = this.#options;
     const key = `${followersPrefix}${jobId}`;
-    const followers = await guardRedis(() => connection.smembers(key));
-    for (const follower of followers) {
+    for await (const follower of scanSet(connection, key)) {
       await producer.wake(follower);
       await guardRedis(() => connection.srem(key, follower));
     }
