@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { configFromEnvironment } from '../config.ts';
 import type { OriginView } from '../contract/index.ts';
 import { errorPolicies, toLipsyncError } from '../errors/index.ts';
+import { printable } from '../errors/quoted-text.ts';
 import type { ProviderDefinition } from '../providers/definition.ts';
 import { createOriginVerifier } from '../service/origin-verifier.ts';
 import { interruptSignal, writeLine, type Terminal } from './terminal.ts';
@@ -28,7 +29,10 @@ export function addVerifyCommand(
       try {
         const verifier = createOriginVerifier(configFromEnvironment(undefined, definitions));
         const origin = await verifier.verify(file, interrupt.signal);
-        writeLine(terminal.stdout, json ? JSON.stringify(origin) : describeOrigin(file, origin).join('\n'));
+        writeLine(
+          terminal.stdout,
+          json ? JSON.stringify(origin) : describeOrigin(file, origin).map(printable).join('\n'),
+        );
         setExitCode(origin.state === 'valid' ? 0 : 1);
       } catch (thrown) {
         const { code, message } = toLipsyncError(thrown);

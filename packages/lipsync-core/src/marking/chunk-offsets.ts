@@ -7,17 +7,19 @@ const containers: ReadonlySet<string> = new Set(['trak', 'mdia', 'minf', 'stbl',
 const maxOffset = 0xffff_ffff;
 const baseDataOffsetFlag = 0x00_0001;
 
+/** Returns where a position of the source is in the target. */
+export type ShiftPosition = (position: number) => number;
+
 /**
- * Adds `addedBytes` to every position in the file that a `moov`, `moof` or `mfra` box contains and that lies at or
- * behind `from`. Changes `box` in place. Throws `media_failed` if a position no longer fits its field.
+ * Applies `shift` to every position in the file that a `moov`, `moof` or `mfra` box contains. Changes `box` in place.
+ * Throws `media_failed` if a position no longer fits its field.
  */
-export function shiftFilePositions(box: Buffer, { from, addedBytes }: { from: number; addedBytes: number }): void {
-  const shift = (position: number): number => (position >= from ? position + addedBytes : position);
+export function shiftFilePositions(box: Buffer, shift: ShiftPosition): void {
   const [outer] = listBoxesIn(box, 0, box.length);
   if (outer) shiftIn(box, outer, shift);
 }
 
-function shiftIn(bytes: Buffer, outer: Mp4Box, shift: (position: number) => number): void {
+function shiftIn(bytes: Buffer, outer: Mp4Box, shift: ShiftPosition): void {
   for (const box of listBoxesIn(bytes, outer.start + outer.headerBytes, outer.start + outer.sizeBytes)) {
     const content = bytes.subarray(box.start + box.headerBytes, box.start + box.sizeBytes);
     if (containers.has(box.type)) shiftIn(bytes, box, shift);
@@ -29,19 +31,19 @@ function shiftIn(bytes: Buffer, outer: Mp4Box, shift: (position: number) => numb
 }
 
 /** Version and flags, number of entries, entries. */
-function shiftTable(content: Buffer, entryBytes: 4 | 8, shift: (position: number) => number): void {
+function shiftTable(content: Buffer, entryBytes: 4 | 8, shift: ShiftPosition): void {
   const count = content.readUInt32BE(4);
   if (8 + count * entryBytes > content.length) throw damaged();
   for (let index = 0; index < count; index += 1) shiftNumber(content, 8 + index * entryBytes, entryBytes, shift);
 }
 
 /** Version and flags, track, and the position that the samples of the fragment are relative to, if it is stated. */
-function shiftBaseOffset(content: Buffer, shift: (position: number) => number): void {
+function shiftBaseOffset(content: Buffer, shift: ShiftPosition): void {
   if ((content.readUInt32BE(0) & baseDataOffsetFlag) !== 0) shiftNumber(content, 8, 8, shift);
 }
 
 /** Version and flags, track, lengths of three numbers, number of entries; each has a time, a position, three numbers. */
-function shiftFragmentIndex(content: Buffer, shift: (position: number) => number): void {
+function shiftFragmentIndex(content: Buffer, shift: ShiftPosition): void {
   const fieldBytes = content[0] === 1 ? 8 : 4;
   const lengths = content.readUInt32BE(8);
   const numberBytes = [4, 2, 0].reduce((sum, bit) => sum + ((lengths >> bit) & 3) + 1, 0);
@@ -52,7 +54,7 @@ function shiftFragmentIndex(content: Buffer, shift: (position: number) => number
     shiftNumber(content, 16 + index * entryBytes + fieldBytes, fieldBytes, shift);
 }
 
-function shiftNumber(bytes: Buffer, at: number, sizeBytes: 4 | 8, shift: (position: number) => number): void {
+function shiftNumber(bytes: Buffer, at: number, sizeBytes: 4 | 8, shift: ShiftPosition): void {
   if (sizeBytes === 8) {
     bytes.writeBigUInt64BE(BigInt(shift(Number(bytes.readBigUInt64BE(at)))), at);
     return;

@@ -3,9 +3,10 @@ import { open } from 'node:fs/promises';
 import type { WasmBuilder } from '@contentauth/c2pa-wasm';
 import { z } from 'zod';
 import type { Warning } from '../contract/provider-types.ts';
+import { LipsyncError } from '../errors/index.ts';
 import { blobOfFile } from './c2pa-library.ts';
 import { mediaTypeOf, sniffedBytes } from './media-type.ts';
-import { isManifestBox, listTopLevelBoxes } from './mp4-boxes.ts';
+import { isManifestBox, readTopLevelBoxes } from './mp4-boxes.ts';
 
 /** A file that an output was made from. */
 export interface Ingredient {
@@ -21,13 +22,15 @@ const maxManifestBytes = 16 * 1024 ** 2;
 /** Other containers show the size of their manifest only when they are read as a whole. */
 const maxOtherFileBytes = 256 * 1024 ** 2;
 
-const names: Readonly<Record<string, string>> = { clip: 'clip', speech: 'speech', take: "vendor's take" };
+const names: Readonly<Record<Ingredient['name'], string>> = { clip: 'clip', speech: 'speech', take: "vendor's take" };
 
 /** What the library states about the ingredients that it has read. */
 const definitionSchema = z.object({
   ingredients: z.array(
     z.object({
-      label: z.string(),
+      label: z.enum(['clip', 'speech', 'take']),
+      /** The label of its manifest. */
+      active_manifest: z.string().nullish(),
       validation_status: z.array(z.object({ code: z.string() })).nullish(),
     }),
   ),
@@ -44,15 +47,21 @@ export async function hasManifest(path: string): Promise<boolean> {
   return (await examineMp4(path)).type !== 'plain';
 }
 
+/** What was added to a manifest: the ingredients that have one of their own, and warnings about theirs. */
+interface AddedIngredients {
+  readonly marked: readonly Ingredient['name'][];
+  readonly warnings: readonly Warning[];
+}
+
 /**
- * Adds the files that an output was made from to its manifest, each with its own manifest, if it has one. Returns
- * warnings about manifests that are damaged, do not match their file, or are too large.
+ * Adds the files that an output was made from to its manifest, each with its own manifest, if it has one. Warns of
+ * manifests that are damaged, do not match their file, or are too large.
  */
 export async function addIngredients(
   builder: WasmBuilder,
   ingredients: readonly Ingredient[],
   id: string,
-): Promise<readonly Warning[]> {
+): Promise<AddedIngredients> {
   const warnings: Warning[] = [];
   for (const { name, relationship, path } of ingredients) {
     const found: Finding = path === null ? { type: 'plain' } : await examine(path);
@@ -69,34 +78,39 @@ export async function addIngredients(
       await builder.addIngredientFromBlob(JSON.stringify(stated), found.format, blob);
     } catch {
       builder.addIngredient(plain);
-      warnings.push(notKept(name, 'is damaged'));
+      warnings.push(damagedMark(name));
     } finally {
       closeSync(descriptor);
     }
   }
-  return [...warnings, ...listDoubts(builder)];
+  const added = definitionSchema.parse(builder.getDefinition()).ingredients;
+  const marked = added.filter(({ active_manifest: label }) => typeof label === 'string').map(({ label }) => label);
+  return { marked, warnings: [...warnings, ...added.flatMap(listFaults)] };
 }
 
-function listDoubts(builder: WasmBuilder): readonly Warning[] {
-  const { ingredients } = definitionSchema.parse(builder.getDefinition());
-  return ingredients.flatMap(({ label, validation_status: status }) => {
-    const codes = (status ?? []).map(({ code }) => code).filter((code) => code !== 'signingCredential.untrusted');
-    if (codes.length === 0) return [];
-    return [invalidMark(label, codes.slice(0, 3).join(', '))];
-  });
+type AddedIngredient = z.output<typeof definitionSchema>['ingredients'][number];
+
+function listFaults({ label, validation_status: status }: AddedIngredient): readonly Warning[] {
+  const codes = (status ?? []).map(({ code }) => code).filter((code) => code !== 'signingCredential.untrusted');
+  return codes.length === 0 ? [] : [invalidMark(label, codes.slice(0, 3).join(', '))];
 }
 
-function invalidMark(name: string, faults: string): Warning {
+function invalidMark(name: Ingredient['name'], faults: string): Warning {
   return {
     code: 'input_mark_invalid',
-    message: `The mark of origin that the ${names[name]} carries is not valid (${faults}). The output's contains it as it is.`,
+    message: `The mark of origin of the ${names[name]} is not valid (${faults}). The mark of the output contains it unchanged.`,
   };
+}
+
+/** Warns that a mark which cannot be read is left out. */
+export function damagedMark(name: Ingredient['name']): Warning {
+  return notKept(name, 'is damaged');
 }
 
 function notKept(name: Ingredient['name'], fault: string): Warning {
   return {
     code: 'input_mark_not_kept',
-    message: `The mark of origin that the ${names[name]} carries ${fault}. It is not part of the output's.`,
+    message: `The mark of origin of the ${names[name]} ${fault}. The mark of the output does not contain it.`,
   };
 }
 
@@ -117,10 +131,13 @@ async function examineMp4(path: string): Promise<Finding> {
   const format = 'video/mp4';
   const file = await open(path, 'r');
   try {
-    const boxes = await listTopLevelBoxes(file).catch(() => []);
-    for (const box of boxes)
+    // Up to the first manifest, so that a file that is truncated or has trailing bytes keeps its mark.
+    for await (const box of readTopLevelBoxes(file))
       if (await isManifestBox(file, box))
         return { type: box.sizeBytes > maxManifestBytes ? 'too_large' : 'marked', format };
+    return { type: 'plain', format };
+  } catch (error) {
+    if (!LipsyncError.isInstance(error)) throw error;
     return { type: 'plain', format };
   } finally {
     await file.close();

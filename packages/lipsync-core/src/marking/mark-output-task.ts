@@ -1,9 +1,9 @@
 import { rm } from 'node:fs/promises';
 import type { Warning } from '../contract/provider-types.ts';
 import type { RenderTaskContext } from '../processes/render-task.ts';
-import { blobOfBytes, loadC2pa } from './c2pa-library.ts';
+import { blobOfBytes, loadC2pa, type C2paLibrary } from './c2pa-library.ts';
 import { reserveBytesFor, type SigningIdentity } from './cose-signature.ts';
-import { addIngredients, hasManifest, type Ingredient } from './ingredients.ts';
+import { addIngredients, damagedMark, hasManifest, type Ingredient } from './ingredients.ts';
 import { manifestDefinitionOf, type OutputFacts } from './manifest-definition.ts';
 import { sealManifest } from './manifest-store.ts';
 import { writeMarkedFile } from './marked-file.ts';
@@ -24,15 +24,15 @@ const librarySettings = JSON.stringify({
 });
 
 /**
- * Copies an MP4 file with a signed manifest, and returns warnings about the manifests of its inputs. The library holds a whole file in memory while it signs; therefore it signs
- * an empty one, and the hash of the real file and the signature replace those of the empty file.
+ * Copies an MP4 file with a signed manifest, and returns warnings about the manifests of its inputs. The library holds a
+ * whole file in memory while it signs; therefore it signs an empty one, and the hash of the real file and the signature
+ * replace those of the empty file.
  */
 export async function markOutputTask(
   { sourcePath, targetPath, clipPath, speechPath, facts, identity }: MarkOutputInput,
   { signal, resources }: RenderTaskContext,
 ): Promise<readonly Warning[]> {
-  const { Builder } = await resources.get(loadC2pa);
-  const reserveSize = reserveBytesFor(identity);
+  const library = await resources.get(loadC2pa);
   const ingredients: readonly Ingredient[] = [
     { name: 'clip', relationship: 'parentOf', path: clipPath },
     { name: 'speech', relationship: 'componentOf', path: speechPath },
@@ -40,13 +40,9 @@ export async function markOutputTask(
       ? [{ name: 'take', relationship: 'componentOf', path: sourcePath } as const]
       : []),
   ];
-  const placed = ingredients.slice(1).map(({ name }) => name);
-  const builder = Builder.fromJson(JSON.stringify(manifestDefinitionOf(facts, placed)), librarySettings);
   try {
-    const warnings = await addIngredients(builder, ingredients, facts.id);
-    const placeholder = { alg: 'es256', reserveSize, sign: async () => new Uint8Array(reserveSize) };
-    const signed = await builder.signAndGetManifestBytes(placeholder, [], 'video/mp4', blobOfBytes(emptyMp4));
-    const store = Buffer.from(signed.manifest);
+    const reserveBytes = reserveBytesFor(identity);
+    const { store, warnings } = await buildStore(library, { facts, ingredients, reserveBytes });
     await writeMarkedFile({
       sourcePath,
       targetPath,
@@ -61,6 +57,35 @@ export async function markOutputTask(
   } catch (error) {
     await rm(targetPath, { force: true });
     throw error;
+  }
+}
+
+interface StoreOptions {
+  readonly facts: OutputFacts;
+  readonly ingredients: readonly Ingredient[];
+  /** Room for the signature. */
+  readonly reserveBytes: number;
+}
+
+/** Returns the store of the empty file. If the manifest of an input cannot be built into it, no input's manifest is. */
+async function buildStore(
+  { Builder }: Pick<C2paLibrary, 'Builder'>,
+  { facts, ingredients, reserveBytes }: StoreOptions,
+): Promise<{ readonly store: Buffer; readonly warnings: readonly Warning[] }> {
+  const placed = ingredients.slice(1).map(({ name }) => name);
+  const builder = Builder.fromJson(JSON.stringify(manifestDefinitionOf(facts, placed)), librarySettings);
+  try {
+    const { warnings, marked } = await addIngredients(builder, ingredients, facts.id);
+    const placeholder = { alg: 'es256', reserveSize: reserveBytes, sign: async () => new Uint8Array(reserveBytes) };
+    try {
+      const signed = await builder.signAndGetManifestBytes(placeholder, [], 'video/mp4', blobOfBytes(emptyMp4));
+      return { store: Buffer.from(signed.manifest), warnings };
+    } catch (error) {
+      if (marked.length === 0) throw error;
+    }
+    const unmarked = ingredients.map((one) => (marked.includes(one.name) ? { ...one, path: null } : one));
+    const plain = await buildStore({ Builder }, { facts, ingredients: unmarked, reserveBytes });
+    return { ...plain, warnings: [...marked.map(damagedMark), ...plain.warnings] };
   } finally {
     builder.free();
   }

@@ -1,8 +1,8 @@
 import { createHash, type Hash } from 'node:crypto';
 import { open, type FileHandle } from 'node:fs/promises';
 import { LipsyncError } from '../errors/index.ts';
-import { shiftFilePositions } from './chunk-offsets.ts';
-import { isManifestBox, listTopLevelBoxes, manifestUserType, type Mp4Box } from './mp4-boxes.ts';
+import { shiftFilePositions, type ShiftPosition } from './chunk-offsets.ts';
+import { isManifestBox, manifestUserType, readTopLevelBoxes, type Mp4Box } from './mp4-boxes.ts';
 
 /** Boxes with positions in the file. They are read as a whole; of an hour of video they take a few megabytes. */
 const indexBoxes: ReadonlySet<string> = new Set(['moov', 'moof', 'mfra']);
@@ -45,7 +45,9 @@ async function writeMarked(
   target: FileHandle,
   { seal, storeBytes, signal }: MarkedFileOptions,
 ): Promise<void> {
-  const boxes = await listTopLevelBoxes(source);
+  const boxes: Mp4Box[] = [];
+  const removed: Mp4Box[] = [];
+  for await (const box of readTopLevelBoxes(source)) ((await isManifestBox(source, box)) ? removed : boxes).push(box);
   const [first] = boxes;
   if (first?.type !== 'ftyp') throw new LipsyncError('media_failed', 'The video does not begin with an ftyp box.');
   const manifestBytes = manifestHeaderBytes + storeBytes;
@@ -53,23 +55,31 @@ async function writeMarked(
   let position = 0;
   const write = async (bytes: Buffer): Promise<void> => {
     signal.throwIfAborted();
-    await target.write(bytes, 0, bytes.length, position);
+    await writeWhole(target, bytes, position);
     position += bytes.length;
   };
-  const removed: Mp4Box[] = [];
-  for (const box of boxes) if (await isManifestBox(source, box)) removed.push(box);
-  const removedBytes = removed.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  // Earlier manifests may lie behind a part of the media: only what is removed before a position moves it.
+  const shift: ShiftPosition = (earlier) =>
+    removed.reduce(
+      (shifted, { start, sizeBytes }) => (start < earlier ? shifted - sizeBytes : shifted),
+      earlier < first.sizeBytes ? earlier : earlier + manifestBytes,
+    );
   for (const box of boxes) {
-    if (removed.includes(box)) continue;
     const isHashed = !unhashedBoxes.has(box.type);
     if (isHashed) hash.update(positionOf(position));
-    // Earlier manifests precede the media, so that every position moves by the same number of bytes.
-    const shift = { from: first.sizeBytes, addedBytes: manifestBytes - removedBytes };
     await copyBox(source, box, { write, shift, ...(isHashed && { hash }) });
     if (box === first) await write(Buffer.alloc(manifestBytes));
   }
   const store = seal(hash.digest());
-  await target.write(manifestBoxOf(store), 0, manifestBytes, first.sizeBytes);
+  await writeWhole(target, manifestBoxOf(store), first.sizeBytes);
+}
+
+/** A disk that is almost full takes a part of a write, and refuses the rest. */
+async function writeWhole(target: FileHandle, bytes: Buffer, position: number): Promise<void> {
+  for (let done = 0; done < bytes.length;) {
+    const { bytesWritten } = await target.write(bytes, done, bytes.length - done, position + done);
+    done += bytesWritten;
+  }
 }
 
 async function copyBox(
@@ -81,7 +91,7 @@ async function copyBox(
     write,
   }: {
     readonly hash?: Hash;
-    readonly shift: Parameters<typeof shiftFilePositions>[1];
+    readonly shift: ShiftPosition;
     write(bytes: Buffer): Promise<void>;
   },
 ): Promise<void> {

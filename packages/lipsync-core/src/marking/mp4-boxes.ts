@@ -16,19 +16,19 @@ export const manifestUserType = Buffer.from('d8fec3d61b0e483c92975828877ec481', 
 
 const maxBoxes = 100_000;
 
-/** Lists the boxes on the top level of a file. Throws `media_failed` unless they fill it. */
-export async function listTopLevelBoxes(file: FileHandle): Promise<readonly Mp4Box[]> {
+/** Reads the boxes on the top level of a file one by one. Throws `media_failed` behind the last one unless they fill it. */
+export async function* readTopLevelBoxes(file: FileHandle): AsyncGenerator<Mp4Box> {
   const { size } = await file.stat();
-  const boxes: Mp4Box[] = [];
   const header = Buffer.alloc(16);
+  let count = 0;
   for (let position = 0; position < size;) {
     const { bytesRead } = await file.read(header, 0, 16, position);
     const box = readBoxHeader(header.subarray(0, bytesRead), position, size);
-    if (!box || boxes.length >= maxBoxes) throw notMp4();
-    boxes.push(box);
+    if (!box || count >= maxBoxes) throw notMp4();
+    count += 1;
     position += box.sizeBytes;
+    yield box;
   }
-  return boxes;
 }
 
 /** Lists the boxes between two positions of a buffer. Throws `media_failed` unless they fill it. */

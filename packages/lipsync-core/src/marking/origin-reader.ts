@@ -19,6 +19,8 @@ export interface OriginReaderOptions {
 
 /** Files that are read at the same time; others wait. */
 const maxSimultaneous = 2;
+/** Each waiting file takes room on the disk. */
+const maxWaiting = 16;
 const memoryCheckMs = 100;
 
 /**
@@ -27,28 +29,45 @@ const memoryCheckMs = 100;
  */
 export class OriginReader {
   readonly #options: OriginReaderOptions;
-  readonly #waiting: (() => void)[] = [];
+  readonly #waiting = new Set<() => void>();
   #running = 0;
 
   constructor(options: OriginReaderOptions) {
     this.#options = options;
   }
 
-  /** Throws the abort error. A file that exceeds the limits is unreadable. */
+  /** Throws the abort error, and `resource_exhausted` while too many files wait. A file that exceeds the limits is unreadable. */
   async read(path: string, signal: AbortSignal): Promise<OriginView> {
-    await this.#enter();
+    await this.#enter(signal);
     try {
       if (signal.aborted) throw abortError(signal);
       return await this.#readApart(path, signal);
     } finally {
-      this.#running -= 1;
-      this.#waiting.shift()?.();
+      // A file that waits takes over the place of this one.
+      const [next] = this.#waiting;
+      if (next) next();
+      else this.#running -= 1;
     }
   }
 
-  async #enter(): Promise<void> {
-    if (this.#running >= maxSimultaneous) await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    this.#running += 1;
+  async #enter(signal: AbortSignal): Promise<void> {
+    if (signal.aborted) throw abortError(signal);
+    if (this.#running < maxSimultaneous) {
+      this.#running += 1;
+      return;
+    }
+    if (this.#waiting.size >= maxWaiting)
+      throw new LipsyncError('resource_exhausted', 'Too many files wait to be read. Try again later.');
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const stop = (): void => reject(abortError(signal));
+    signal.addEventListener('abort', stop, { once: true });
+    this.#waiting.add(resolve);
+    try {
+      await promise;
+    } finally {
+      this.#waiting.delete(resolve);
+      signal.removeEventListener('abort', stop);
+    }
   }
 
   async #readApart(path: string, signal: AbortSignal): Promise<OriginView> {

@@ -63,7 +63,7 @@ export function originWithout(state: 'invalid' | 'unsigned' | 'unreadable', reas
 /** Reads what the library has found in a file. Throws for a shape that it does not have. */
 export function parseOrigin(report: unknown): OriginView {
   const store = storeSchema.parse(report);
-  const active = store.manifests[store.active_manifest];
+  const active = manifestOf(store, store.active_manifest);
   const { success = [], failure = [] } = store.validation_results?.activeManifest ?? {};
   const failures = failure.map(({ code }) => code);
   const faults = [...new Set(failures.filter((code) => code !== unknownAuthority))];
@@ -121,13 +121,18 @@ function readActions(data: unknown): Action[] {
   });
 }
 
+/** Labels come from the file: one such as `constructor` names no manifest. */
+function manifestOf({ manifests }: Store, label: string | null): Manifest | undefined {
+  return label !== null && Object.hasOwn(manifests, label) ? manifests[label] : undefined;
+}
+
 /** Depth first. Manifests that name each other end at the greatest depth. */
 function listIngredients(store: Store, manifest: Manifest | undefined, depth: number): Ingredient[] {
   if (!manifest || depth > maxDepth) return [];
   const found: Ingredient[] = [];
   for (const { relationship, format, active_manifest: label } of manifest.ingredients.slice(0, maxEntries)) {
     if (found.length >= maxEntries) break;
-    const own = label === null ? undefined : store.manifests[label];
+    const own = manifestOf(store, label);
     found.push({ depth, relationship, format, signer: signerOf(own), actions: actionsOf(own) });
     found.push(...listIngredients(store, own, depth + 1));
   }

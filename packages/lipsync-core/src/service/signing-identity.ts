@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { CoreConfig } from '../config/core-config.ts';
+import { toLipsyncError } from '../errors/index.ts';
 import type { SigningIdentity } from '../marking/cose-signature.ts';
 import { localAuthorityIn, localIdentityIn } from '../marking/local-certificates.ts';
 import { expiryWarning, ownIdentityOf } from '../marking/own-certificate.ts';
@@ -12,19 +13,29 @@ export function signingIdentityOf(config: MarkingConfig, nowMs: number): Promise
   return own ? ownIdentityOf(own, nowMs) : localIdentityIn(markingFolderOf(config), nowMs);
 }
 
-/** Returns the certificates of the authorities that this installation trusts, as PEM. */
+/**
+ * Returns the certificates of the authorities that this installation trusts, as PEM. Throws a `StorageError` if that of the
+ * local one cannot be read: its outputs would be reported as those of a stranger.
+ */
 export async function listTrustedAuthorities(config: MarkingConfig, nowMs: number): Promise<readonly string[]> {
-  const local = await localAuthorityIn(markingFolderOf(config)).catch(() => undefined);
+  const local = await localAuthorityIn(markingFolderOf(config));
   const own = config.markingCertificate && (await ownIdentityOf(config.markingCertificate, nowMs).catch(() => null));
   return [...(local === undefined ? [] : [local]), ...(own ? own.certificates.slice(1) : [])];
 }
 
 /**
- * For the start of a service: warnings about the signing certificate. Throws `request_invalid` for a key or certificate
- * that cannot sign.
+ * For the start of a service: makes the local certificates, and returns warnings about the one that signs. Throws
+ * `request_invalid` for a key or certificate of the operator that cannot sign.
  */
 export async function checkMarking(config: MarkingConfig, nowMs: number): Promise<readonly string[]> {
-  if (!config.markingEnabled || !config.markingCertificate) return [];
+  if (!config.markingEnabled) return [];
+  if (!config.markingCertificate) {
+    const fault = await signingIdentityOf(config, nowMs).then(
+      () => undefined,
+      (error: unknown) => toLipsyncError(error).message,
+    );
+    return fault === undefined ? [] : [`Outputs cannot be marked. ${fault}`];
+  }
   const warning = expiryWarning(await ownIdentityOf(config.markingCertificate, nowMs), nowMs);
   return warning === undefined ? [] : [warning];
 }

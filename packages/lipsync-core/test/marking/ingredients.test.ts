@@ -108,6 +108,33 @@ describe('The marks of inputs', slow, () => {
     expect(enormous.warnings).toEqual([{ code: 'input_mark_not_kept', message: expect.stringContaining('16 MiB') }]);
   });
 
+  it('A clip with trailing bytes keeps its mark, and a truncated clip loses it with a warning.', async () => {
+    folder = await temporaryFolder();
+    const { path: clipPath } = await mark('clip', {});
+    const file = await readFile(clipPath);
+    await writeFile(clipPath, Buffer.concat([file, Buffer.from('end')]));
+    const longer = await mark('of-longer', { clipPath });
+    const [parent] = (await reader.read(longer.path, signal)).ingredients;
+    expect([parent?.relationship, parent && providerOf(parent)]).toEqual(['parentOf', 'clip']);
+    await writeFile(clipPath, file.subarray(0, -100));
+    const truncated = await mark('of-truncated', { clipPath });
+    expect(truncated.warnings).toMatchObject([{ code: 'input_mark_not_kept' }]);
+  });
+
+  it('An output is marked although the mark of its clip can be read but not be built into another.', async () => {
+    folder = await temporaryFolder();
+    const first = await mark('first', {});
+    const { path: clipPath } = await mark('second', { clipPath: first.path });
+    const file = await readFile(clipPath);
+    // The size of the manifest of the first generation, inside the store of the second.
+    file[file.indexOf('jumb', file.indexOf('jumb') + 1) - 4] = 57;
+    await writeFile(clipPath, file);
+    const { path, warnings } = await mark('third', { clipPath });
+    expect(warnings).toEqual([{ code: 'input_mark_not_kept', message: expect.stringContaining('is damaged') }]);
+    const origin = await reader.read(path, signal);
+    expect([origin.state, providerOf(origin), origin.ingredients.length]).toEqual(['valid', 'third', 2]);
+  });
+
   it('Images and sounds without a mark are named with their format only.', async () => {
     folder = await temporaryFolder();
     const clipPath = await makeMedia(

@@ -1,6 +1,6 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { X509Certificate } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
@@ -18,6 +18,28 @@ describe('The local certificates', () => {
     const answers = await Promise.all(children.map((child) => once(child, 'message')));
     expect(new Set(answers.map(([certificate]) => certificate)).size).toBe(1);
     expect(await readdir(root)).toEqual(['marking']);
+  });
+
+  it.each([
+    ['is no PEM', async (path: string) => writeFile(path, 'text'), /is damaged.* Restore it from the backup/],
+    ['has the key of another certificate', useOtherKey, /is damaged/],
+    ['cannot be read', replaceByFolder, /cannot be read \(EISDIR\)/],
+  ])('A file that %s is named with the remedy.', async (_, spoil, message) => {
+    const folder = join(await temporaryFolder(), 'marking');
+    await localIdentityIn(folder, nowMs);
+    for (const name of ['signer.pem', 'authority.pem']) await spoil(join(folder, name));
+    const refused = { code: 'storage_unwritable', message: expect.stringMatching(message) };
+    await expect(localIdentityIn(folder, nowMs)).rejects.toMatchObject(refused);
+    await expect(localAuthorityIn(folder)).rejects.toMatchObject(refused);
+  });
+
+  it('A clock before the start of the certificate is refused, because each reader would refuse the mark.', async () => {
+    const folder = join(await temporaryFolder(), 'marking');
+    await localIdentityIn(folder, nowMs);
+    const message = expect.stringMatching(
+      /valid from 2026-11-29T11:00:00.000Z on, and it is 2026-11-28.* Check the clock/,
+    );
+    await expect(localIdentityIn(folder, nowMs - dayMs)).rejects.toMatchObject({ message });
   });
 
   it('No other user can read the keys.', async () => {
@@ -42,3 +64,15 @@ describe('The local certificates', () => {
     expect(await readFile(join(folder, 'signer.pem'), 'utf8')).toContain(renewed.privateKey);
   });
 });
+
+async function useOtherKey(path: string): Promise<void> {
+  const other = join(await temporaryFolder(), 'marking');
+  const { privateKey } = await localIdentityIn(other, nowMs);
+  const pem = await readFile(path, 'utf8');
+  await writeFile(path, `${privateKey}\n${pem.slice(pem.indexOf('-----BEGIN CERTIFICATE'))}`);
+}
+
+async function replaceByFolder(path: string): Promise<void> {
+  await rm(path);
+  await mkdir(path);
+}

@@ -83,6 +83,23 @@ describe('A marked output', () => {
     expect(await packetsOf(marked)).toBe(await packetsOf(path));
   });
 
+  it.each(['in front of the media', 'behind the media', 'in both places'])(
+    'An earlier manifest %s is removed, and the index still finds each packet.',
+    async (place) => {
+      const path = await makeVideo(await temporaryFolder());
+      const packets = await packetsOf(path);
+      const file = await readFile(path);
+      const typeBytes = file.readUInt32BE(0);
+      const marked = await readFile(await mark(path));
+      const manifest = marked.subarray(typeBytes, typeBytes + marked.readUInt32BE(typeBytes));
+      const front = place === 'behind the media' ? file : marked;
+      await writeFile(path, place === 'in front of the media' ? front : Buffer.concat([front, manifest]));
+      const again = await mark(path);
+      expect(verifyBySpecification(await readFile(again), authority.certificates[0] ?? '')).toMatchObject(valid);
+      expect(await packetsOf(again)).toBe(packets);
+    },
+  );
+
   it('The manifest states action, source type, provider, model and time, and nothing about the files of the caller.', async () => {
     const file = await readFile(await mark(await makeVideo(await temporaryFolder())));
     const { manifest } = await readByLibrary(file);

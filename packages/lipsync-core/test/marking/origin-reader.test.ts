@@ -5,6 +5,7 @@ import { createAuthority, createSigner } from '../../src/marking/certificate-aut
 import type { SigningIdentity } from '../../src/marking/cose-signature.ts';
 import { markOutputTask } from '../../src/marking/mark-output-task.ts';
 import { OriginReader } from '../../src/marking/origin-reader.ts';
+import { parseOrigin } from '../../src/marking/parse-origin.ts';
 import { RenderResources } from '../../src/processes/render-task.ts';
 import { makeMedia, temporaryFolder, x264 } from '../media/make-media.ts';
 
@@ -93,5 +94,22 @@ describe('The origin of a file', slow, () => {
     const hasty = new OriginReader({ listAuthorities, limitMs: 1 });
     expect(await hasty.read(path, signal)).toMatchObject({ state: 'unreadable', reason: /within 0\.001 s/ });
     await expect(reader.read(path, AbortSignal.timeout(20))).rejects.toMatchObject({ code: 'canceled' });
+  });
+
+  it('A file that waits ends with its request, and is refused while too many wait.', async () => {
+    const path = await makeMarked(await temporaryFolder());
+    const stop = new AbortController();
+    const reading = Array.from({ length: 18 }, () => reader.read(path, stop.signal).catch((error: unknown) => error));
+    await expect(reader.read(path, signal)).rejects.toMatchObject({ code: 'resource_exhausted' });
+    stop.abort();
+    for (const outcome of await Promise.all(reading)) expect(outcome).toMatchObject({ code: 'canceled' });
+    expect(await reader.read(path, signal)).toMatchObject({ state: 'valid' });
+  });
+
+  it('A label that is the name of a built-in property names no manifest.', () => {
+    const ingredients = ['constructor', '__proto__'].map((active_manifest) => ({ active_manifest }));
+    const manifests = { one: { assertions: [], ingredients } };
+    const report = { active_manifest: 'one', manifests, validation_state: 'Valid' };
+    expect(parseOrigin(report).ingredients).toMatchObject([{ signer: null }, { signer: null }]);
   });
 });
