@@ -12,7 +12,7 @@ import { startScratchStack, type ScratchStack } from './scratch-stack.ts';
 const jobCount = 8;
 const userId = 'person-9c1d@example.org';
 /** What must not be found after the deletion. */
-const needles = [userId, 'zebra-clip', 'zebra-speech', 'zebra-note'];
+const needles = [userId, 'zebra-clip', 'zebra-speech', 'zebra-note', 'zebra-subject'];
 const victims = ['apps/api/src/main.ts', 'apps/worker/src/main.ts', 'apps/worker/src/main.ts'];
 const timeLimitMs = 15 * 60_000;
 
@@ -86,6 +86,7 @@ async function submit({ url }: ScratchStack, { videoPath, audioPath }: Inputs, i
   for (const [field, value] of Object.entries({ method: 'preview', cache: 'false', user_id: userId }))
     body.append(field, value);
   body.append('metadata', JSON.stringify({ note: `zebra-note ${index}` }));
+  body.append('consent', JSON.stringify({ subject: 'zebra-subject', scope: 'this film' }));
   const response = await fetch(`${url}/lipsync`, { method: 'POST', body });
   return z.object({ id: z.string() }).parse(await response.json()).id;
 }

@@ -47,6 +47,8 @@ export interface ApiDependencies {
   readonly checkMethod: (method: Method) => void;
   /** Throws `not_supported` for a lowest sync score where none is measured. */
   readonly checkMinSyncScore: (options: Pick<LipsyncOptions, 'minSyncScore'>) => void;
+  /** Throws `consent_required` and `consent_expired`. */
+  readonly checkConsent: (options: Pick<LipsyncOptions, 'consent'>) => void;
   /** Parses the optional fields of a request, in TypeScript spelling. */
   readonly optionsSchema: OptionsSchema;
   /** The same fields in HTTP spelling, for the reference. */

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { RedisReply } from 'rate-limit-redis';
 import {
   checkMethod,
+  checkConsent,
   checkMinSyncScore,
   checkReceiver,
   checkSourceUrl,
@@ -198,6 +199,8 @@ export function wireApi(config: ApiConfig, log: Logger): WiredApi {
       artifacts,
       checkMethod: (method) => checkMethod(method, config.core),
       checkMinSyncScore: (options) => checkMinSyncScore(options, config.core),
+      checkConsent: (options) =>
+        checkConsent(options, { isRequired: config.core.consentRequired, nowMs: clock.nowMs() }),
       providers: listProviders(config.core, { state }),
       qualityModels: qualityModelsOf(config.core),
       ...requestOptionsOf(config),

@@ -101,6 +101,7 @@ export async function startWorker(config: WorkerConfig, log: Logger, signal: Abo
     inputs: createInputFetcher(config, artifacts),
     pipeline: core.pipeline,
     marker: core.marker,
+    consentRequired: config.core.consentRequired,
     qualityPipeline: core.qualityPipeline,
     workFolder: core.workFolder,
     clock,

@@ -1,5 +1,6 @@
 /** The shapes of the HTTP API, in its own spelling. Types only: nothing of the core is loaded. */
 import type {
+  Consent,
   CostsView,
   JobStatus,
   LipsyncOptionsInput,
@@ -31,8 +32,14 @@ export type {
 /** A file to upload, or the http(s) URL of one that the service fetches. A `File` also has a name. */
 export type Input = Blob | URL | string;
 
+/** The optional fields of `POST /lipsync`. */
+type LipsyncFields = SnakeCaseKeys<Omit<LipsyncOptionsInput, 'consent'>> & {
+  /** Who agreed to what; stored with the job only. */
+  readonly consent?: SnakeCaseKeys<Consent> | undefined;
+};
+
 /** A request for a lip-sync: the inputs, and the optional fields of `POST /lipsync`. */
-export type LipsyncRequest = SnakeCaseKeys<LipsyncOptionsInput> & { readonly video: Input; readonly audio: Input };
+export type LipsyncRequest = LipsyncFields & { readonly video: Input; readonly audio: Input };
 
 /** A request for the quality of a video: the inputs, and the optional fields of `POST /quality`. */
 export type QualityRequest = SnakeCaseKeys<QualityOptionsInput> & {
@@ -42,7 +49,7 @@ export type QualityRequest = SnakeCaseKeys<QualityOptionsInput> & {
 };
 
 /** The body of `POST /estimate`. */
-export type EstimateRequest = SnakeCaseKeys<LipsyncOptionsInput> & {
+export type EstimateRequest = LipsyncFields & {
   readonly audio_duration_ms: number;
   readonly video_duration_ms?: number | null;
 };
@@ -79,7 +86,7 @@ export interface Page<Job> {
 }
 
 /** The body of `POST /batches`: items, and fields that apply to every item without its own value. */
-export type BatchRequest = SnakeCaseKeys<LipsyncOptionsInput> & {
+export type BatchRequest = LipsyncFields & {
   readonly items: readonly (LipsyncRequest & {
     /** File name of the output. */
     readonly output_name?: string;

@@ -168,6 +168,7 @@ export {
   settingWarnings,
   type ProviderStatus,
 } from './service/installation.ts';
+export { checkConsent } from './jobs/consent-check.ts';
 export { createLipsyncCore, type LipsyncCore } from './service/wiring.ts';
 export { migrateAttempt, type Attempt } from './providers/attempt.ts';
 export type { Warning } from './contract/provider-types.ts';

@@ -11,18 +11,11 @@ import {
   type JobInputs,
 } from '@lipsync/core/host';
 import { isPlainObject, parseOptions, type LipsyncOptions } from '@lipsync/core/contract';
-import {
-  onlyForbidden,
-  parseJsonBody,
-  webhookField,
-  type BodyRules,
-  type JobBody,
-  type UrlChecks,
-} from './job-body.ts';
+import { parseJsonBody, webhookField, type BodyRules, type JobBody, type UrlChecks } from './job-body.ts';
 import { InvalidLine } from './batch-lines.ts';
 import { maxFields } from './json-body.ts';
 import { urlField } from './multipart.ts';
-import { HttpError, invalidFields, type FieldProblem } from './problem.ts';
+import { HttpError, invalidFields, refusalCodes, type FieldProblem, type RefusalCode } from './problem.ts';
 
 export interface BatchBody {
   readonly items: readonly BatchItem[];
@@ -106,8 +99,14 @@ export function parseBatchBody(
     ...equalNames,
   ];
   if (problems.length > 0 || shared.options === undefined) {
-    const isForbidden = onlyForbidden([...invalid, ...receivers], [...found, ...shared.problems, ...equalNames]);
-    throw invalidFields('request', problems, isForbidden ? 'url_forbidden' : 'request_invalid');
+    const others = [...found, ...shared.problems, ...equalNames];
+    const codes = new Set<RefusalCode>([
+      ...invalid.map(({ code }) => code),
+      ...receivers.map(({ isForbidden }): RefusalCode => (isForbidden ? 'url_forbidden' : 'request_invalid')),
+      ...others.map((): RefusalCode => 'request_invalid'),
+    ]);
+    const [code] = codes;
+    throw invalidFields('request', problems, codes.size === 1 ? code : 'request_invalid');
   }
   return {
     items: parsed.flatMap((item) => (item.type === 'valid' ? [item.value] : [])),
@@ -124,8 +123,8 @@ export function parseBatchBody(
 interface InvalidItem {
   readonly type: 'invalid';
   readonly problems: readonly FieldProblem[];
-  /** Every problem is a URL that the service does not fetch. */
-  readonly isForbidden: boolean;
+  /** Other than `request_invalid` if every problem is of this kind. */
+  readonly code: RefusalCode;
 }
 
 function findListProblem(items: unknown): string | undefined {
@@ -139,13 +138,13 @@ type ParsedItem = { readonly type: 'valid'; readonly value: BatchItem } | Invali
 
 function parseItem(item: unknown, index: number, { rules, checks, common }: ItemRules): ParsedItem {
   const given = readItem(item, rules.files.required);
-  const invalid = (problems: readonly FieldProblem[], isForbidden = false): InvalidItem => ({
+  const invalid = (problems: readonly FieldProblem[], code: RefusalCode = 'request_invalid'): InvalidItem => ({
     type: 'invalid',
     problems: problems.map(({ field, message }) => ({
       field: ['items', String(index), ...(field === '' ? [] : [nameInItem(field, item)])].join('.'),
       message: item instanceof ManifestItem ? `${message.replace(/\.$/, '')} (line ${item.content.line})` : message,
     })),
-    isForbidden,
+    code,
   });
   if (typeof given === 'string') return invalid([{ field: '', message: given }]);
   const outputName = given.fields.get('output_name');
@@ -156,7 +155,8 @@ function parseItem(item: unknown, index: number, { rules, checks, common }: Item
     ...(nameProblem === undefined ? [] : [{ field: 'output_name', message: nameProblem }]),
   ];
   const job = parseJob(new Map([...common, ...own]), rules, { ...checks, requiredUrls: given.requiredUrls });
-  if (job.type === 'invalid') return invalid([...job.problems, ...others], job.isForbidden && others.length === 0);
+  if (job.type === 'invalid')
+    return invalid([...job.problems, ...others], others.length === 0 ? job.code : 'request_invalid');
   if (others.length > 0) return invalid(others);
   const { video, audio } = { ...given.inputs, ...job.inputs };
   if (!video || !audio) throw new LipsyncError('internal', 'The item was accepted without an input.');
@@ -208,12 +208,11 @@ function parseJob(
   } catch (error) {
     if (!(error instanceof HttpError)) throw error;
     const { code, fields: found, message: summary } = error;
-    const isForbidden = code === 'url_forbidden';
-    const isListed = isForbidden || code === 'request_invalid';
+    const refusal = refusalCodes.find((known) => known === code);
     // The other errors describe their one field in the text of the error.
     const named = found.length > 0 ? found : [{ field: '', message: summary }];
-    const problems = named.map(({ field, message }) => ({ field, message: isListed ? message : summary }));
-    return { type: 'invalid', problems, isForbidden };
+    const problems = named.map(({ field, message }) => ({ field, message: refusal ? message : summary }));
+    return { type: 'invalid', problems, code: refusal ?? 'request_invalid' };
   }
 }
 

@@ -24,6 +24,8 @@ export interface BodyRules<Options> {
   readonly schema: z.ZodType<Options>;
   /** Throws for options that this installation cannot serve; for those of a form before its files are received. */
   checkOptions?(options: Options): void;
+  /** Throws for a request that this installation refuses as a whole, once all of its fields are valid. */
+  checkRequest?(options: Options): void;
 }
 
 export interface JobBody<Options> {
@@ -153,7 +155,7 @@ interface FieldRules extends UrlChecks {
 /** Options and URLs among the fields of a request. Throws an error that lists every problem. */
 function parseFields<Options>(
   fields: ReadonlyMap<string, unknown>,
-  { files: { required, optional }, schema }: BodyRules<Options>,
+  { files: { required, optional }, schema, checkRequest }: BodyRules<Options>,
   { checkUrl, refuseReceiver, problems, requiredUrls }: FieldRules,
 ): { readonly options: Options; readonly urls: JobInputs } {
   const isUrl = isUrlField({ required, optional });
@@ -167,8 +169,10 @@ function parseFields<Options>(
     ...refuseReceiver(fields.get(webhookField)),
   ];
   const others = [...problems, ...parsed.problems];
-  if (parsed.options !== undefined && refusals.length === 0 && others.length === 0)
+  if (parsed.options !== undefined && refusals.length === 0 && others.length === 0) {
+    checkRequest?.(parsed.options);
     return { options: parsed.options, urls: Object.fromEntries(read) };
+  }
   throw invalidFields(
     'request',
     [...refusals.map(({ problem }) => problem), ...others],
@@ -181,16 +185,13 @@ function isUrlField({ required, optional }: FormFiles): (name: string) => boolea
   return (name) => names.includes(name);
 }
 
-/** Throws the error of `check` with the name of the field. */
-export function requireSupported(field: string, check: () => void): void {
+/** Throws the error of `check` with the name of the field and what is wrong with it. */
+export function requireSupported(field: string, check: () => void, problem = 'is not configured here'): void {
   try {
     check();
   } catch (cause) {
     if (!LipsyncError.isInstance(cause)) throw cause;
-    throw new HttpError(cause.code, cause.message, {
-      cause,
-      fields: [{ field, message: 'is not configured here' }],
-    });
+    throw new HttpError(cause.code, cause.message, { cause, fields: [{ field, message: problem }] });
   }
 }
 
@@ -224,7 +225,7 @@ function readUrl(
 }
 
 /** Returns whether everything that is wrong with a request are URLs that the service does not fetch or call. */
-export function onlyForbidden(
+function onlyForbidden(
   refusals: readonly { readonly isForbidden: boolean }[],
   others: readonly FieldProblem[],
 ): boolean {

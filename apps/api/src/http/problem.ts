@@ -34,11 +34,15 @@ const maxListedProblems = 2_000;
 /** Maximum length of the problems that are repeated in `detail`. */
 const maxSummaryLength = 1_000;
 
+/** Codes of requests that are refused because of single fields. */
+export const refusalCodes = ['request_invalid', 'url_forbidden', 'consent_required', 'consent_expired'] as const;
+export type RefusalCode = (typeof refusalCodes)[number];
+
 /** The error of a request or query with invalid fields; `detail` repeats the problems for people. */
 export function invalidFields(
   what: 'request' | 'query',
   fields: readonly FieldProblem[],
-  code: 'request_invalid' | 'url_forbidden' = 'request_invalid',
+  code: RefusalCode = 'request_invalid',
 ): HttpError {
   const shown = fields.slice(0, maxListedProblems);
   const listed = shown.map(describeProblem).join('; ');

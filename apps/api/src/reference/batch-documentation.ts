@@ -19,7 +19,7 @@ import {
   type RouteDocumentation,
 } from './documentation.ts';
 import { queuedJob } from './job-examples.ts';
-import { createdHeaders, urlSchema } from './job-documentation.ts';
+import { consentErrorCodes, createdHeaders, urlSchema } from './job-documentation.ts';
 
 /** The query of the jobs of a batch: all of them unless a page is requested. */
 export const batchItemQuery = z.strictObject(pageFields('items', { maximum: maxBatchItems, fallback: maxBatchItems }));
@@ -171,7 +171,7 @@ function documentCreate(options: z.ZodObject): RouteDocumentation {
       409: ['idempotency_in_progress'],
       413: ['payload_too_large'],
       415: ['request_invalid'],
-      422: ['request_invalid', 'url_forbidden', 'not_supported', 'idempotency_mismatch'],
+      422: ['request_invalid', 'url_forbidden', ...consentErrorCodes, 'not_supported', 'idempotency_mismatch'],
       503: ['storage_unwritable', ...storeErrorCodes],
     },
   };

@@ -1,4 +1,4 @@
-import { storeErrorCodes } from '@lipsync/core/host';
+import { storeErrorCodes, type ErrorCode } from '@lipsync/core/host';
 import { z } from 'zod';
 import type { FormFiles } from '../http/multipart.ts';
 import {
@@ -20,6 +20,8 @@ export interface JobDocumentation {
   /** The job in a sentence, such as `lip-sync job`. */
   readonly noun: string;
   readonly createDescription: string;
+  /** Error codes of its requests beyond those of every kind. */
+  readonly refusals?: readonly ErrorCode[];
   /** The optional fields of a request, in HTTP spelling. */
   readonly options: z.ZodObject;
   /** What each input is. */
@@ -157,7 +159,10 @@ function documentCreate(job: JobDocumentation, files: FormFiles): RouteDocumenta
     parameters: { header: idempotencyKeyHeader },
     body,
     responses: { 202: createdResponse(job) },
-    problems: createProblems,
+    problems: {
+      ...createProblems,
+      422: ['request_invalid', 'url_forbidden', ...(job.refusals ?? []), 'not_supported', 'idempotency_mismatch'],
+    },
   };
 }
 
@@ -176,13 +181,15 @@ function createdResponse({ view, queued }: JobDocumentation): ResponseDocumentat
   };
 }
 
-const createProblems: NonNullable<RouteDocumentation['problems']> = {
+/** Requests of lip-sync jobs, single or of a batch. */
+export const consentErrorCodes = ['consent_required', 'consent_expired'] as const satisfies readonly ErrorCode[];
+
+const createProblems: Readonly<Record<number, readonly ErrorCode[]>> = {
   400: ['request_invalid'],
   408: ['request_invalid'],
   409: ['idempotency_in_progress'],
   413: ['payload_too_large'],
   415: ['request_invalid'],
-  422: ['request_invalid', 'url_forbidden', 'not_supported', 'idempotency_mismatch'],
   503: ['storage_unwritable', ...storeErrorCodes],
 };
 

@@ -2,7 +2,7 @@ import { LipsyncError, toJobView } from '@lipsync/core/host';
 import { jobViewSchema, jobPageViewSchema, type LipsyncOptions } from '@lipsync/core/contract';
 import type { ApiDependencies } from '../dependencies.ts';
 import { checkWebhook, requireSupported, type BodyRules } from '../http/job-body.ts';
-import type { JobDocumentation } from '../reference/job-documentation.ts';
+import { consentErrorCodes, type JobDocumentation } from '../reference/job-documentation.ts';
 import { completedJob, queuedJob } from '../reference/job-examples.ts';
 import type { JobResource } from './job-resource.ts';
 
@@ -32,6 +32,10 @@ function bodyRules(dependencies: ApiDependencies): BodyRules<LipsyncOptions> {
       checkWebhook(options, dependencies.requireWebhooks);
       requireSupportedOptions(dependencies, options);
     },
+    checkRequest(options) {
+      const problem = options.consent ? 'has expired' : 'is missing';
+      requireSupported('consent', () => dependencies.checkConsent(options), problem);
+    },
   };
 }
 
@@ -50,6 +54,7 @@ function documentLipsync({ documentedOptions }: ApiDependencies): JobDocumentati
     tag: 'Lip-sync jobs',
     name: 'LipsyncJob',
     noun: 'lip-sync job',
+    refusals: consentErrorCodes,
     createDescription: [
       'Send the files in a form, or their addresses as JSON; the service downloads them.',
       'The job runs in the background: poll it, or follow its events.',
@@ -72,6 +77,7 @@ function documentLipsync({ documentedOptions }: ApiDependencies): JobDocumentati
           end_ms: 2_000,
           user_id: 'user-42',
           metadata: { order: 'A-17' },
+          consent: { subject: 'Ada', scope: 'one film', expires_at: '2999-12-31T00:00:00Z', reference: 'A-17' },
         },
       },
     },

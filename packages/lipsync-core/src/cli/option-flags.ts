@@ -1,6 +1,9 @@
+import { readFileSync, statSync } from 'node:fs';
 import { Option, type Command } from 'commander';
 import {
   parseJson,
+  renameKeys,
+  toCamelCase,
   toKebabCase,
   toSnakeCase,
   type LipsyncOptions,
@@ -8,14 +11,14 @@ import {
   type RequestProblem,
 } from '../contract/index.ts';
 import type { ProviderDefinition } from '../providers/definition.ts';
-import type { FlagProblem } from './usage-error.ts';
+import { invalidFlags, type FlagProblem } from './usage-error.ts';
 
 interface Flag {
   readonly description: string;
   /** Placeholder for the value in the help text; a flag without one is a switch. */
   readonly value?: string;
   /** How the text becomes a value; text stays text by default. Text that does not fit is left to the schema to refuse. */
-  readonly kind?: 'number' | 'json';
+  readonly kind?: 'number' | 'json' | 'jsonFile';
   /** A switch `--no-<name>` that sets false. */
   readonly isNegated?: boolean;
   /** Left out of the help text: other flags do the same. */
@@ -45,6 +48,14 @@ const jobFlags = {
     description: 'receiver of the end of the job; for jobs of a service only (default: none)',
   },
 } as const satisfies Readonly<Record<string, Flag>>;
+
+const consentFlag = {
+  value: 'file',
+  kind: 'jsonFile',
+  description:
+    'JSON file with the consent of the person shown: subject, scope, and optionally expires_at and reference ' +
+    '(default: none)',
+} as const satisfies Flag;
 
 /** Every optional field of a request as a flag; the type makes a missing one a compile error. */
 function requestFlags(
@@ -107,6 +118,7 @@ function requestFlags(
       value: 'windows',
       description: 'what the sync score covers: spread (up to 10 s, spread over the video) or all (default: spread)',
     },
+    consent: consentFlag,
     cache: {
       isNegated: true,
       description: 'render again where an equal result exists; has an effect in the queue only (default: reuse it)',
@@ -157,7 +169,8 @@ export class OptionFlags {
         const flag = this.#requestFlags[name];
         // commander sets every switch that is negated to true.
         const isGiven = flag && !(flag.isNegated && value === true);
-        return isGiven ? [[name, readValue(flag, value)] as const] : [];
+        if (!isGiven) return [];
+        return [[name, flag.kind === 'jsonFile' ? readJsonFile(name, value) : readValue(flag, value)] as const];
       }),
     );
     const providerOptions = this.#readProviderOptions(given);
@@ -184,7 +197,10 @@ export class OptionFlags {
     if (field === 'providerOptions' && definition && Object.hasOwn(definition.options.flags, option))
       return { flag: `--${flagName(id, option)}`, message };
     const flag = this.#requestFlags[field];
-    const inner = path.slice(1).join('.');
+    const inner = path
+      .slice(1)
+      .map((name) => (flag?.kind === 'jsonFile' ? toSnakeCase(name) : name))
+      .join('.');
     return {
       flag: `--${toKebabCase(field)}`,
       message: `${inner && `${inner} `}${flag?.kind === 'json' ? message.replace('an object', 'a JSON object') : message}`,
@@ -258,6 +274,28 @@ function readJson(text: string): unknown {
   } catch {
     return text;
   }
+}
+
+const maxJsonFileBytes = 65_536;
+
+/** The object in a file, whose names are those of HTTP. Throws a `UsageError` for a file without one. */
+function readJsonFile(name: string, path: unknown): unknown {
+  const refuse = (message: string) => invalidFlags([{ flag: `--${toKebabCase(name)}`, message }]);
+  const value = readJson(readSmallFile(String(path), refuse));
+  if (!isObject(value)) throw refuse('must be a file with a JSON object');
+  const unknown = Object.keys(value).find((field) => toSnakeCase(field) !== field);
+  if (unknown !== undefined) throw refuse(`${unknown} is not a known field`);
+  return renameKeys(value, toCamelCase);
+}
+
+function readSmallFile(path: string, refuse: (message: string) => Error): string {
+  try {
+    const stats = statSync(path);
+    if (stats.isFile() && stats.size <= maxJsonFileBytes) return readFileSync(path, 'utf8');
+  } catch {
+    throw refuse(`names the file "${path}", which does not exist or cannot be read`);
+  }
+  throw refuse(`must be a file of at most ${maxJsonFileBytes} bytes`);
 }
 
 function listChoices(choices: readonly string[]): string {

@@ -42,10 +42,15 @@ export async function toRequest(
 }
 
 /** Returns the options of flags as the API spells them. */
-export function toFields({ providerOptions, ...options }: Readonly<Record<string, unknown>>): Record<string, unknown> {
+export function toFields({
+  providerOptions,
+  consent,
+  ...options
+}: Readonly<Record<string, unknown>>): Record<string, unknown> {
   return {
     ...renameKeys(options, toSnakeCase),
     ...(providerOptions !== undefined && { provider_options: toWireOptions(providerOptions) }),
+    ...(consent !== undefined && { consent: isObject(consent) ? renameKeys(consent, toSnakeCase) : consent }),
   };
 }
 

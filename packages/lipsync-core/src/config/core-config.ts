@@ -68,6 +68,7 @@ export const coreSettings = {
   LIPSYNC_MARKING: oneOf(['on', 'off'], 'on'),
   LIPSYNC_MARKING_KEY_PATH: text(''),
   LIPSYNC_MARKING_CERTIFICATE_PATH: text(''),
+  LIPSYNC_CONSENT: oneOf(['optional', 'required'], 'optional'),
   LIPSYNC_QUALITY: oneOf(['on', 'off'], 'on'),
   LIPSYNC_MIN_SYNC_SCORE: share(),
   SYNCNET_MODEL_PATH: text(''),
@@ -118,6 +119,8 @@ export interface CoreConfig {
   readonly markingEnabled: boolean;
   /** Absolute paths of the operator's own signing key and certificate chain; null for the local authority. */
   readonly markingCertificate: { readonly keyPath: string; readonly certificatePath: string } | null;
+  /** Whether every lip-sync request must name a consent. */
+  readonly consentRequired: boolean;
   /** Whether the quality of takes is measured. */
   readonly qualityEnabled: boolean;
   /** Lowest accepted sync score of a request without its own; null for none. */
@@ -171,6 +174,7 @@ export function configFromEnvironment(
     gpuEnabled: values.LIPSYNC_GPU_ENABLED,
     markingEnabled: values.LIPSYNC_MARKING === 'on',
     markingCertificate: toCertificateFiles(values),
+    consentRequired: values.LIPSYNC_CONSENT === 'required',
     qualityEnabled: values.LIPSYNC_QUALITY === 'on',
     minSyncScore: values.LIPSYNC_MIN_SYNC_SCORE,
     syncnetModelPath: toPathOrNull(values.SYNCNET_MODEL_PATH),

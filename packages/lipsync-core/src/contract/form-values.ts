@@ -21,6 +21,7 @@ const kinds: Readonly<Record<keyof LipsyncOptions, Kind>> = {
   allowPreview: 'boolean',
   minSyncScore: 'number',
   qualityWindows: 'text',
+  consent: 'json',
   cache: 'boolean',
   deadlineMs: 'number',
   priority: 'number',

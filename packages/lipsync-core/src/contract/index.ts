@@ -22,7 +22,6 @@ export { JsonLimitError, parseJson } from './json.ts';
 export {
   createDocumentedOptions,
   createOptionsSchema,
-  hiddenCharacters,
   lipsyncFields,
   lipsyncOptionsSchema,
   listOptionFields,
@@ -34,6 +33,8 @@ export {
   type RequestProvider,
   jobFields,
 } from './lipsync-request.ts';
+export { hiddenCharacters } from './visible-text.ts';
+export type { Consent } from './consent.ts';
 export { qualityOptionsSchema, type QualityOptions, type QualityOptionsInput } from './quality-request.ts';
 export { parseOptions, toFieldProblem, type FieldProblem, type ParsedOptions } from './request-fields.ts';
 export { parseRequest, type RequestProblem } from './request-problems.ts';

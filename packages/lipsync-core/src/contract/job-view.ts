@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { renameKeys, toSnakeCase, type SnakeCaseKeys } from './case.ts';
-import { lipsyncFields, providerIdSchema } from './lipsync-request.ts';
+import { consentViewSchema, lipsyncFields, providerIdSchema } from './lipsync-request.ts';
 import { qualityOptionsSchema } from './quality-request.ts';
 import { qualityViewSchema, rangesViewSchema } from './quality.ts';
 import { batchStatuses, jobStages, jobStatuses } from './vocabulary.ts';
@@ -48,6 +48,7 @@ const lipsyncRequestViewSchema = z
     video: inputName,
     audio: inputName,
     ...snakeCaseFields(lipsyncFields),
+    consent: consentViewSchema.optional(),
     method: z.string().describe('The `method` of the request.'),
   })
   .meta({ id: 'RequestedLipsyncJob', description: 'Inputs by name, and the options with their defaults.' });

@@ -1,18 +1,14 @@
 import { z } from 'zod';
 import { toSnakeCase } from './case.ts';
+import { consentSchema } from './consent.ts';
 import { findJsonProblem, isPlainObject } from './json.ts';
 import { parseRequest, type RequestProblem } from './request-problems.ts';
+import { visibleText } from './visible-text.ts';
 import { optimizations, qualityWindows, silenceModes, syncModes, type Method } from './vocabulary.ts';
 
 const maxMetadataBytes = 16_384;
 const maxMetadataDepth = 20;
 const maxMetadataKeyLength = 100;
-
-/**
- * Characters that are not visible and make a text read as another: control characters, line separators, directional
- * marks, and spaces without width. Joiners are not among them, because scripts and emoji need them.
- */
-export const hiddenCharacters = /[\p{Cc}\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]/gu;
 
 /** A position in a clip. An hour is the longest default and ten hours the most that a setting allows. */
 const clipTimeMs = z.int().min(0).max(36_000_000);
@@ -62,13 +58,7 @@ export const jobFields = {
     .optional()
     .describe('Time limit of the job in milliseconds, counted from acceptance.'),
   priority: z.int().min(0).max(10).default(5).describe('From 0 (first) to 10 (last).'),
-  userId: z
-    .string()
-    .min(1)
-    .max(200)
-    .refine((value) => value.isWellFormed() && value.search(hiddenCharacters) < 0, {
-      message: 'must not contain control characters or other invisible characters',
-    })
+  userId: visibleText(200)
     .optional()
     .describe('Your name for the user of the job, in visible characters. Budgets and costs can be counted by user.'),
   // Not a record: zod drops the key `__proto__` of a record before a check sees it.
@@ -116,6 +106,7 @@ export const lipsyncFields = {
     .describe('A take with a lower `sync_score` is rejected while another provider can make one.'),
   // Optional rather than with a default, because stored jobs are found by a digest of the options.
   qualityWindows: z.enum(qualityWindows).optional().describe(qualityWindowsText),
+  consent: consentSchema.optional(),
   cache: z
     .boolean()
     .optional()
@@ -204,13 +195,17 @@ export function createOptionsSchema(
  */
 export function createDocumentedOptions(providers: readonly RequestProvider[]): z.ZodObject {
   return toSnakeCaseFields(
-    z.strictObject(
-      knownFields(providers, ({ id, options }) =>
+    z.strictObject({
+      ...knownFields(providers, ({ id, options }) =>
         toSnakeCaseFields(options.schema).prefault({}).describe(`Options of ${id}.`),
       ),
-    ),
+      consent: consentViewSchema.optional(),
+    }),
   );
 }
+
+/** The consent in HTTP spelling. */
+export const consentViewSchema = toSnakeCaseFields(consentSchema).describe(consentSchema.description ?? '');
 
 /** The same object with fields in HTTP spelling. Fields of inner objects keep their names. Pure. */
 export function toSnakeCaseFields({ shape }: z.ZodObject): z.ZodObject {

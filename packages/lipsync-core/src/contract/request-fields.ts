@@ -22,10 +22,11 @@ export function parseOptions<Options>(
   const notSnakeCase = [
     ...entries.map(([name]) => name).filter((name) => !isSnakeCase(name)),
     ...notSnakeCaseProviderOptions(fields.get(providerOptionsField)),
+    ...notSnakeCaseNames(consentField, fields.get(consentField)),
   ].map(unknownField);
   const given = entries
     .filter(([name]) => isSnakeCase(name))
-    .map(([name, value]) => [toCamelCase(name), name === providerOptionsField ? readProviderOptions(value) : value]);
+    .map(([name, value]) => [toCamelCase(name), readInner(name, value)]);
   const parsed = parseRequest(schema, Object.fromEntries(given));
   if (parsed.type === 'valid' && notSnakeCase.length === 0) return { options: parsed.value, problems: [] };
   const problems = parsed.type === 'invalid' ? parsed.problems : [];
@@ -36,20 +37,30 @@ export function parseOptions<Options>(
 export function toFieldProblem({ path, message }: RequestProblem): FieldProblem {
   const [first = '', ...rest] = path;
   const field = toSnakeCase(first);
-  // The names below are the caller's own, except those of provider options.
-  return { field: [field, ...(field === providerOptionsField ? rest.map(toSnakeCase) : rest)].join('.'), message };
+  // The names below are the caller's own, except in the two fields whose inner names are fields too.
+  const isNamed = field === providerOptionsField || field === consentField;
+  return { field: [field, ...(isNamed ? rest.map(toSnakeCase) : rest)].join('.'), message };
 }
 
-/** The one field whose inner names are fields too: `provider_options.<provider>.<option>`. */
+/** Its inner names are fields too: `provider_options.<provider>.<option>`. */
 const providerOptionsField = 'provider_options';
+/** So are those of `consent.<name>`. */
+const consentField = 'consent';
 
 function notSnakeCaseProviderOptions(value: unknown): readonly string[] {
   if (!isObject(value)) return [];
-  return Object.entries(value).flatMap(([id, options]) =>
-    Object.keys(isObject(options) ? options : {})
-      .filter((name) => !isSnakeCase(name))
-      .map((name) => `${providerOptionsField}.${id}.${name}`),
-  );
+  return Object.entries(value).flatMap(([id, options]) => notSnakeCaseNames(`${providerOptionsField}.${id}`, options));
+}
+
+function notSnakeCaseNames(field: string, value: unknown): readonly string[] {
+  return Object.keys(isObject(value) ? value : {})
+    .filter((name) => !isSnakeCase(name))
+    .map((name) => `${field}.${name}`);
+}
+
+function readInner(field: string, value: unknown): unknown {
+  if (field === providerOptionsField) return readProviderOptions(value);
+  return field === consentField && isObject(value) ? readOptions(value) : value;
 }
 
 /** Values of another type stay as they are, for the schema to reject. Names that are already reported are left out. */

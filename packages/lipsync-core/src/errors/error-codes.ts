@@ -36,6 +36,8 @@ export const errorPolicies = Object.freeze({
   output_gone: policy('fail', 410),
   payload_too_large: policy('fail', 413),
   url_forbidden: policy('fail', 422),
+  consent_required: policy('fail', 422),
+  consent_expired: policy('fail', 422),
   fetch_failed: policy('fail', 502, { retryable: true }),
   fetch_timeout: policy('fail', 504, { retryable: true }),
   idempotency_in_progress: policy('fail', 409, { retryable: true }),

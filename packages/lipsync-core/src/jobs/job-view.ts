@@ -63,6 +63,7 @@ function viewRequest({ spec }: JobRecord<RequestKind>): unknown {
     ...options,
     ...(options.webhookUrl !== undefined && { webhookUrl: publicUrl(options.webhookUrl) }),
     ...('providerOptions' in options && { providerOptions: viewProviderOptions(options) }),
+    ...('consent' in options && options.consent && { consent: renameKeys(options.consent, toSnakeCase) }),
   };
   return { ...Object.fromEntries(inputs), ...renameKeys(shown, toSnakeCase) };
 }

@@ -1,6 +1,7 @@
 import type { LipsyncError } from '../errors/index.ts';
 import type { Attempt } from '../providers/attempt.ts';
 import { AttemptRecorder, appendForRun } from './attempt-recorder.ts';
+import { checkConsent } from './consent-check.ts';
 import { requireInput } from './input-fetcher.ts';
 import { cappedBatchOf } from './batch-record.ts';
 import type { JobEvent } from './job-events.ts';
@@ -17,6 +18,8 @@ export interface LipsyncHandlerOptions extends TakePublisherOptions {
   readonly pipeline: Pick<LipsyncPipeline, 'run' | 'abandon'>;
   /** Limit for canceling remote work of a job that ends without a run; none by default. */
   readonly abandonTimeoutMs?: number;
+  /** Whether a job without a consent is refused; by default not. */
+  readonly consentRequired?: boolean;
   /** Results of equal jobs; none is reused without it. */
   readonly results?: ResultCache;
 }
@@ -39,7 +42,10 @@ export class LipsyncHandler implements JobHandler<'lipsync'> {
     this.#takes = new TakePublisher(options);
   }
 
+  /** A consent counts until the first attempt begins: work that has begun, and may be paid for, is finished. */
   async run(run: JobRun<'lipsync'>): Promise<JobEvent> {
+    const { clock, consentRequired: isRequired = false } = this.#options;
+    if (!hasBegun(run.record)) checkConsent(run.record.spec.options, { isRequired, nowMs: clock.nowMs() });
     const shared = await this.#shareResult(run.record);
     if (shared) return shared;
     const event = await this.#makeTake(run);
@@ -54,8 +60,7 @@ export class LipsyncHandler implements JobHandler<'lipsync'> {
    */
   async #shareResult(record: JobRecord<'lipsync'>): Promise<JobEvent | undefined> {
     const { clock, results } = this.#options;
-    const hasBegun = record.attempts.length > firstAttemptOf(record) || record.keptTake !== undefined;
-    if (!results || hasBegun || record.spec.options.cache === false) return undefined;
+    if (!results || hasBegun(record) || record.spec.options.cache === false) return undefined;
     const claim = await results.claim(record).catch(failStore);
     const { runs: run, startedAtMs, deadlineAtMs } = record;
     const nowMs = clock.nowMs();
@@ -157,6 +162,10 @@ export class LipsyncHandler implements JobHandler<'lipsync'> {
         return this.#takes.publish(outcome, run);
     }
   }
+}
+
+function hasBegun(record: JobRecord<'lipsync'>): boolean {
+  return record.attempts.length > firstAttemptOf(record) || record.keptTake !== undefined;
 }
 
 async function fetchInputs(run: JobRun<'lipsync'>): Promise<FetchedInputs> {

@@ -28,6 +28,7 @@ const withoutEffect: readonly LipsyncOptionsInput[] = [
   { priority: 1 },
   { userId: 'user' },
   { metadata: { title: 'x' } },
+  { consent: { subject: 'x', scope: 'y' } },
   { webhookProgress: true },
   { webhookUrl: 'https://example.org/hook' },
   { cache: false },

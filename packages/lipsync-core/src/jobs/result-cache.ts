@@ -30,6 +30,7 @@ export interface ResultCache {
 /** Options that do not change the output. Any other option is part of the key, a new one too. */
 const withoutEffect: ReadonlySet<string> = new Set<keyof LipsyncOptions>([
   'cache',
+  'consent',
   'deadlineMs',
   'metadata',
   'priority',

@@ -6,6 +6,7 @@ import { SqliteStateStore } from '../storage/sqlite-state-store.ts';
 import { createIdSource, systemClock } from '../contract/system-ports.ts';
 import type { LipsyncOptions } from '../contract/index.ts';
 import type { EstimateCostOptions } from './cost-estimates.ts';
+import { checkConsent } from '../jobs/consent-check.ts';
 import {
   checkMinSyncScore,
   createCostEstimator,
@@ -63,6 +64,7 @@ export function createLocalHost(config: CoreConfig): LocalHost {
     state,
     pipeline: core.pipeline,
     marker: core.marker,
+    consentRequired: config.consentRequired,
     workFolder: core.workFolder,
     outputFiles,
     downloads,
@@ -79,6 +81,7 @@ export function createLocalHost(config: CoreConfig): LocalHost {
   const checkOptions = (options: LipsyncOptions): void => {
     refuseWebhook(options);
     checkMinSyncScore(options, config);
+    checkConsent(options, { isRequired: config.consentRequired, nowMs: systemClock.nowMs() });
   };
   const run: LocalJobs['run'] = async (input, context) =>
     work.run(async (signal) => {

@@ -57,6 +57,7 @@ export interface LocalJobsOptions {
   readonly pipeline: Pick<LipsyncPipeline, 'run' | 'abandon'>;
   readonly outputFiles: OutputFiles;
   readonly marker?: LipsyncHandlerOptions['marker'];
+  readonly consentRequired?: boolean;
   readonly workFolder: string;
   readonly downloads: LocalDownloadOptions;
   readonly clock: Clock;
@@ -262,7 +263,7 @@ export class LocalJobs {
   #createRunner(
     options: Pick<JobRunnerOptions, 'workFolder' | 'inputs' | 'checkStorage'> & Pick<LipsyncHandlerOptions, 'publish'>,
   ): JobRunner {
-    const { pipeline, clock, marker } = this.#options;
+    const { pipeline, clock, marker, consentRequired = false } = this.#options;
     const all = {
       ...options,
       keptTakeFolder: this.#options.workFolder,
@@ -270,6 +271,7 @@ export class LocalJobs {
       store: this.#store,
       pipeline,
       marker,
+      consentRequired,
       clock,
       logger: silentLogger,
       cancelPollMs,

@@ -1,9 +1,13 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Command } from 'commander';
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { OptionFlags } from '../../src/cli/option-flags.ts';
 import {
   createOptionsSchema,
   lipsyncOptionsSchema,
+  parseRequest,
   toKebabCase,
   type LipsyncOptions,
 } from '../../src/contract/index.ts';
@@ -29,11 +33,23 @@ const everyOption: Required<LipsyncOptions> = {
   priority: 0,
   userId: 'user-1',
   metadata: { title: 'Grüße', deep: [1, null] },
+  consent: { subject: 'Ada', scope: 'one film', expiresAt: '2999-01-31T00:00:00Z', reference: 'A-17' },
   webhookProgress: true,
   webhookUrl: 'https://example.org/hook',
 };
 
+const folder = mkdtempSync(join(tmpdir(), 'lipsync-flags-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function consentFile(content: string): string {
+  const path = join(folder, `consent-${content.length}.json`);
+  writeFileSync(path, content);
+  return path;
+}
+
 const commandLine = [
+  '--consent',
+  consentFile('{"subject":"Ada","scope":"one film","expires_at":"2999-01-31T00:00:00Z","reference":"A-17"}'),
   '--webhook-progress',
   '--no-cache',
   '--method',
@@ -105,6 +121,31 @@ describe('command-line flags', () => {
       .opts();
     expect(flags.listContradictions(given)).toEqual([
       { flag: '--heygen-mode', message: 'contradicts --provider-options' },
+    ]);
+  });
+
+  it.each([
+    ['a file that does not exist', () => join(folder, 'none.json'), /^--consent names the file ".*none\.json", which /],
+    ['a folder', () => folder, /^--consent must be a file of at most 65536 bytes\.$/],
+    ['too large a file', () => consentFile(' '.repeat(70_000)), /^--consent must be a file of at most 65536 bytes\.$/],
+    ['no JSON', () => consentFile('{'), /^--consent must be a file with a JSON object\.$/],
+    ['a list', () => consentFile('[]'), /^--consent must be a file with a JSON object\.$/],
+    ['a name in another spelling', () => consentFile('{"expiresAt":"x"}'), /^--consent expiresAt is not a known field/],
+  ])('--consent with %s is refused with a reason.', (_, path, reason) => {
+    expect(() => parse(['--consent', path()])).toThrow(reason);
+  });
+
+  it('A problem in the file of --consent is named as in the file.', () => {
+    const read = flags.read({ consent: consentFile('{"subject":"","expires_at":"soon"}') });
+    const parsed = parseRequest(optionsSchema, read);
+    const problems = parsed.type === 'invalid' ? parsed.problems.map((problem) => flags.toFlagProblem(problem)) : [];
+    expect(problems).toEqual([
+      { flag: '--consent', message: 'subject must not be empty' },
+      { flag: '--consent', message: 'scope is missing' },
+      {
+        flag: '--consent',
+        message: 'expires_at must be a date and time with a zone, such as 2027-01-31T00:00:00Z',
+      },
     ]);
   });
 
