@@ -54,7 +54,7 @@ it(
       settings: { WORKER_LANES: 'render', LIPSYNC_RETENTION_RECORDS_MS: '1000' },
     });
     onTestFinished(() => stopWorker(worker));
-    const log = text(worker.stderr);
+    const log = text(worker.stdout);
     // Two claims of each: one at once, the other after the delay.
     const claimsMs = new Set<number>();
     const countClaims = async () => {
