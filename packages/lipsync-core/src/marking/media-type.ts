@@ -10,7 +10,11 @@ const carriers: readonly (readonly [number, string, string])[] = [
   [8, 'AVI ', 'video/avi'],
   [8, 'WAVE', 'audio/wav'],
   [0, 'ID3', 'audio/mpeg'],
+  // MPEG-1 and MPEG-2, layer 3, with and without a checksum.
   [0, 'ÿû', 'audio/mpeg'],
+  [0, 'ÿú', 'audio/mpeg'],
+  [0, 'ÿó', 'audio/mpeg'],
+  [0, 'ÿò', 'audio/mpeg'],
   [0, 'GIF8', 'image/gif'],
 ];
 
@@ -26,7 +30,20 @@ const others: readonly (readonly [number, string])[] = [
   [4, 'moov'],
   [4, 'mdat'],
   [4, 'wide'],
+  [4, 'free'],
+  [4, 'skip'],
+  // MPEG transport stream, also with time codes, and program stream.
   [0, 'G@'],
+  [4, 'G@'],
+  [0, '\0\0\x01º'],
+  // AC-3, AIFF, AU, CAF, AMR, and WAVE above 4 GiB.
+  [0, '\x0bw'],
+  [0, 'FORM'],
+  [0, '.snd'],
+  [0, 'caff'],
+  [0, '#!AMR'],
+  [0, 'RF64'],
+  [0, 'BW64'],
 ];
 
 /** Returns the media type of a file that may carry a manifest, by its first bytes. Pure. */
