@@ -63,14 +63,15 @@ function requireAttempt(provider: ProviderStatus, { params, query }: Request): C
 }
 
 /** Returns a function that reports whether the previous call with that name was less than the minimum gap ago. */
-function createRateLimit({ nowMs }: Dependencies['clock']): (name: string) => boolean {
+function createRateLimit(clock: Dependencies['clock']): (name: string) => boolean {
   const latestMs = new Map<string, number>();
   return (name) => {
     const beforeMs = latestMs.get(name);
-    if (beforeMs !== undefined && nowMs() - beforeMs < minimumGapMs) return true;
+    const nowMs = clock.nowMs();
+    if (beforeMs !== undefined && nowMs - beforeMs < minimumGapMs) return true;
     // Reinserted, so that the map stays ordered by the latest call.
     latestMs.delete(name);
-    latestMs.set(name, nowMs());
+    latestMs.set(name, nowMs);
     const [oldest] = latestMs.keys();
     if (latestMs.size > maxRemembered && oldest !== undefined) latestMs.delete(oldest);
     return false;
