@@ -4,13 +4,14 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
-import { createClientConnection, openLipsyncQueue, type LipsyncQueue } from '@lipsync/queue';
+import type { Logger } from '@lipsync/core/host';
+import { createClientConnection, openLipsyncQueue, RedisConnections, type LipsyncQueue } from '@lipsync/queue';
 import { expect, it, onTestFinished } from 'vitest';
 import { spawnWorker, stopWorker } from '../apps/worker/test/worker-process.ts';
 import { freeLoopbackPort } from '../scripts/stack/private-redis.ts';
 
 const projectDir = dirname(import.meta.dirname);
-/** The rules of docs/operations.md. */
+/** The rules of docs/redis.md. */
 const rules = '~lipsync:* ~bull:* &lipsync:* +@all -@dangerous +info +client|list';
 const hasOpenssl = spawnSync('openssl', ['version']).status === 0;
 const hasSentinel = spawnSync('redis-server', ['--version']).status === 0;
@@ -116,6 +117,16 @@ it.skipIf(!hasOpenssl)(
     const distrusting = createClientConnection({ url: redisUrl.replace(/\?.*/, ''), onError: () => undefined });
     onTestFinished(() => distrusting.disconnect());
     await expect(distrusting.ping()).rejects.toThrow();
+    const reasons: unknown[] = [];
+    const warn: Logger['warn'] = (fields) => void reasons.push('reason' in fields && fields.reason);
+    const connections = new RedisConnections({
+      url: redisUrl.replace(/\?.*/, ''),
+      artifacts: { id: async () => 'store' },
+      logger: { debug: () => undefined, info: () => undefined, warn, error: warn },
+    });
+    onTestFinished(() => connections.disconnect());
+    await expect(connections.check()).rejects.toThrow();
+    expect(reasons).toEqual(['untrusted']);
   },
 );
 

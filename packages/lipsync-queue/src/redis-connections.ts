@@ -240,9 +240,10 @@ export class RedisConnections {
         message: textOf(error),
         fields: { redis },
       };
-    const { kind, cause } = error;
     // The error of a command does not state why there is no connection.
-    const origin = kind === 'unreachable' ? (this.#connectionError ?? cause) : cause;
+    const connectionError = error.kind === 'unreachable' ? this.#connectionError : undefined;
+    const kind = (connectionError && outageOfClient(connectionError)) ?? error.kind;
+    const origin = connectionError ?? error.cause;
     const message = outageMessage(kind, `Redis at ${redis}`);
     return { reason: kind, message, fields: { redis, cause: textOf(origin) } };
   }

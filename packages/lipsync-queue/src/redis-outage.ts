@@ -4,6 +4,7 @@ import { ReplyError } from 'ioredis';
 /** Why Redis does not serve a command that is correct. */
 export type RedisOutageKind =
   | 'unreachable'
+  | 'untrusted'
   | 'out_of_memory'
   | 'disk_error'
   | 'read_only'
@@ -13,7 +14,11 @@ export type RedisOutageKind =
 
 /** What happened and what to do, after the name of the Redis. */
 const advice: Readonly<Record<RedisOutageKind, string>> = {
-  unreachable: 'cannot be reached. Check that it runs and that REDIS_URL names it, then try again.',
+  unreachable:
+    'cannot be reached. Check that it runs and that REDIS_URL has its address (rediss:// if it uses TLS), then try again.',
+  untrusted:
+    'has a TLS certificate that is not accepted. Check its dates, that it is for the host name in REDIS_URL, and that ' +
+    '"ca_file" in REDIS_URL names the authority that signed it.',
   out_of_memory: 'is out of memory. Raise its "maxmemory" or free some of its memory, then try again.',
   disk_error: 'cannot write its data to disk. Free space on its disk or repair the disk, then try again.',
   read_only: 'accepts no writes, because it is a replica. Set REDIS_URL to the primary, or wait for the failover.',
@@ -70,6 +75,7 @@ export function isRedisOutage(error: unknown): boolean {
 /** The outage behind an error of ioredis or BullMQ themselves; undefined for an error with another cause. */
 export function outageOfClient(error: Error): RedisOutageKind | undefined {
   if (error instanceof ReplyError) return replyKind(error);
+  if ('code' in error && certificateCode.test(String(error.code))) return 'untrusted';
   return isConnectionError(error) ? 'unreachable' : undefined;
 }
 
@@ -83,7 +89,7 @@ function replyKind({ message }: Error): RedisOutageKind | undefined {
   return replyKinds.get(code ?? '');
 }
 
-const systemCodes: ReadonlySet<string> = new Set([
+const unreachableCodes: ReadonlySet<string> = new Set([
   'ECONNREFUSED',
   'ECONNRESET',
   'ECONNABORTED',
@@ -94,16 +100,13 @@ const systemCodes: ReadonlySet<string> = new Set([
   'EHOSTUNREACH',
   'ENETUNREACH',
   'EPROTO',
-  'CERT_HAS_EXPIRED',
-  'DEPTH_ZERO_SELF_SIGNED_CERT',
-  'ERR_TLS_CERT_ALTNAME_INVALID',
-  'SELF_SIGNED_CERT_IN_CHAIN',
-  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
-  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
 ]);
+
+/** Codes of OpenSSL and Node for a certificate that fails the verification. */
+const certificateCode = /CERT|ISSUER|LEAF_SIGNATURE|PATH_LENGTH|INVALID_CA/;
 
 /** Errors that ioredis and BullMQ raise without a reply; ioredis gives some of them no code and no class. */
 function isConnectionError(error: Error): boolean {
-  if ('code' in error && systemCodes.has(String(error.code))) return true;
+  if ('code' in error && unreachableCodes.has(String(error.code))) return true;
   return error.name === 'MaxRetriesPerRequestError' || /^(Connection is closed|Command timed out)/.test(error.message);
 }

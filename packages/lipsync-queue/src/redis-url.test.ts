@@ -22,6 +22,7 @@ it('The parameters of sentinels are taken out of the URL, and others stay for th
 it.each([
   ['redis://host?ca_file=/ca.pem', /ca_file is for rediss/],
   ['rediss://host?ca_file=/missing/ca.pem', /ca_file \/missing\/ca.pem cannot be read/],
+  [`rediss://host?ca_file=${import.meta.filename}`, /ca_file .* is not a certificate in PEM format/],
   ['redis://host?sentinels=a:1', /both sentinels and sentinel_name/],
   ['redis://host?sentinel_name=main', /both sentinels and sentinel_name/],
   ['redis://host?sentinels=a:b&sentinel_name=main', /"a:b" is not/],

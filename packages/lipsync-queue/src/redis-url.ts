@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { LipsyncError } from '@lipsync/core/host';
 import type { RedisOptions } from 'ioredis';
@@ -16,7 +17,7 @@ export interface ParsedRedisUrl {
 /**
  * Parses the parameters of a redis:// or rediss:// URL that ioredis does not have: `ca_file`, a PEM file with the
  * certificate authority of the server, and `sentinels`, `sentinel_name`, `sentinel_username` and `sentinel_password`.
- * Throws `request_invalid` when the file cannot be read or a parameter is wrong.
+ * Throws `request_invalid` when the file is missing or no certificate, or a parameter is wrong.
  */
 export function parseRedisUrl(text: string): ParsedRedisUrl {
   const url = new URL(text);
@@ -63,6 +64,16 @@ function toAddress(text: string): { readonly host: string; readonly port: number
 }
 
 function readCa(path: string): string {
+  const text = readCaFile(path);
+  try {
+    new X509Certificate(text);
+  } catch (error) {
+    throw invalid(`ca_file ${path} is not a certificate in PEM format.`, error);
+  }
+  return text;
+}
+
+function readCaFile(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {

@@ -103,6 +103,18 @@ describe('Replies that a test cannot provoke', () => {
     expect(outageOfClient(error)).toBe(kind);
   });
 
+  it.each([
+    'SELF_SIGNED_CERT_IN_CHAIN',
+    'DEPTH_ZERO_SELF_SIGNED_CERT',
+    'CERT_HAS_EXPIRED',
+    'CERT_NOT_YET_VALID',
+    'ERR_TLS_CERT_ALTNAME_INVALID',
+    'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+    'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+  ])('A certificate that fails the verification with %s is not reported as an unreachable Redis.', (code) => {
+    expect(outageOfClient(Object.assign(new Error('the certificate is not accepted'), { code }))).toBe('untrusted');
+  });
+
   it('An outage is recognized behind the errors that wrap it, and a refused connection to another service is not one.', () => {
     const outage = toRedisError(new Error('Connection is closed.'));
     expect(isRedisOutage(new Error('a store failed', { cause: outage }))).toBe(true);
