@@ -22,7 +22,7 @@ WORKDIR /app
 FROM base AS api
 COPY LICENSE THIRD_PARTY_NOTICES ./
 COPY --from=build /ship/api ./
-COPY docs/http-api.md docs/inputs.md docs/errors.md docs/quality.md docs/configuration.md docs/operations.md docs/storage.md docs/object-store.md docs/kubernetes.md docs/gpus.md docs/data-protection.md docs/measurements.md docs/
+COPY docs/http-api.md docs/inputs.md docs/errors.md docs/quality.md docs/configuration.md docs/operations.md docs/monitoring.md docs/redis.md docs/storage.md docs/object-store.md docs/kubernetes.md docs/gpus.md docs/marking.md docs/data-protection.md docs/measurements.md docs/
 COPY docs/pictures docs/pictures
 USER 1000:1000
 ENV HOST=0.0.0.0 PORT=3000

@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 
 const folder = fileURLToPath(new URL('../deploy/monitoring/', import.meta.url));
-const page = await readFile(new URL('../docs/operations.md', import.meta.url), 'utf8');
+const page = await readFile(new URL('../docs/monitoring.md', import.meta.url), 'utf8');
 
 const rulesSchema = z.object({
   groups: z.array(
@@ -78,7 +78,7 @@ describe('deploy/monitoring', () => {
     expect(new Set(dashboard.panels.map(({ id }) => id)).size).toBe(dashboard.panels.length);
   });
 
-  it('docs/operations.md explains exactly the alerts of the rules.', () => {
+  it('docs/monitoring.md explains exactly the alerts of the rules.', () => {
     const explained = [...page.matchAll(/^\| `(Lipsync\w+)` \|/gm)].map(([, name = '']) => name);
     expect(explained.toSorted()).toEqual(rules.map(({ alert }) => alert).toSorted());
   });

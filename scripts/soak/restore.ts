@@ -41,7 +41,7 @@ interface Backup {
 }
 
 /**
- * Follows docs/operations.md: backs up Redis, then the files, while jobs arrive, run and end; loses the machine; restores into
+ * Follows docs/redis.md: backs up Redis, then the files, while jobs arrive, run and end; loses the machine; restores into
  * empty folders. Every job that was accepted before the backup must complete with one output, the finished ones with the
  * same bytes; exactly the jobs that were accepted after it are lost.
  */

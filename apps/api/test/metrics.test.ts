@@ -91,8 +91,8 @@ it('GET /metrics reports the empty queues of each lane, and the memory of the pr
   );
 });
 
-it('docs/operations.md lists exactly the metrics of the API, with their labels.', async () => {
-  const page = await readFile(new URL('../../../docs/operations.md', import.meta.url), 'utf8');
+it('docs/monitoring.md lists exactly the metrics of the API, with their labels.', async () => {
+  const page = await readFile(new URL('../../../docs/monitoring.md', import.meta.url), 'utf8');
   const rows = [...page.matchAll(/^\| `(lipsync_\w+)[^|]*\|[^\n]*\| ([^|\n]+) \|$/gm)];
   const documented = rows.flatMap(([, name = '', server = '']) => (server.includes('API') ? [name] : []));
   const reported = (await scrape()).flatMap((line) => /^# TYPE (lipsync_\w+)/.exec(line)?.[1] ?? []);

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { errorCodes } from '@lipsync/core/host';
 import { silenceModes, syncModes } from '@lipsync/core/contract';
@@ -70,6 +70,12 @@ describe('pages below /docs', () => {
   it('/docs without a slash redirects to the page relative to its address.', async () => {
     const response = await fetchPage('/docs', { redirect: 'manual' });
     expect([response.status, response.headers.get('Location')]).toEqual([308, 'docs/']);
+  });
+
+  it('Every guide has a page.', async () => {
+    const names = [...(await read('/docs/')).matchAll(/<a href="\.\/([\w-]+)"/g)].map(([, name]) => `${name}.md`);
+    const files = await readdir(new URL('../../../docs', import.meta.url));
+    expect(names.toSorted()).toEqual(files.filter((file) => file.endsWith('.md')).toSorted());
   });
 
   it('Other files of the folders are not served.', async () => {

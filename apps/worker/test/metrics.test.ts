@@ -52,8 +52,8 @@ it('A failed job adds only its wait.', async () => {
   expect(await valueOf(registry, `lipsync_attempt_run_seconds_count${labels}`)).toBeUndefined();
 });
 
-it('docs/operations.md lists exactly the metrics of the worker.', async () => {
-  const page = await readFile(new URL('../../../docs/operations.md', import.meta.url), 'utf8');
+it('docs/monitoring.md lists exactly the metrics of the worker.', async () => {
+  const page = await readFile(new URL('../../../docs/monitoring.md', import.meta.url), 'utf8');
   const rows = [...page.matchAll(/^\| `(lipsync_\w+)[^|]*\|[^\n]*\| ([^|\n]+) \|$/gm)];
   const documented = rows.flatMap(([, name = '', server = '']) => (server.includes('worker') ? [name] : []));
   const artifacts = new LocalArtifactStore({ inputsDir: '/nowhere/inputs', outputsDir: '/nowhere/outputs' });

@@ -30,10 +30,13 @@ const guideTitles: Readonly<Record<string, string>> = {
   quality: 'Quality',
   configuration: 'Settings',
   operations: 'Operations',
+  monitoring: 'Monitoring',
+  redis: 'Redis and backups',
   storage: 'Storage',
   'object-store': 'Object store',
   kubernetes: 'Kubernetes',
   gpus: 'GPUs',
+  marking: 'Marking of outputs',
   'data-protection': 'Data protection',
   measurements: 'Measurements',
 };

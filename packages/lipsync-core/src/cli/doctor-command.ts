@@ -88,7 +88,7 @@ async function settingFindings(definitions: readonly ProviderDefinition[]): Prom
     {
       name: 'settings',
       state: 'ok',
-      detail: 'core settings are valid; npm start validates service settings',
+      detail: 'core settings are valid; API and worker check theirs at start',
       advice: '',
     },
     ...(await folderFindings(config)),
@@ -106,10 +106,14 @@ function readConfig(definitions: readonly ProviderDefinition[]): CoreConfig | Li
   }
 }
 
-/** Tries a write in both folders, as `/ready` does: permissions alone do not show a full or read-only disk. */
+/** Tries a write in both folders, or in the data folder and the bucket, as `/ready` does: permissions alone do not show a full or read-only disk. */
 async function folderFindings(config: CoreConfig): Promise<readonly DoctorCheck[]> {
   const { inputs, outputs } = await createArtifactStore(config).health();
-  return [folderFinding('data folder', { ...inputs, path: config.dataDir }), folderFinding('output folder', outputs)];
+  if (config.artifactStore.kind === 'file')
+    return [folderFinding('data folder', { ...inputs, path: config.dataDir }), folderFinding('output folder', outputs)];
+  const bucket = folderFinding('object store', outputs);
+  // The inputs of a bucket that fails have its failure; the state of the data folder is then unknown.
+  return outputs.error ? [bucket] : [folderFinding('data folder', { ...inputs, path: config.dataDir }), bucket];
 }
 
 function folderFinding(name: string, { path, error }: Pick<FolderHealth, 'path' | 'error'>): DoctorCheck {

@@ -135,6 +135,22 @@ describe('doctor', () => {
     expect(exitCode).toBe(1);
   });
 
+  it('doctor names a bucket that fails as the object store, and does not blame the data folder.', async () => {
+    vi.stubEnv('LIPSYNC_ARTIFACT_STORE', 's3');
+    vi.stubEnv('LIPSYNC_S3_BUCKET', 'clips');
+    vi.stubEnv('LIPSYNC_S3_ENDPOINT', 'http://127.0.0.1:1');
+    vi.stubEnv('AWS_ACCESS_KEY_ID', 'key');
+    vi.stubEnv('AWS_SECRET_ACCESS_KEY', 'secret');
+    const { finding, names, exitCode } = await findings();
+    expect(finding('object store')).toMatchObject({
+      state: 'missing',
+      detail: 's3://clips/ cannot be used',
+      advice: expect.stringContaining('LIPSYNC_S3_ENDPOINT'),
+    });
+    expect(names).not.toContain('data folder');
+    expect(exitCode).toBe(1);
+  });
+
   it('doctor reports missing tools with advice and exits with 1.', async () => {
     vi.stubEnv('PATH', folder);
     const { exitCode, finding } = await findings();
