@@ -13,7 +13,7 @@ const logger = createServiceLogger('api');
 
 await runService(logger, async () => {
   const config = apiConfigFromEnvironment();
-  const tracing = await startConfiguredTracing('api');
+  const tracing = await startConfiguredTracing('api', logger);
   const { dataDir, outputDir, fileAccess } = config.core;
   await protectFiles([dataDir, outputDir], fileAccess, logger);
   const { dependencies, readiness, redis, close } = wireApi(config, logger);

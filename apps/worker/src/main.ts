@@ -6,7 +6,7 @@ const logger = createServiceLogger('worker');
 
 await runService(logger, async (stopping) => {
   const config = workerConfigFromEnvironment();
-  const tracing = await startConfiguredTracing('worker');
+  const tracing = await startConfiguredTracing('worker', logger);
   const { dataDir, outputDir, fileAccess } = config.core;
   await protectFiles([dataDir, outputDir], fileAccess, logger);
   const worker = await startWorker(config, logger, stopping);

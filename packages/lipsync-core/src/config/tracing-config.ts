@@ -1,3 +1,4 @@
+import type { Logger } from '../contract/ports.ts';
 import { startTracing, type TracedProcess, type Tracing } from '../tracing/start-tracing.ts';
 import { readEnvironment, type Environment } from './settings.ts';
 
@@ -7,13 +8,14 @@ import { readEnvironment, type Environment } from './settings.ts';
  */
 export async function startConfiguredTracing(
   part: TracedProcess,
+  logger: Pick<Logger, 'warn'>,
   environment: Environment = readEnvironment(),
 ): Promise<Tracing | undefined> {
   if (!isTracingRequested(environment)) return undefined;
   // The SDK, also that of child processes, reads the environment of the process.
   for (const [name, value] of Object.entries(environment))
     if (name.startsWith('OTEL_') && value !== undefined) process.env[name] = value;
-  return startTracing(part);
+  return startTracing(part, logger);
 }
 
 /** Whether the variables name a receiver of traces. Pure. */

@@ -12,6 +12,8 @@ interface Counts {
   /** Modules of SDK and exporters. */
   readonly sdkModules: number;
   readonly spans: number;
+  /** Reasons of the logged warnings. */
+  readonly problems: readonly string[];
   readonly stopMs: number;
 }
 
@@ -42,6 +44,33 @@ it.each([{}, { OTEL_SDK_DISABLED: 'true', OTEL_EXPORTER_OTLP_ENDPOINT: 'http://1
     expect(await runProgram(environment)).toMatchObject({ sdkModules: 0, spans: 0 });
   },
 );
+
+it.each([
+  [{ OTEL_EXPORTER_OTLP_ENDPOINT: 'nonsense' }, /nonsense/],
+  [{ OTEL_TRACES_EXPORTER: 'nope' }, /OTEL_TRACES_EXPORTER.*nope/],
+  [{ OTEL_EXPORTER_OTLP_PROTOCOL: 'bogus', OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:1' }, /protocol: bogus/],
+  [{ OTEL_TRACES_SAMPLER: 'all', OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:1' }, /OTEL_TRACES_SAMPLER.*all/],
+])(
+  'The variables %j are logged as a problem, and the program runs.',
+  { timeout: 30_000 },
+  async (variables, reason) => {
+    const { problems } = await runProgram(variables);
+    expect(problems[0]).toMatch(reason);
+  },
+);
+
+it('A collector that refuses spans is logged.', { timeout: 60_000 }, async () => {
+  const server = createServer((request, response) => {
+    request.resume();
+    response.writeHead(403).end();
+  }).listen(0, '127.0.0.1');
+  onTestFinished(() => void server.close());
+  await new Promise((resolve) => void server.once('listening', resolve));
+  // `as`: the address of a TCP server is an object.
+  const { port } = server.address() as AddressInfo;
+  const { problems } = await runProgram({ OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${port}` });
+  expect(problems).toEqual([expect.stringMatching(/Forbidden|403/)]);
+});
 
 it('A collector receives the span before the process ends.', { timeout: 60_000 }, async () => {
   const paths: string[] = [];
