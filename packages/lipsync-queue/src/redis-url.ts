@@ -65,12 +65,16 @@ function toAddress(text: string): { readonly host: string; readonly port: number
 
 function readCa(path: string): string {
   const text = readCaFile(path);
-  try {
-    new X509Certificate(text);
-  } catch (error) {
-    throw invalid(`ca_file ${path} is not a certificate in PEM format.`, error);
-  }
+  if (!isCertificate(text)) throw invalid(`ca_file ${path} is not a certificate in PEM format.`);
   return text;
+}
+
+function isCertificate(text: string): boolean {
+  try {
+    return new X509Certificate(text).raw.length > 0;
+  } catch {
+    return false;
+  }
 }
 
 function readCaFile(path: string): string {
