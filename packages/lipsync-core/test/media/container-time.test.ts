@@ -168,6 +168,29 @@ describe('Recordings that begin between keyframes', { timeout: 60_000 }, () => {
   });
 });
 
+describe('Parts that are copied into a container without presentation times', { timeout: 60_000 }, () => {
+  const group = [...groups(12), '-sc_threshold', '1000000000'];
+  const open = [...x264, '-preset', 'veryfast', '-qp', '4', '-bf', '3', '-x264opts', 'open-gop=1'];
+  it.each([
+    ['MPEG-4', 'avi', [...mpeg4, '-bf', '2']],
+    ['MPEG-4 with one B-frame', 'asf', [...mpeg4, '-bf', '1']],
+    ['MPEG-4 with three B-frames', 'asf', [...mpeg4, '-bf', '3']],
+    ['MPEG-4 without B-frames', 'avi', mpeg4],
+    ['MPEG-2', 'avi', [...mpeg2, '-bf', '2']],
+    ['H.264', 'asf', [...x264, '-qp', '4', '-bf', '2']],
+    ['H.264 with open groups', 'asf', open],
+  ] as const)('%s in %s shows every frame that can be decoded, and nothing behind its end.', async (_, format, codec) => {
+    const folder = await temporaryFolder();
+    const whole = await makeNumbered(join(folder, 'whole.avi'), { count: 50 }, ...codec, ...group);
+    expect((await show(whole)).numbers).toEqual(range(0, 50));
+    const part = await makeMedia('-ss', '0.6', '-i', whole, '-c', 'copy', join(folder, `part.${format}`));
+    const { numbers } = await show(part);
+    const [first = 0] = numbers;
+    expect(first).toBeGreaterThan(0);
+    expect(numbers).toEqual(range(first, 50));
+  });
+});
+
 describe('Streams without time stamps', { timeout: 60_000 }, () => {
   const hevc = [...x265, '-x265-params', 'log-level=none:qp=4'];
   it.each([

@@ -165,6 +165,30 @@ describe('truncated clips', () => {
     expect(await missingSpeech(path)).toBeUndefined();
   });
 
+  it.each([
+    ['wmv', '1', '2', x264],
+    ['asf', '1', '2', ['-c:v', 'mpeg4', '-bf', '2']],
+    ['asf', '2', '1', ['-c:v', 'mjpeg', '-packet_size', '800']],
+    ['mkv', '1', '2', ['-c:v', 'mpeg4']],
+    ['flv', '1', '2', x264],
+  ] as const)('A whole %s clip of %s s with sound of %s s lacks nothing.', async (extension, pictureS, soundS, codec) => {
+    const folder = await temporaryFolder();
+    const source = ['-f', 'lavfi', '-i', `testsrc2=s=128x96:r=25:d=${pictureS}`];
+    const sound = ['-f', 'lavfi', '-i', `sine=d=${soundS}:sample_rate=44100`];
+    const clip = join(folder, `clip.${extension}`);
+    const path = await makeMedia(...source, ...sound, ...codec, clip);
+    expect(await missingClip(path)).toBeUndefined();
+    expect(await missingSpeech(path)).toBeUndefined();
+    const list = join(folder, 'list.txt');
+    await writeFile(list, `ffconcat version 1.0\nfile ${path}\nduration ${pictureS}\nfile ${path}\n`);
+    const joined = join(folder, `joined.${extension}`);
+    await makeMedia('-f', 'concat', '-safe', '0', '-i', list, '-c', 'copy', joined);
+    expect(await missingClip(joined)).toBeUndefined();
+    expect(await missingSpeech(joined)).toBeUndefined();
+    expect(await missingClip(await cut(joined, 0.6))).toBeDefined();
+    expect(await missingSpeech(joined)).toBeDefined();
+  });
+
   it('A truncated PNG is refused for that reason.', async () => {
     const source = ['-f', 'lavfi', '-i', 'testsrc2=s=320x240', '-frames:v', '1', '-update', '1'];
     const path = await makeMedia(...source, join(await temporaryFolder(), 'clip.png'));
@@ -227,4 +251,31 @@ it('An AVI of several parts is truncated if its last one is, and not if all are 
     await truncate(path, complete.length - lost);
     expect(await isTruncatedFile(path, 'avi')).toBe(true);
   }
+});
+
+it('An ASF is truncated if it ends within an object, not if its header states the size of a larger file.', async () => {
+  const folder = await temporaryFolder();
+  const source = ['-f', 'lavfi', '-i', 'testsrc2=s=128x96:r=25:d=1', '-c:v', 'wmv2'];
+  const path = await makeMedia(...source, join(folder, 'clip.wmv'));
+  const whole = await readFile(path);
+  const properties = whole.indexOf(Buffer.from('a1dcab8c47a9cf118ee400c00c205365', 'hex'));
+  const larger = Buffer.from(whole);
+  larger.writeBigUInt64LE(BigInt(whole.length + 50_000), properties + 40);
+  const headerBytes = Number(whole.readBigUInt64LE(16));
+  const dataEnd = headerBytes + Number(whole.readBigUInt64LE(headerBytes + 16));
+  const isTruncated = async (bytes: Buffer): Promise<boolean> => {
+    await writeFile(path, bytes);
+    return isTruncatedFile(path, 'asf');
+  };
+  expect(await isTruncated(larger)).toBe(false);
+  expect(await isTruncated(larger.subarray(0, dataEnd))).toBe(false);
+  expect(await isTruncated(Buffer.concat([whole, whole]))).toBe(false);
+  expect(await isTruncated(Buffer.concat([whole, Buffer.alloc(100)]))).toBe(false);
+  for (const end of [headerBytes + 10, dataEnd - 1, dataEnd + 10, whole.length - 1])
+    expect(await isTruncated(whole.subarray(0, end))).toBe(true);
+  expect(await isTruncated(Buffer.concat([whole, whole.subarray(0, dataEnd - 1)]))).toBe(true);
+  // Recorders that write to a pipe do not know the sizes.
+  const piped = Buffer.from(larger);
+  piped.writeUInt32LE(piped.readUInt32LE(properties + 88) | 1, properties + 88);
+  expect(await isTruncated(piped.subarray(0, dataEnd - 1))).toBe(false);
 });

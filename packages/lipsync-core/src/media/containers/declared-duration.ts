@@ -8,6 +8,9 @@ import { readPart, unknownSizeBytes } from './file-bytes.ts';
  */
 const estimatedFormats = /^(?:aac|ac3|avi|eac3|amr|mpegts|mpeg|ogg)$/;
 
+/** Formats that declare one duration for the file, which ffprobe reports for each stream. */
+const sharedDurationFormats = /^asf$/;
+
 /** Headers state their duration up to the delay and the padding of an encoder. */
 const toleranceMs = 150;
 
@@ -50,7 +53,8 @@ function ownDurationS(
   { start_time: startS = 0, duration }: ProbedStream,
   { format_name: name }: ProbeReport['format'],
 ): number | undefined {
-  return duration === undefined ? undefined : duration + (/\bmp4\b/.test(name) ? Math.max(0, startS) : 0);
+  if (duration === undefined || sharedDurationFormats.test(name)) return undefined;
+  return duration + (/\bmp4\b/.test(name) ? Math.max(0, startS) : 0);
 }
 
 /** Whether the stated number of samples of PCM is that of a writer that did not know it. */

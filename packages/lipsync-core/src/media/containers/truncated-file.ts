@@ -20,7 +20,7 @@ const checks: readonly (readonly [RegExp, Check])[] = [
   [/^mpegts$/, endsWithinPacket],
   [/^mpeg$/, endsWithinProgramPacket],
   [/^flv$/, endsWithinTag],
-  [/^asf$/, lacksAsfBytes],
+  [/^asf$/, endsWithinAsfObject],
   [/^gif$/, lacksGifTrailer],
   [/^png_pipe$/, endsWithinPng],
 ];
@@ -167,16 +167,42 @@ async function endsWithinPng(file: FileHandle, _sizeBytes: number, signal?: Abor
   return false;
 }
 
-/** The GUID of the file properties, which contain the size of the file unless it is broadcast. */
+/** The file properties in the header, which mark a broadcast: the sizes in its headers are invalid. */
 const asfProperties = Buffer.from('a1dcab8c47a9cf118ee400c00c205365', 'hex');
 const asfBroadcast = 1;
+/** GUIDs of the objects of which a file consists: the header, the data, and the indexes of four versions. */
+const asfObjects = [
+  '3026b2758e66cf11a6d900aa0062ce6c',
+  '3626b2758e66cf11a6d900aa0062ce6c',
+  '90080033b1e5cf1189f400a0c90349cb',
+  'd329e2d6da35d111903400a0c90349be',
+  'f803b1fead12644c840f2a1d2f7ad48c',
+  'd03fb73c4a0c0348953dedf7b6228f0c',
+].map((id) => Buffer.from(id, 'hex'));
+const asfHeaderBytes = 24;
 
-async function lacksAsfBytes(file: FileHandle, sizeBytes: number): Promise<boolean> {
+/** Follows the objects; the file size in the header may be that of a file before it was edited. */
+async function endsWithinAsfObject(file: FileHandle, sizeBytes: number, signal?: AbortSignal): Promise<boolean> {
+  if (await isAsfBroadcast(file)) return false;
+  let position = 0;
+  for (let count = 0; count < maxParts && position < sizeBytes; count += 1) {
+    if (signal?.aborted) throw abortError(signal);
+    const header = await readAt(file, { start: position, length: asfHeaderBytes });
+    const id = header.subarray(0, 16);
+    // Other data behind the last object do not make a file incomplete.
+    if (!asfObjects.some((known) => known.subarray(0, id.length).equals(id))) return false;
+    if (header.length < asfHeaderBytes) return true;
+    const objectBytes = Number(header.readBigUInt64LE(16));
+    if (objectBytes < asfHeaderBytes) return false;
+    position += objectBytes;
+  }
+  return position > sizeBytes;
+}
+
+async function isAsfBroadcast(file: FileHandle): Promise<boolean> {
   const head = await readAt(file, { start: 0, length: searchedBytes });
   const start = head.indexOf(asfProperties);
-  if (start === -1 || start + 92 > head.length) return false;
-  const isBroadcast = (head.readUInt32LE(start + 88) & asfBroadcast) !== 0;
-  return !isBroadcast && head.readBigUInt64LE(start + 40) > BigInt(sizeBytes);
+  return start >= 0 && start + 92 <= head.length && (head.readUInt32LE(start + 88) & asfBroadcast) !== 0;
 }
 
 /** Some programs write zeros behind the trailer. */

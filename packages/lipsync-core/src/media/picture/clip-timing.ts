@@ -14,8 +14,6 @@ type ClipTiming = Pick<
 
 /** Formats without time stamps; ffprobe may count some. */
 const untimedFormats = /^(?:h264|hevc|m4v|mpegvideo)$/;
-/** Longest time by which frames are decoded before they are shown. */
-const longestReorderingS = 0.5;
 /** Shorter losses and delays at the beginning are usual and not visible. */
 const smallestReportedS = 0.1;
 
@@ -69,8 +67,8 @@ function countFrames(stream: ProbedStream, { packetCount, packetsBeforeKey }: Pa
 
 function timeFrames(packets: PacketTimes, options: ClipTimingOptions): ClipTiming {
   const { stream, report } = options;
-  const firstFrameS = findFirstFrameS(packets, options);
-  const times = dropUndecodable(packets, firstFrameS);
+  const { index, decoderS } = findFirstFrame(packets, options);
+  const times = packets.times.subarray(index);
   const originS = times[0];
   if (originS === undefined)
     throw new LipsyncError('clip_unusable', 'The clip contains no frames. Use another copy of the file.');
@@ -90,7 +88,7 @@ function timeFrames(packets: PacketTimes, options: ClipTimingOptions): ClipTimin
     durationMs: frameCount * frameS * 1000,
     variableFrameRate: variable,
     ...(lowFrameRate && { lowFrameRate }),
-    clock: clockOf(packets, { report, firstFrameS, originS }),
+    clock: clockOf(packets, report, decoderS ?? originS),
     ...(startS > 0 && { startMs: startS * 1000 }),
     warnings: [
       ...describeJoins(packets),
@@ -101,32 +99,46 @@ function timeFrames(packets: PacketTimes, options: ClipTimingOptions): ClipTimin
   };
 }
 
+/** Where the shown frames begin. */
+interface FirstFrame {
+  /** Index of its time. */
+  readonly index: number;
+  /** Time that the decoder gives to the frame, if it is not that of the packet. */
+  readonly decoderS?: number;
+}
+
 /**
- * Time of the first whole frame. Decoders of HEVC, MPEG-4 and others show gray remains of frames before the first
- * keyframe; that of H.264 finds the first whole frame, also where recordings have no keyframes.
+ * Finds the first whole frame: frames before it refer to a keyframe that the clip does not contain. Decoders of HEVC,
+ * MPEG-4 and others show gray remains of frames before the first keyframe; that of H.264 finds the first whole frame,
+ * also where recordings have no keyframes.
  */
-function findFirstFrameS({ lateKeyS = -Infinity }: PacketTimes, { stream, firstFrameS }: ClipTimingOptions): number {
-  return stream.codec_name === 'h264' ? firstFrameS : Math.max(firstFrameS, lateKeyS);
+function findFirstFrame(packets: PacketTimes, { stream, firstFrameS }: ClipTimingOptions): FirstFrame {
+  const { lateKeyS = -Infinity, packetsBeforeKey, times } = packets;
+  const showsRemains = stream.codec_name !== 'h264';
+  if (packets.hasPresentationTimes)
+    return { index: findTime(packets, showsRemains ? Math.max(firstFrameS, lateKeyS) : firstFrameS) };
+  // A frame has the time of the packet with which it leaves the decoder, which delays each by a number of packets. All
+  // other packets before are of frames that are never shown, such as those that a copied part shows before its keyframe.
+  const { has_b_frames: delayPackets = 0 } = stream;
+  const keyLeaves = showsRemains && packetsBeforeKey > 0 ? packetsBeforeKey + delayPackets : 0;
+  const firstLeaves = findTime(packets, firstFrameS);
+  return {
+    index: Math.max(0, Math.max(firstLeaves, keyLeaves) - delayPackets),
+    decoderS: keyLeaves > firstLeaves ? (times[keyLeaves] ?? firstFrameS) : firstFrameS,
+  };
 }
 
-/** The times from the first whole frame on: frames before it refer to a keyframe that the clip does not contain. */
-function dropUndecodable(
-  { times, hasPresentationTimes, lastDurationS }: PacketTimes,
-  firstFrameS: number,
-): Float64Array {
-  // Without presentation times, frames are decoded a few packets after their own.
-  const toleranceS = hasPresentationTimes ? (lastDurationS ?? 0) / 2 : longestReorderingS;
-  const first = times.findIndex((timeS) => timeS >= firstFrameS - toleranceS);
-  return first <= 0 ? times : times.subarray(first);
+function findTime({ times, lastDurationS = 0 }: PacketTimes, timeS: number): number {
+  return Math.max(
+    0,
+    times.findIndex((time) => time >= timeS - lastDurationS / 2),
+  );
 }
 
-function clockOf(
-  packets: PacketTimes,
-  { report, firstFrameS, originS }: Pick<ClipTimingOptions, 'report' | 'firstFrameS'> & { readonly originS: number },
-): ClipClock {
+function clockOf(packets: PacketTimes, report: ProbeReport, originS: number): ClipClock {
   return {
     type: 'container',
-    originS: packets.hasPresentationTimes ? originS : firstFrameS,
+    originS,
     canSeek: packets.startsWithKey && hasKeyframeIndex(report),
     joins: packets.joins,
   };
