@@ -179,16 +179,19 @@ describe('Parts that are copied into a container without presentation times', { 
     ['MPEG-2', 'avi', [...mpeg2, '-bf', '2']],
     ['H.264', 'asf', [...x264, '-qp', '4', '-bf', '2']],
     ['H.264 with open groups', 'asf', open],
-  ] as const)('%s in %s shows every frame that can be decoded, and nothing behind its end.', async (_, format, codec) => {
-    const folder = await temporaryFolder();
-    const whole = await makeNumbered(join(folder, 'whole.avi'), { count: 50 }, ...codec, ...group);
-    expect((await show(whole)).numbers).toEqual(range(0, 50));
-    const part = await makeMedia('-ss', '0.6', '-i', whole, '-c', 'copy', join(folder, `part.${format}`));
-    const { numbers } = await show(part);
-    const [first = 0] = numbers;
-    expect(first).toBeGreaterThan(0);
-    expect(numbers).toEqual(range(first, 50));
-  });
+  ] as const)(
+    '%s in %s shows every frame that can be decoded, and nothing behind its end.',
+    async (_, format, codec) => {
+      const folder = await temporaryFolder();
+      const whole = await makeNumbered(join(folder, 'whole.avi'), { count: 50 }, ...codec, ...group);
+      expect((await show(whole)).numbers).toEqual(range(0, 50));
+      const part = await makeMedia('-ss', '0.6', '-i', whole, '-c', 'copy', join(folder, `part.${format}`));
+      const { numbers } = await show(part);
+      const [first = 0] = numbers;
+      expect(first).toBeGreaterThan(0);
+      expect(numbers).toEqual(range(first, 50));
+    },
+  );
 });
 
 describe('Streams without time stamps', { timeout: 60_000 }, () => {

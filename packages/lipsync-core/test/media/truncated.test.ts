@@ -171,23 +171,26 @@ describe('truncated clips', () => {
     ['asf', '2', '1', ['-c:v', 'mjpeg', '-packet_size', '800']],
     ['mkv', '1', '2', ['-c:v', 'mpeg4']],
     ['flv', '1', '2', x264],
-  ] as const)('A whole %s clip of %s s with sound of %s s lacks nothing.', async (extension, pictureS, soundS, codec) => {
-    const folder = await temporaryFolder();
-    const source = ['-f', 'lavfi', '-i', `testsrc2=s=128x96:r=25:d=${pictureS}`];
-    const sound = ['-f', 'lavfi', '-i', `sine=d=${soundS}:sample_rate=44100`];
-    const clip = join(folder, `clip.${extension}`);
-    const path = await makeMedia(...source, ...sound, ...codec, clip);
-    expect(await missingClip(path)).toBeUndefined();
-    expect(await missingSpeech(path)).toBeUndefined();
-    const list = join(folder, 'list.txt');
-    await writeFile(list, `ffconcat version 1.0\nfile ${path}\nduration ${pictureS}\nfile ${path}\n`);
-    const joined = join(folder, `joined.${extension}`);
-    await makeMedia('-f', 'concat', '-safe', '0', '-i', list, '-c', 'copy', joined);
-    expect(await missingClip(joined)).toBeUndefined();
-    expect(await missingSpeech(joined)).toBeUndefined();
-    expect(await missingClip(await cut(joined, 0.6))).toBeDefined();
-    expect(await missingSpeech(joined)).toBeDefined();
-  });
+  ] as const)(
+    'A whole %s clip of %s s with sound of %s s lacks nothing.',
+    async (extension, pictureS, soundS, codec) => {
+      const folder = await temporaryFolder();
+      const source = ['-f', 'lavfi', '-i', `testsrc2=s=128x96:r=25:d=${pictureS}`];
+      const sound = ['-f', 'lavfi', '-i', `sine=d=${soundS}:sample_rate=44100`];
+      const clip = join(folder, `clip.${extension}`);
+      const path = await makeMedia(...source, ...sound, ...codec, clip);
+      expect(await missingClip(path)).toBeUndefined();
+      expect(await missingSpeech(path)).toBeUndefined();
+      const list = join(folder, 'list.txt');
+      await writeFile(list, `ffconcat version 1.0\nfile ${path}\nduration ${pictureS}\nfile ${path}\n`);
+      const joined = join(folder, `joined.${extension}`);
+      await makeMedia('-f', 'concat', '-safe', '0', '-i', list, '-c', 'copy', joined);
+      expect(await missingClip(joined)).toBeUndefined();
+      expect(await missingSpeech(joined)).toBeUndefined();
+      expect(await missingClip(await cut(joined, 0.6))).toBeDefined();
+      expect(await missingSpeech(joined)).toBeDefined();
+    },
+  );
 
   it('A truncated PNG is refused for that reason.', async () => {
     const source = ['-f', 'lavfi', '-i', 'testsrc2=s=320x240', '-frames:v', '1', '-update', '1'];
