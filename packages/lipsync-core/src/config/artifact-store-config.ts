@@ -66,7 +66,9 @@ export function toArtifactStore(values: Values): ArtifactStoreSettings {
 /** The buckets of inputs, wherever the service stores its own files. Null: none is allowed. */
 export function toS3Inputs(values: Values): S3InputSettings | null {
   const { LIPSYNC_S3_INPUT_BUCKETS: buckets } = values;
-  return buckets.length === 0 ? null : Object.freeze({ buckets, connection: toConnection(values) });
+  if (buckets.length === 0) return null;
+  const store = toArtifactStore(values);
+  return Object.freeze({ buckets, own: store.kind === 's3' ? store.s3 : null, connection: toConnection(values) });
 }
 
 function toConnection(values: Values): S3Connection {

@@ -36,6 +36,8 @@ export interface SignedUrlSettings {
 /** The buckets whose objects are accepted as inputs, by `s3://BUCKET/KEY`. */
 export interface S3InputSettings {
   readonly buckets: readonly string[];
+  /** Where the service stores the files of all users, which are no inputs; null for a store in folders. */
+  readonly own: Pick<S3Settings, 'bucket' | 'prefix'> | null;
   readonly connection: S3Connection;
 }
 

@@ -208,7 +208,7 @@ export function artifactStoreSuite(name: string, makeStore: () => Promise<Artifa
         await subject.leavePartials();
         const nowMs = Date.now();
         expect(await subject.store.sweep({ olderThanMs: hourMs, nowMs })).toBe(0);
-        expect(await subject.store.sweep({ olderThanMs: hourMs, nowMs: nowMs + 2 * hourMs })).toBe(2);
+        expect(await subject.store.sweep({ olderThanMs: hourMs, nowMs: nowMs + 25 * hourMs })).toBe(2);
         expect(await subject.listStored()).toEqual(complete);
         expect((await readAll(subject.store, key)).toString()).toBe('content');
         expect((await readAll(subject.store, outputKey)).toString()).toBe('a take');

@@ -28,7 +28,7 @@ import { sweepPartialFiles, type SweepAge } from '../partial-files.ts';
 import { notStored, requireInside, writeHashed } from '../stored-content.ts';
 import { InputCache } from './input-cache.ts';
 import { S3Bucket, type S3Limits } from './s3-bucket.ts';
-import { verifyBody } from './s3-body.ts';
+import { closingWith, verifyBody } from './s3-body.ts';
 import { isTransient, storeError } from './s3-errors.ts';
 import { uploadFile } from './s3-upload.ts';
 import { listVersions, nextVersionKey, type StoredObject } from './stored-object.ts';
@@ -51,6 +51,8 @@ const idPauseMs = 300;
 const readTries = 3;
 /** Longest wait for a transfer of the same artifact in this process. */
 const transferWaitMs = 30 * 60_000;
+/** A server does not state when the last part of an unfinished upload arrived: a slow one of a large file takes hours. */
+const maxUploadMs = 86_400_000;
 /** A stored input that is older is stored again, so that no rule of the bucket deletes it by its age soon. */
 const refreshAfterMs = 86_400_000;
 /** How often a kept input is compared with the store, which may have erased it. */
@@ -126,7 +128,8 @@ export class S3ArtifactStore implements ArtifactStore {
   async read(key: string, range?: ByteRange): Promise<Readable> {
     const { object, body } = await this.#open(key, range);
     if (range) return body;
-    return Readable.from(verifyBody(body, object.sha256, this.#bucket.url), { objectMode: false });
+    const verified = verifyBody(body, object.sha256, this.#bucket.url);
+    return closingWith(Readable.from(verified, { objectMode: false }), body);
   }
 
   async materialize(key: string, localPath: string): Promise<void> {
@@ -162,7 +165,7 @@ export class S3ArtifactStore implements ArtifactStore {
     await this.#dropErasedInputs(age.nowMs);
     const files = await sweepPartialFiles([this.#uploads.path, this.#cache.folder], age);
     const unfinished = (await this.#bucket.listUploads()).filter(
-      ({ startedAtMs }) => startedAtMs < age.nowMs - age.olderThanMs,
+      ({ startedAtMs }) => startedAtMs < age.nowMs - Math.max(age.olderThanMs, maxUploadMs),
     );
     for (const { key, uploadId } of unfinished) await this.#bucket.abortUpload(key, uploadId);
     return files + unfinished.length;

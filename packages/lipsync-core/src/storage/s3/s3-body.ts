@@ -67,6 +67,14 @@ function createTimedReader(
   };
 }
 
+/**
+ * Returns `stream`, whose end destroys `source`. A generator that reads the source does not, if the stream is destroyed
+ * before its first read: its connection would never be free again.
+ */
+export function closingWith(stream: Readable, source: Readable): Readable {
+  return stream.once('close', () => source.destroy());
+}
+
 /** Yields the content of an object and throws `store_corrupted` at its end unless it has this SHA-256. */
 export async function* verifyBody(body: Readable, sha256: string, url: string): AsyncGenerator<Buffer> {
   const hash = new ContentHash();

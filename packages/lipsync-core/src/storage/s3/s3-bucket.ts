@@ -7,7 +7,7 @@ import { abortError } from '../../errors/index.ts';
 import { memoizeAsync } from '../../processes/memoize-async.ts';
 import type { ByteRange } from '../artifact-store.ts';
 import type { S3Settings } from '../artifact-store-settings.ts';
-import { readBody } from './s3-body.ts';
+import { closingWith, readBody } from './s3-body.ts';
 import { createS3Client } from './s3-client.ts';
 import { isMissing, isTransient, storeError, toStoreError } from './s3-errors.ts';
 
@@ -156,13 +156,14 @@ export class S3Bucket {
     );
     if (!response) return undefined;
     const wanted = range ?? { start: 0, end: sizeBytes - 1 };
-    const body = readBody(bodyOf(response), {
+    const received = bodyOf(response);
+    const body = readBody(received, {
       ...this.#limits,
       skipBytes: wanted.start - firstByteOf(response),
       sizeBytes: wanted.end - wanted.start + 1,
       url: this.url,
     });
-    return Readable.from(body, { objectMode: false });
+    return closingWith(Readable.from(body, { objectMode: false }), received);
   }
 
   async delete(key: string): Promise<void> {
@@ -183,7 +184,9 @@ export class S3Bucket {
       ResponseContentDisposition: contentDisposition,
     });
     try {
-      return await getSignedUrl(client, command, { expiresIn: Math.ceil(lifetimeMs / 1_000) });
+      // As for requests, the clock of the server counts, once an answer has stated it.
+      const signingDate = new Date(Date.now() + client.config.systemClockOffset);
+      return await getSignedUrl(client, command, { expiresIn: Math.ceil(lifetimeMs / 1_000), signingDate });
     } catch (error) {
       // Without credentials, for example.
       throw toStoreError(error, this.url);

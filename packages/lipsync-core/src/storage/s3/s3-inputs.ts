@@ -8,6 +8,9 @@ const scheme = 's3://';
 const urlLifetimeMs = 60 * 60_000;
 const maxKeyBytes = 1_024;
 
+/** Servers and clients remove these from a path, so that it would lead to another object or bucket. */
+const dotSegments: ReadonlySet<string> = new Set(['.', '..']);
+
 /** Whether a URL names an object of a bucket. */
 export function isS3Url(url: string): boolean {
   return url.slice(0, scheme.length).toLowerCase() === scheme;
@@ -40,6 +43,14 @@ function parseS3Url(url: string, settings: S3InputSettings | null) {
   const [, bucket = '', key = ''] = /^s3:\/\/([^/]+)\/(.+)$/is.exec(url) ?? [];
   if (bucket === '' || key.endsWith('/') || Buffer.byteLength(key) > maxKeyBytes)
     throw new LipsyncError('request_invalid', 'The URL names no object. Give s3://BUCKET/KEY.');
+  if (key.split(/[/\\]/).some((segment) => dotSegments.has(segment)))
+    throw new LipsyncError(
+      'request_invalid',
+      'The key has a segment "." or "..", which no URL can name. Copy the object to another key.',
+    );
+  const { own } = settings ?? {};
+  if (own && bucket === own.bucket && key.startsWith(own.prefix))
+    throw new LipsyncError('url_forbidden', 'The service does not read its own files as inputs. Use another object.');
   if (!settings?.buckets.includes(bucket))
     throw new LipsyncError(
       'url_forbidden',
