@@ -35,9 +35,9 @@ import {
 import {
   Batches,
   JobErasure,
+  JobOutputs,
   LipsyncProducer,
   logUnreadableRecords,
-  outputKeyOf,
   RedisConcurrencySlots,
   RedisResultCache,
   RedisConnections,
@@ -110,9 +110,8 @@ export async function startWorker(config: WorkerConfig, log: Logger, signal: Abo
     watchCancel: (jobId: string, onChange: () => void) => notifications.watchInterrupts(jobId, onChange),
     progressIntervalMs,
     onProgress: reportProgress(producer, clock, logger),
+    ...createPublication(config, artifacts, store),
     checkStorage: () => requireWritableStore(artifacts),
-    publish: async (takePath: string, { id }: JobRecord) => (await artifacts.publish(takePath, outputKeyOf(id))).key,
-    findPublished: async ({ id }: JobRecord) => (await artifacts.stat(outputKeyOf(id)))?.key,
   };
   const handlers = {
     lipsync: new LipsyncHandler(runnerOptions),
@@ -148,6 +147,16 @@ export async function startWorker(config: WorkerConfig, log: Logger, signal: Abo
       redis.disconnect();
       await probes.close();
     },
+  };
+}
+
+/** How takes are published, and kept for other machines. */
+function createPublication({ core }: WorkerConfig, artifacts: ArtifactStore, store: JobStore) {
+  const outputs = new JobOutputs({ artifacts, store });
+  return {
+    sharedTakes: core.artifactStore.kind === 's3' ? artifacts : undefined,
+    publish: (takePath: string, record: JobRecord) => outputs.publish(takePath, record),
+    findPublished: (record: JobRecord) => outputs.find(record),
   };
 }
 

@@ -139,6 +139,7 @@ export {
   type ArtifactStoreConfig,
   LocalArtifactStore,
   requireWritable,
+  candidateKeyOf,
   requireWritableStore,
   storageChecks,
   type ArtifactStore,

@@ -28,6 +28,7 @@ export { outputKeyOf, rateLimitPrefix, storedInputs } from './job-keys.ts';
 export { readJobCounts, readStoredJobs, type JobCounts } from './job-counts.ts';
 export { privateRedisKey, rewriteErasedData } from './append-only-file.ts';
 export { JobErasure, type ErasureState, type JobErasureOptions } from './job-erasure.ts';
+export { JobOutputs } from './job-outputs.ts';
 export {
   RedisJobNotifications,
   watchJob,

@@ -1,6 +1,7 @@
 import {
   attemptEntry,
   batchItemId,
+  candidateKeyOf,
   countRetries,
   isOfKind,
   isTerminal,
@@ -269,11 +270,16 @@ interface FilesOfJob {
 function filesOf(record: JobRecord, files: 'inputs' | 'output' | 'all'): FilesOfJob {
   return {
     names: [
-      ...(files === 'inputs' ? [] : [outputKeyOf(record.id)]),
+      ...(files === 'inputs' ? [] : [outputKeyOf(record.id), ...candidatesOf(record)]),
       ...(files === 'output' ? [] : storedInputs(record)),
     ],
     withShared: files !== 'inputs',
   };
+}
+
+/** Rejected takes that a killed process has left in the store. */
+function candidatesOf(record: JobRecord): readonly string[] {
+  return record.kind === 'lipsync' ? record.attempts.map((_, index) => candidateKeyOf(record.id, index)) : [];
 }
 
 /** A record of a later version is left to its workers. */

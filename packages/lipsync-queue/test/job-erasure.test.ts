@@ -1,7 +1,11 @@
 import { createHash } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import {
   batchItemId,
+  candidateKeyOf,
   Ledger,
   newBatchItemRecord,
   newBatchRecord,
@@ -20,6 +24,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import {
   createClientConnection,
   createRequestKey,
+  JobOutputs,
   outputKeyOf,
   UploadedInputs,
   type JobErasure,
@@ -335,6 +340,28 @@ describe('JobErasure', () => {
     await connection.set(`${erasingInputPrefix}${keyOf('clip')}`, 'job_b');
     await expect(bench.store.create(record)).rejects.toMatchObject({ code: 'resource_exhausted' });
     expect(await bench.store.get('job_a')).toBeUndefined();
+  });
+
+  it('A rejected take that a killed process left in the store is erased with its job.', async () => {
+    const left = candidateKeyOf('job_a', 1);
+    await bench.store.create({ ...(await jobOf('job_a', 'clip')), attempts: [testAttempt(), testAttempt()] });
+    await bench.store.append('job_a', { type: 'canceled', atMs: 3_000 });
+    const folder = await mkdtemp(join(tmpdir(), 'lipsync-erasure-'));
+    await writeFile(join(folder, 'take.mp4'), 'a face');
+    await artifacts.publish(join(folder, 'take.mp4'), left);
+    expect(await erasure.erase('job_a')).toBe('erased');
+    expect(await artifacts.stat(left)).toBeUndefined();
+    await rm(folder, { recursive: true });
+  });
+
+  it('A paused run that publishes after the erasure of its job leaves no output in the store.', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'lipsync-erasure-'));
+    const take = join(folder, 'take.mp4');
+    await writeFile(take, 'a face');
+    const outputs = new JobOutputs({ artifacts, store: bench.store });
+    await expect(outputs.publish(take, { id: 'job_gone' })).rejects.toMatchObject({ code: 'not_found' });
+    expect(await outputs.find({ id: 'job_gone' })).toBeUndefined();
+    await rm(folder, { recursive: true });
   });
 
   it('A running job is canceled, and erased with its output once it has ended.', async () => {

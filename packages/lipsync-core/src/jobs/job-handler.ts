@@ -62,7 +62,7 @@ export interface JobHandler<Kind extends JobKind = JobKind> {
    */
   salvage?(record: JobRecord<Kind>, context: RunContext): Promise<JobEvent | undefined>;
   /** Deletes what is kept between the runs of a job, after it has ended. Never throws. */
-  removeKept?(jobId: string): Promise<void>;
+  removeKept?(record: JobRecord<Kind>): Promise<void>;
 }
 
 /** The handlers of a host that runs every kind of job. */

@@ -136,7 +136,8 @@ export class JobRunner {
   }
 
   async #removeKept(record: JobRecord): Promise<void> {
-    if (record.kind !== 'batch') await this.#options.handlers[record.kind]?.removeKept?.(record.id);
+    const handler: JobHandler | undefined = record.kind === 'batch' ? undefined : this.#options.handlers[record.kind];
+    await handler?.removeKept?.(record);
   }
 
   /** Without this, a run that ends because of the store would count as a crash. */

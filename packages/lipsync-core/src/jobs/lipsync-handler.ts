@@ -141,8 +141,8 @@ export class LipsyncHandler implements JobHandler<'lipsync'> {
     return this.#takes.publishFinished({ record, context });
   }
 
-  removeKept(jobId: string): Promise<void> {
-    return this.#takes.remove(jobId);
+  removeKept(record: JobRecord<'lipsync'>): Promise<void> {
+    return this.#takes.remove(record);
   }
 
   async #toEvent(outcome: PipelineOutcome, run: JobRun<'lipsync'>, attempts: AttemptRecorder): Promise<JobEvent> {

@@ -19,7 +19,7 @@ import {
   type PlannedProvider,
 } from '../scheduling/execution-plan.ts';
 import { annotateSpan } from '../tracing/spans.ts';
-import { failStore } from '../storage/store-failure.ts';
+import { failStorage, failStore } from '../storage/store-failure.ts';
 import type { MadeOutcome, PipelineContext, PipelineInput, PipelineResult } from './pipeline-types.ts';
 import { isSilent, PreparedInputs } from './prepared-inputs.ts';
 import {
@@ -118,7 +118,7 @@ export class LipsyncPipeline {
         if (result) return result;
       }
     } catch (error) {
-      const best = deliverBestCandidate(error, attempts, context);
+      const best = await deliverBestCandidate(error, attempts, context);
       // For example the attempt of a provider that is no longer configured: its money is still reserved.
       if (attempts.at(-1)?.outcome === 'running')
         await this.abandon(input, toLipsyncError(error), { ...context, earlierAttempts: attempts, saveAttempts });
@@ -230,7 +230,7 @@ function toTakeStore({ inputs, context: { keptTakes } }: GateRun): TakeStore {
       const path = await keptTakes.keep(take.path, index).catch(() => undefined);
       return path === undefined ? undefined : { path, facts };
     },
-    find: async (index) => ((await keptTakes.exists(index)) ? keptTakes.pathOf(index) : undefined),
+    find: (index) => keptTakes.find(index).catch(failStorage),
   };
 }
 

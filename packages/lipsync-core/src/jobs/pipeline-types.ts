@@ -1,6 +1,7 @@
 import type { LipsyncOptions } from '../contract/index.ts';
 import type { TraceContext } from '../contract/ports.ts';
 import type { ProgressReport } from '../contract/provider-types.ts';
+import type { LipsyncError } from '../errors/index.ts';
 import type { Workspace } from '../processes/workspace.ts';
 import type { CappedBatch } from '../billing/ledger-entry.ts';
 import type { Attempt } from '../providers/attempt.ts';
@@ -24,7 +25,10 @@ export interface KeptTakes {
   keep(takePath: string, attemptIndex: number): Promise<string>;
   /** Returns the path of a kept take, whether or not the file exists. */
   pathOf(attemptIndex: number): string;
-  exists(attemptIndex: number): Promise<boolean>;
+  /** Makes a kept take available to the other machines that may run the job. Throws a `StorageError`. */
+  share(attemptIndex: number): Promise<void>;
+  /** Returns the path of a kept take, also of one that another machine has shared; undefined without it. */
+  find(attemptIndex: number): Promise<string | undefined>;
   /** Best effort: what remains is removed with the job. */
   remove(attemptIndex: number): Promise<void>;
 }
@@ -72,4 +76,6 @@ export interface PipelineResult extends MadeTake {
   readonly type: 'made';
   /** A finished, probed video in the workspace. */
   readonly takePath: string;
+  /** The error that ends the job if the take was lost with the machine that kept it. */
+  readonly errorIfLost?: LipsyncError;
 }

@@ -110,25 +110,31 @@ export class QualityGate {
  * Returns the best rejected take when no further provider makes one. Throws `thrown` without such a take, and when the job
  * is canceled or its store has failed.
  */
-export function deliverBestCandidate(
+export async function deliverBestCandidate(
   thrown: unknown,
   attempts: readonly Attempt[],
   { signal, keptTakes }: Pick<PipelineContext, 'signal' | 'keptTakes'>,
-): PipelineResult {
+): Promise<PipelineResult> {
   // The error of a worker that shuts down is `canceled`, too.
   const { code } = signal.aborted ? abortError(signal) : toLipsyncError(thrown);
   const best = findBestCandidate(attempts);
   if (thrown instanceof StoreFailure || code === 'canceled' || best?.attemptIndex === undefined) throw thrown;
-  return { type: 'made', takePath: keptTakes.pathOf(best.attemptIndex), ...best };
+  // Without the file, an earlier run may have published it.
+  const takePath = (await keptTakes.find(best.attemptIndex).catch(failStorage)) ?? keptTakes.pathOf(best.attemptIndex);
+  return { type: 'made', takePath, errorIfLost: toLipsyncError(thrown), ...best };
 }
 
-/** Saves the attempts and deletes the takes that another one has surpassed, so that a job keeps one rejected take. */
+/**
+ * Saves the attempts and deletes the takes that another one has surpassed, so that a job keeps one rejected take. It is
+ * shared first: another machine that reads the attempts finds it.
+ */
 async function keepBest(
   attempts: readonly Attempt[],
   { keptTakes, saveAttempts }: Pick<PipelineContext, 'keptTakes' | 'saveAttempts'>,
 ): Promise<void> {
   const best = findBestCandidate(attempts)?.attemptIndex;
   const isSurpassed = (attempt: Attempt): boolean => isCandidate(attempt) && attempts.indexOf(attempt) !== best;
+  if (best === attempts.length - 1) await keptTakes.share(best).catch(failStorage);
   await saveAttempts(withoutTakes(attempts, isSurpassed));
   for (const [index, attempt] of attempts.entries()) if (isSurpassed(attempt)) await keptTakes.remove(index);
 }

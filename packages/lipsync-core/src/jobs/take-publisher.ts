@@ -1,10 +1,12 @@
 import { rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Warning } from '../contract/provider-types.ts';
-import { abortError, StorageError, toLipsyncError, toStorageError, type LipsyncError } from '../errors/index.ts';
+import { abortError, LipsyncError, StorageError, toLipsyncError, toStorageError } from '../errors/index.ts';
 import type { MarkedFile, OutputMarker } from '../marking/output-marker.ts';
 import { candidatePath, createFolder, keptTakePath, removeJobWorkspaces, workStorage } from '../processes/workspace.ts';
+import { candidateKeyOf, type ArtifactStore } from '../storage/artifact-store.ts';
 import { moveDurably } from '../storage/durable-files.ts';
+import { failStorage } from '../storage/store-failure.ts';
 import { traced } from '../tracing/spans.ts';
 import { logFields } from './job-log.ts';
 import type { InputFiles } from './input-fetcher.ts';
@@ -20,6 +22,8 @@ export interface TakePublisherOptions extends StorageWaitOptions {
   readonly workFolder: string;
   /** Folder for takes that cannot be published yet; `workFolder` by default. */
   readonly keptTakeFolder?: string;
+  /** Rejected takes are kept here where the machines that run a job have different folders. */
+  readonly sharedTakes?: Pick<ArtifactStore, 'delete' | 'materialize' | 'publish'> | undefined;
   /** Signs outputs before they are published; none is signed without it. */
   readonly marker?: Pick<OutputMarker, 'mark'> | undefined;
   /** Moves a finished take to its final place and returns its `outputKey`. */
@@ -57,7 +61,8 @@ export class TakePublisher {
     const keptTake = run.record.keptTake ?? findAcceptedTake(attempts);
     if (!keptTake) return undefined;
     const takePath = this.#pathOf(id, keptTake);
-    if (await exists(takePath)) return this.publish({ type: 'made', takePath, ...keptTake }, run);
+    if (await this.#isFound(id, keptTake).catch(failStorage))
+      return this.publish({ type: 'made', takePath, ...keptTake }, run);
     // That run was killed after it had published the take, before it could record it.
     await this.#storage.check();
     const outputKey = await this.#findPublished(run.record);
@@ -73,9 +78,11 @@ export class TakePublisher {
     const finished = keptTake ?? findFinishedTake(attempts);
     if (!finished) return undefined;
     const takePath = this.#pathOf(id, finished);
-    const event = await this.publish({ type: 'made', takePath, ...finished }, run).catch((error: unknown) =>
-      this.#options.logger.warn({ ...logFields(run.record), error }, 'the finished take could not be published'),
-    );
+    const event = await this.#isFound(id, finished)
+      .then(() => this.publish({ type: 'made', takePath, ...finished }, run))
+      .catch((error: unknown) =>
+        this.#options.logger.warn({ ...logFields(run.record), error }, 'the finished take could not be published'),
+      );
     return event?.type === 'completed' ? event : undefined;
   }
 
@@ -88,14 +95,18 @@ export class TakePublisher {
         await this.#move(takePath, pathOf(index), record);
         return pathOf(index);
       },
-      exists: (index) => exists(pathOf(index)),
-      remove: (index) => rm(pathOf(index), { force: true }).catch(() => undefined),
+      share: (index) => this.#share(record.id, index),
+      find: async (index) => ((await this.#isFound(record.id, { attemptIndex: index })) ? pathOf(index) : undefined),
+      remove: async (index) => {
+        await rm(pathOf(index), { force: true }).catch(() => undefined);
+        await this.#unshare(record.id, index);
+      },
     };
   }
 
   /** Returns the event that completes the job, or the one that parks it. Throws errors that no later run can correct. */
   async publish(made: PipelineResult, run: PublishingRun): Promise<JobEvent> {
-    const { type: _, takePath, ...take } = made;
+    const { type: _, takePath, errorIfLost, ...take } = made;
     const { publish, isPublishRetried = (error) => error instanceof StorageError } = this.#options;
     const { record } = run;
     try {
@@ -106,8 +117,10 @@ export class TakePublisher {
     } catch (thrown) {
       if (thrown instanceof MarkingStopped) throw thrown.cause;
       // A run that this one has superseded may have published the take in the meantime.
-      const outputKey = (await exists(takePath)) ? undefined : await this.#findPublished(record);
+      const isLost = !(await exists(takePath));
+      const outputKey = isLost ? await this.#findPublished(record) : undefined;
       if (outputKey !== undefined) return this.#complete(outputKey, take, record);
+      if (isLost && errorIfLost) throw errorIfLost;
       const error = toLipsyncError(thrown);
       if (!isPublishRetried(error)) throw error;
       return this.#storage.park(error, run, (await this.#keep(made, record)) ? take : undefined);
@@ -139,11 +152,43 @@ export class TakePublisher {
     }
   }
 
-  /** Removes the kept take of a job that has ended. */
-  async remove(jobId: string): Promise<void> {
+  /** Removes the kept takes of a job that has ended. */
+  async remove({ id: jobId, attempts }: JobRecord<'lipsync'>): Promise<void> {
     await removeJobWorkspaces(this.#folder, jobId).catch((error: unknown) =>
       this.#options.logger.warn({ jobId, error }, 'work files remain'),
     );
+    for (const [index, { code }] of attempts.entries())
+      if (code === 'quality_rejected') await this.#unshare(jobId, index);
+  }
+
+  /** Moves a rejected take to where other machines find it. */
+  async #share(jobId: string, index: number): Promise<void> {
+    const path = candidatePath(this.#folder, jobId, index);
+    // An earlier run has shared it otherwise.
+    if (await exists(path)) await this.#options.sharedTakes?.publish(path, candidateKeyOf(jobId, index));
+  }
+
+  /** Best effort: what remains is deleted with the output of the job. */
+  async #unshare(jobId: string, index: number): Promise<void> {
+    await this.#options.sharedTakes?.delete(candidateKeyOf(jobId, index)).catch((error: unknown) => {
+      this.#options.logger.warn({ jobId, error }, 'a rejected take remains in the object store');
+    });
+  }
+
+  /** Whether a kept take is on this machine, also after a fetch of a shared one. Throws a `StorageError`. */
+  async #isFound(jobId: string, take: Pick<MadeTake, 'attemptIndex'>): Promise<boolean> {
+    const path = this.#pathOf(jobId, take);
+    const { sharedTakes } = this.#options;
+    if (await exists(path)) return true;
+    if (!sharedTakes || take.attemptIndex === undefined) return false;
+    try {
+      await createFolder(dirname(path));
+      await sharedTakes.materialize(candidateKeyOf(jobId, take.attemptIndex), path);
+      return true;
+    } catch (error) {
+      if (LipsyncError.isInstance(error) && error.code === 'not_found') return false;
+      throw toStorageError(error, workStorage(this.#folder));
+    }
   }
 
   #complete(outputKey: string, take: MadeTake, { runs }: JobRecord<'lipsync'>): JobEvent {
@@ -152,8 +197,9 @@ export class TakePublisher {
     return { type: 'completed', run: runs, atMs, result: { ...result, cached: false, outputKey }, warnings };
   }
 
+  /** Throws a `StorageUnavailable` if that is not known. */
   async #findPublished(record: JobRecord<'lipsync'>): Promise<string | undefined> {
-    return this.#options.findPublished?.(record).catch(() => undefined);
+    return this.#options.findPublished?.(record).catch(failStorage);
   }
 
   /** Returns whether the take could be kept. If not, the next run makes it again; a take that is paid for is collected. */
@@ -177,7 +223,7 @@ export class TakePublisher {
     }
   }
 
-  #pathOf(jobId: string, { attemptIndex }: MadeTake): string {
+  #pathOf(jobId: string, { attemptIndex }: Pick<MadeTake, 'attemptIndex'>): string {
     return attemptIndex === undefined
       ? keptTakePath(this.#folder, jobId)
       : candidatePath(this.#folder, jobId, attemptIndex);

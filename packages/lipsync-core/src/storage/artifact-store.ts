@@ -107,6 +107,11 @@ const inputPattern = /^inputs\/(?<sha256>[0-9a-f]{64})$/;
 // Job id and name never start with a dot: that excludes `..` and the names of partial files.
 const outputPattern = /^outputs\/(?<jobId>[A-Za-z0-9][A-Za-z0-9_-]{0,99})\/(?<name>[A-Za-z0-9][A-Za-z0-9._-]{0,99})$/;
 
+/** Artifact key of the rejected take of an attempt, until its job ends. */
+export function candidateKeyOf(jobId: string, attemptIndex: number): string {
+  return `outputs/${jobId}/candidate-${attemptIndex}.mp4`;
+}
+
 /** Parses a key. Throws `internal` for any other text, because only the service itself creates keys. */
 export function parseArtifactKey(key: string): ArtifactLocation {
   const { sha256 } = inputPattern.exec(key)?.groups ?? {};

@@ -1,4 +1,4 @@
-export { requireWritableStore, storageChecks } from './artifact-store.ts';
+export { candidateKeyOf, requireWritableStore, storageChecks } from './artifact-store.ts';
 export { requireWritable } from './folder-check.ts';
 export type { ArtifactStore, ArtifactStoreHealth, FolderHealth, StoredArtifact } from './artifact-store.ts';
 export {

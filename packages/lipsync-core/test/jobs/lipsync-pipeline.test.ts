@@ -74,7 +74,8 @@ function silentWav(): Buffer {
 const keptTakes: KeptTakes = {
   keep: () => Promise.reject(new LipsyncError('resource_exhausted', 'full')),
   pathOf: () => '',
-  exists: async () => false,
+  share: async () => undefined,
+  find: async () => undefined,
   remove: async () => undefined,
 };
 

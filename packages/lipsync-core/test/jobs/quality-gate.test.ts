@@ -1,8 +1,8 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { LipsyncError } from '../../src/errors/index.ts';
+import { LipsyncError, StorageError } from '../../src/errors/index.ts';
 import type { JobRecord } from '../../src/jobs/job-record.ts';
 import type { JobStore } from '../../src/jobs/job-store.ts';
 import { toJobView } from '../../src/jobs/job-view.ts';
@@ -247,6 +247,90 @@ describe('The kept takes of a job', () => {
     const record = await bench.run({}, { canRun: (work) => work === 'inline' });
     expect(endings(record)).toEqual(['heygen failed quality_rejected', 'wav2lip failed quality_rejected']);
     expect(await bench.output()).toBe('heygen');
+  });
+
+  describe('with an object store, on machines with folders of their own,', () => {
+    const machine = (name: string) => ({
+      workFolder: join(bench.workFolder, name),
+      sharedTakes: bench.artifacts,
+    });
+    const stored = async (index: number) => (await bench.artifacts.stat(`outputs/job_1/candidate-${index}.mp4`))?.key;
+    const start = async (): Promise<void> => {
+      await bench.start();
+      await bench.run(machine('first'), { canRun: (work) => work === 'remote' });
+    };
+    const continueOn = (name: string, change = {}) =>
+      bench.run({ ...machine(name), ...change }, { canRun: (work) => work === 'inline' });
+
+    it('A take that was rejected on one machine is delivered by another one, and nothing of it remains.', async () => {
+      rejectTakesOf('heygen', 'wav2lip');
+      await start();
+      expect(await stored(0)).toBe('outputs/job_1/candidate-0.mp4');
+      expect(await readdir(join(bench.workFolder, 'first', 'job_1')).catch(() => [])).toEqual([]);
+      const record = await continueOn('second');
+      expect(record).toMatchObject({ status: 'completed', result: { methodUsed: 'heygen' } });
+      expect(await bench.output()).toBe('heygen');
+      expect([await stored(0), await stored(1)]).toEqual([undefined, undefined]);
+    });
+
+    it('It is also delivered when the later providers fail, and by a third machine if the second could not publish it.', async () => {
+      rejectTakesOf('heygen');
+      await start();
+      bench.wav2lip.failures.push(...Array.from({ length: 9 }, () => new LipsyncError('internal', 'scripted')));
+      const full = () => Promise.reject(new LipsyncError('storage_unwritable', 'full'));
+      const parked = await continueOn('second', { publish: full, isPublishRetried: () => true });
+      expect(parked).toMatchObject({ stage: 'waiting', keptTake: { methodUsed: 'heygen' } });
+      expect(await continueOn('third')).toMatchObject({ status: 'completed', result: { methodUsed: 'heygen' } });
+      expect(await bench.output()).toBe('heygen');
+    });
+
+    it('A cancel deletes it in the store.', async () => {
+      rejectTakesOf('heygen');
+      await start();
+      await bench.store.append('job_1', { type: 'cancel_requested' });
+      expect(await continueOn('second')).toMatchObject({ status: 'canceled' });
+      expect(await stored(0)).toBeUndefined();
+    });
+
+    it('A store that does not answer after the take was published leaves the job waiting, not failed.', async () => {
+      rejectTakesOf(...every);
+      await start();
+      let isKilled = false;
+      const append: JobStore['append'] = (...given) =>
+        isKilled ? Promise.reject(new Error('killed')) : bench.store.append(...given);
+      const publish = async (takePath: string): Promise<string> => {
+        isKilled = true;
+        return (await bench.artifacts.publish(takePath, 'outputs/job_1/output.mp4')).key;
+      };
+      await expect(continueOn('second', { publish, store: { ...bench.store, append } })).rejects.toThrow('killed');
+      await bench.artifacts.delete('outputs/job_1/candidate-0.mp4');
+      const down = () => Promise.reject(new StorageError('store_unavailable', 's3://bucket/', 'down', undefined));
+      expect(await continueOn('second', { findPublished: down })).toMatchObject({ stage: 'waiting' });
+      expect(await continueOn('third')).toMatchObject({ status: 'completed', result: { methodUsed: 'heygen' } });
+    });
+
+    it('While the store does not answer, the job waits, and the vendor is not paid again.', async () => {
+      rejectTakesOf('heygen');
+      const down = () => Promise.reject(new StorageError('store_unavailable', 's3://bucket/', 'down', undefined));
+      await bench.start();
+      const sharedTakes = { ...machine('first'), sharedTakes: { publish: down, materialize: down, delete: down } };
+      expect(await bench.run(sharedTakes)).toMatchObject({ status: 'processing', stage: 'waiting', crashes: 0 });
+      const record = await bench.run(machine('first'));
+      expect(endings(record)).toEqual(['heygen failed quality_rejected', 'wav2lip succeeded']);
+      expect([bench.vendor.started.length, await bench.ledgerMicros()]).toEqual([1, vendorMicros]);
+    });
+  });
+
+  it('A job whose only take was lost with its machine ends with the error of the last provider.', async () => {
+    rejectTakesOf('heygen');
+    await bench.start();
+    await bench.run({ workFolder: join(bench.workFolder, 'first') }, { canRun: (work) => work === 'remote' });
+    const failures = Array.from({ length: 9 }, () => new LipsyncError('media_failed', 'scripted'));
+    bench.wav2lip.failures.push(...failures);
+    bench.preview.failures.push(...failures);
+    const workFolder = join(bench.workFolder, 'second');
+    const record = await bench.run({ workFolder }, { canRun: (work) => work === 'inline' });
+    expect(record).toMatchObject({ status: 'failed', error: { code: 'media_failed' } });
   });
 
   it('A cancel while the job waits for the next provider deletes them, and a worker does it.', async () => {
