@@ -6,7 +6,7 @@ import type { Warning } from '../contract/provider-types.ts';
 import { LipsyncError } from '../errors/index.ts';
 import { blobOfFile } from './c2pa-library.ts';
 import { mediaTypeOf, sniffedBytes } from './media-type.ts';
-import { isManifestBox, readTopLevelBoxes } from './mp4-boxes.ts';
+import { hasTooManyBoxes, isManifestBox, readTopLevelBoxes } from './mp4-boxes.ts';
 
 /** A file that an output was made from. */
 export interface Ingredient {
@@ -40,7 +40,8 @@ const definitionSchema = z.object({
 type Finding =
   | { readonly type: 'plain'; readonly format?: string }
   | { readonly type: 'marked'; readonly format: string }
-  | { readonly type: 'too_large'; readonly format: string };
+  /** `fault` completes "The mark of origin of the clip …". */
+  | { readonly type: 'left_out'; readonly format: string; readonly fault: string };
 
 /** Whether a file is an MP4 with a manifest. */
 export async function hasManifest(path: string): Promise<boolean> {
@@ -69,7 +70,7 @@ export async function addIngredients(
     const plain = JSON.stringify({ ...stated, ...(found.format !== undefined && { format: found.format }) });
     if (path === null || found.type !== 'marked') {
       builder.addIngredient(plain);
-      if (found.type === 'too_large') warnings.push(notKept(name, 'is larger than 16 MiB'));
+      if (found.type === 'left_out') warnings.push(notKept(name, found.fault));
       continue;
     }
     const descriptor = openSync(path, 'r');
@@ -133,8 +134,11 @@ async function examineMp4(path: string): Promise<Finding> {
   try {
     // Up to the first manifest, so that a file that is truncated or has trailing bytes keeps its mark.
     for await (const box of readTopLevelBoxes(file))
-      if (await isManifestBox(file, box))
-        return { type: box.sizeBytes > maxManifestBytes ? 'too_large' : 'marked', format };
+      if (await isManifestBox(file, box)) {
+        if (box.sizeBytes > maxManifestBytes) return { type: 'left_out', format, fault: 'is larger than 16 MiB' };
+        if (!(await hasTooManyBoxes(file))) return { type: 'marked', format };
+        return { type: 'left_out', format, fault: 'is in a file of too many parts' };
+      }
     return { type: 'plain', format };
   } catch (error) {
     if (!LipsyncError.isInstance(error)) throw error;

@@ -14,7 +14,8 @@ export interface Mp4Box {
 /** The user type of the box that holds C2PA manifests (C2PA 2.2, appendix A.5). */
 export const manifestUserType = Buffer.from('d8fec3d61b0e483c92975828877ec481', 'hex');
 
-const maxBoxes = 100_000;
+/** More than a recording of hours in fragments has. */
+const maxBoxes = 20_000;
 
 /** Reads the boxes on the top level of a file one by one. Throws `media_failed` behind the last one unless they fill it. */
 export async function* readTopLevelBoxes(file: FileHandle): AsyncGenerator<Mp4Box> {
@@ -41,6 +42,17 @@ export function listBoxesIn(bytes: Buffer, start: number, end: number): readonly
     position += box.sizeBytes;
   }
   return boxes;
+}
+
+/** Whether a file has so many boxes that the library, which visits each several times, would take minutes to read it. */
+export async function hasTooManyBoxes(file: FileHandle): Promise<boolean> {
+  let count = 0;
+  try {
+    for await (const _ of readTopLevelBoxes(file)) count += 1;
+  } catch (error) {
+    if (!LipsyncError.isInstance(error)) throw error;
+  }
+  return count >= maxBoxes;
 }
 
 /** Whether a box holds C2PA manifests. */

@@ -1,10 +1,12 @@
 /** Entry of a process that reads the manifest of an untrusted file and reports it. Started by `OriginReader`. */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import type { OriginView } from '../contract/origin-view.ts';
 import { toFailure } from '../errors/carried-failure.ts';
 import { blobOfFile, loadC2pa } from './c2pa-library.ts';
 import { mediaTypeOf, sniffedBytes } from './media-type.ts';
 import type { ReadOrigin } from './origin-reader.ts';
+import { hasTooManyBoxes } from './mp4-boxes.ts';
 import { originWithout, parseOrigin } from './parse-origin.ts';
 
 const [path = '', anchors = ''] = process.argv.slice(2);
@@ -19,6 +21,8 @@ async function readOrigin(): Promise<OriginView> {
     if (type === 'unknown')
       return originWithout('unreadable', 'The file is no video, image or sound of a known format.');
     if (type === 'without manifests') return originWithout('unsigned', null);
+    if (type === 'video/mp4' && (await isOfTooManyParts()))
+      return originWithout('unreadable', 'The file has too many parts.');
     const { Reader } = await loadC2pa();
     const settings = JSON.stringify(anchors === '' ? {} : { trust: { user_anchors: anchors } });
     const reader = await Reader.fromBlob(type, blobOfFile(descriptor, fstatSync(descriptor).size), settings);
@@ -27,6 +31,15 @@ async function readOrigin(): Promise<OriginView> {
     return fromReaderError(error);
   } finally {
     closeSync(descriptor);
+  }
+}
+
+async function isOfTooManyParts(): Promise<boolean> {
+  const file = await open(path, 'r');
+  try {
+    return await hasTooManyBoxes(file);
+  } finally {
+    await file.close();
   }
 }
 

@@ -121,6 +121,17 @@ describe('The marks of inputs', slow, () => {
     expect(truncated.warnings).toMatchObject([{ code: 'input_mark_not_kept' }]);
   });
 
+  it('A file of too many boxes is left out and unreadable at once, because the library would take minutes.', async () => {
+    folder = await temporaryFolder();
+    const { path: clipPath } = await mark('clip', {});
+    const box = Buffer.from('\0\0\0\bfree', 'latin1');
+    await writeFile(clipPath, Buffer.concat([await readFile(clipPath), Buffer.alloc(8 * 20_000, box)]));
+    expect((await mark('of-many', { clipPath })).warnings).toMatchObject([
+      { message: expect.stringContaining('too many parts') },
+    ]);
+    expect(await reader.read(clipPath, signal)).toMatchObject({ state: 'unreadable', reason: /too many parts/ });
+  });
+
   it('An output is marked although the mark of its clip can be read but not be built into another.', async () => {
     folder = await temporaryFolder();
     const first = await mark('first', {});
