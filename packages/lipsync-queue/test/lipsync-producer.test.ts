@@ -226,7 +226,8 @@ describe('sweep', () => {
     await Promise.all([producer.queue('render'), producer.queue('cloud')]);
     const asked = vi.spyOn(connection, 'sendCommand');
     expect(await producer.sweep()).toEqual({ requeued: 0, expired: 0 });
-    expect(asked.mock.calls.length).toBeLessThan(20);
+    // A sweep has a fixed number of commands and some for each page, none for each job.
+    expect(asked.mock.calls.length).toBeLessThan(ids.length / 8);
     await producer.close();
     connection.disconnect();
   });
