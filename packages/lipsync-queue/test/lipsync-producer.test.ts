@@ -214,7 +214,7 @@ describe('sweep', () => {
   });
 
   it('A sweep compares hundreds of queued jobs with a few commands.', async () => {
-    const ids = Array.from({ length: 240 }, (_, index) => `job_${index}`);
+    const ids = Array.from({ length: 250 }, (_, index) => `job_${index}`);
     await Promise.all(ids.map((id) => bench.producer.submit(testJobRecord(id))));
     const connection = createClientConnection({ url: bench.redis.url, onError: () => undefined });
     const producer = new LipsyncProducer({
@@ -224,10 +224,12 @@ describe('sweep', () => {
       logger: silentLogger,
     });
     await Promise.all([producer.queue('render'), producer.queue('cloud')]);
+    // The first sweep of an installation indexes the deadlines of the jobs that are stored already.
+    await producer.sweep();
+    await connection.del(sweepLockKey);
     const asked = vi.spyOn(connection, 'sendCommand');
     expect(await producer.sweep()).toEqual({ requeued: 0, expired: 0 });
-    // A sweep has a fixed number of commands and some for each page, none for each job.
-    expect(asked.mock.calls.length).toBeLessThan(ids.length / 8);
+    expect(asked.mock.calls.length).toBeLessThan(20);
     await producer.close();
     connection.disconnect();
   });
