@@ -1,4 +1,4 @@
-import { LipsyncError, memoizeAsync, toUsd, type BreakerView, type CostRow } from '@lipsync/core/host';
+import { LipsyncError, memoizeAsync, microsToUsd, type BreakerView, type CostRow } from '@lipsync/core/host';
 import { queuesOfLane, workerLanes, type JobCounts, type LaneWork } from '@lipsync/queue';
 import { Counter, Gauge, Registry } from 'prom-client';
 import type { ApiDependencies } from './dependencies.ts';
@@ -192,7 +192,7 @@ function costMetrics({ ledger, clock }: Pick<Dependencies, 'ledger' | 'clock'>):
   };
   const readRows = memoizeAsync(sumToday, { retryAfterFailure: true, lifetimeMs: costCacheMs });
   const byProvider = async (microsOf: (row: CostRow) => number): Promise<readonly Sample[]> =>
-    (await readRows()).map((row) => ({ labels: { provider: row.key ?? '' }, value: toUsd(microsOf(row)) ?? 0 }));
+    (await readRows()).map((row) => ({ labels: { provider: row.key ?? '' }, value: microsToUsd(microsOf(row)) ?? 0 }));
   const labelNames = ['provider'];
   return [
     {

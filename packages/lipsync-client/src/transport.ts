@@ -174,8 +174,8 @@ export class Transport {
 const isNode = typeof process === 'object' && typeof process.versions?.node === 'string';
 
 /**
- * The form as a stream of bytes. When a service answers before it has read a file of a form, the fetch of Node closes the
- * stream of the form while a part of the file is read, which ends the process ("ReadableStream is already closed").
+ * The form as a stream of bytes. When a service answers before it has read a file of a form, the fetch of Node closes
+ * the stream of the form while a part of the file is read, which ends the process ("ReadableStream is already closed").
  * The stream in between is closed instead, and the inner one is never canceled.
  */
 function encodeForm(form: FormData): { readonly headers: Record<string, string>; readonly body: ReadableStream } {

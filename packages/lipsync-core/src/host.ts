@@ -81,7 +81,7 @@ export {
   toBatchView,
   type BatchContent,
 } from './jobs/batch-view.ts';
-export { nameOfInput, toJobView, toQualityJobView, toUsd } from './jobs/job-view.ts';
+export { nameOfInput, toJobView, toQualityJobView } from './jobs/job-view.ts';
 export { recordLateCost } from './jobs/attempt-recorder.ts';
 export { traceIdOf } from './jobs/job-log.ts';
 export { activeTraceparent, annotateSpan, isTracing, openSpan, OpenSpan } from './tracing/spans.ts';
@@ -173,7 +173,7 @@ export { checkConsent } from './jobs/consent-check.ts';
 export { createLipsyncCore, type LipsyncCore } from './service/wiring.ts';
 export { migrateAttempt, type Attempt } from './providers/attempt.ts';
 export type { Warning } from './contract/provider-types.ts';
-export { toMicros, type Micros } from './billing/micros.ts';
+export { microsToUsd, toMicros, type Micros } from './billing/micros.ts';
 export { listProviderIds, type PlanStep } from './scheduling/execution-plan.ts';
 export { checkMarking } from './service/signing-identity.ts';
 export { createOriginVerifier, OriginVerifier } from './service/origin-verifier.ts';

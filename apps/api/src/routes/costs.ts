@@ -1,7 +1,7 @@
 import type { Request, Response } from 'express';
 import { stringify } from 'csv-stringify/sync';
 import { z } from 'zod';
-import { toUsd, type Clock, type CostGroup, type CostRow } from '@lipsync/core/host';
+import { microsToUsd, type Clock, type CostGroup, type CostRow } from '@lipsync/core/host';
 import { costsViewSchema, type CostsView } from '@lipsync/core/contract';
 import type { ApiDependencies } from '../dependencies.ts';
 import { callerOf, scopeOf, type Caller } from '../http/access.ts';
@@ -117,7 +117,7 @@ function toDay(ms: number): string {
 type Amounts = Pick<CostRow, 'jobs' | 'spentMicros' | 'reservedMicros'>;
 
 function amounts({ jobs, spentMicros, reservedMicros }: Amounts) {
-  return { jobs, cost_usd: toUsd(spentMicros), reserved_usd: toUsd(reservedMicros) };
+  return { jobs, cost_usd: microsToUsd(spentMicros), reserved_usd: microsToUsd(reservedMicros) };
 }
 
 /** Jobs are summed over the rows: a job that used two methods counts twice. */
@@ -144,5 +144,5 @@ function toCsv(groupBy: string, rows: readonly CostRow[]): string {
 }
 
 function dollars(micros: number): string {
-  return (micros / 1_000_000).toFixed(6);
+  return microsToUsd(micros).toFixed(6);
 }

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import {
   outputDurationMs,
   payerOf,
-  toUsd,
+  microsToUsd,
   type Estimate,
   type ProviderEstimate,
   listProviderIds,
@@ -121,7 +121,7 @@ function viewProvider({
 }: ProviderEstimate): EstimateView['providers'][number] {
   return {
     provider,
-    cost_usd: toUsd(costMicros),
+    cost_usd: microsToUsd(costMicros),
     expected_seconds: expectedMs === null ? null : expectedMs / 1000,
     measured: isMeasured,
     cap,

@@ -1,4 +1,4 @@
-import { toUsd, type ProviderStatus } from '@lipsync/core/host';
+import { microsToUsd, type ProviderStatus } from '@lipsync/core/host';
 import { providersViewSchema, type ProvidersView } from '@lipsync/core/contract';
 import type { ApiDependencies } from '../dependencies.ts';
 import { jsonResponse } from '../reference/documentation.ts';
@@ -47,8 +47,8 @@ async function viewProvider(
     model_suits_device: modelSuitsDevice,
     usd_per_second:
       microsPerSecond &&
-      Object.fromEntries(Object.entries(microsPerSecond).map(([mode, micros]) => [mode, toUsd(micros)])),
-    balance_usd: balanceMicros === null ? null : toUsd(balanceMicros),
+      Object.fromEntries(Object.entries(microsPerSecond).map(([mode, micros]) => [mode, microsToUsd(micros)])),
+    balance_usd: balanceMicros === null ? null : microsToUsd(balanceMicros),
     breaker: { state, reason, open_until: openUntilMs === null ? null : new Date(openUntilMs).toISOString() },
   };
 }

@@ -27,8 +27,13 @@ export function usdToMicros(usd: number): Micros {
   return toMicros(Math.round(usd * microsPerDollar));
 }
 
+/** Converts millionths of a dollar to dollars. */
 export function microsToUsd(micros: number): number {
   return micros / microsPerDollar;
+}
+
+export function microsToUsdOrNull(micros: number | null): number | null {
+  return micros === null ? null : microsToUsd(micros);
 }
 
 /** As `$0.012300`, with every digit that counts. */

@@ -4,7 +4,7 @@ import { configFromEnvironment } from '../config.ts';
 import { parseOptions } from '../contract/index.ts';
 import type { ManifestRow } from '../jobs/batch-manifest.ts';
 import { toSummaryView } from '../jobs/batch-view.ts';
-import { toUsd } from '../jobs/job-view.ts';
+import { microsToUsd } from '../billing/micros.ts';
 import { toQualityView } from '../contract/quality.ts';
 import type { ProviderDefinition } from '../providers/definition.ts';
 import { refuseOutputs } from '../service/batch-input.ts';
@@ -194,7 +194,7 @@ function toResult(outcome: BatchItemOutcome): BatchResult {
     method_used: result?.methodUsed ?? null,
     degraded: result?.degraded ?? false,
     duration: result && result.durationMs / 1000,
-    cost_usd: toUsd(costMicros),
+    cost_usd: microsToUsd(costMicros),
     quality: result?.quality ? toQualityView(result.quality) : null,
     error: error && { code: error.code, message: error.message, retryable: error.policy.retryable },
     from_earlier_run: isFromEarlierRun,

@@ -106,13 +106,16 @@ function readConfig(definitions: readonly ProviderDefinition[]): CoreConfig | Li
   }
 }
 
-/** Tries a write in both folders, or in the data folder and the bucket, as `/ready` does: permissions alone do not show a full or read-only disk. */
+/**
+ * Tries a write in both folders, or in the data folder and the bucket, as `/ready` does: permissions alone do not show
+ * a full or read-only disk.
+ */
 async function folderFindings(config: CoreConfig): Promise<readonly DoctorCheck[]> {
   const { inputs, outputs } = await createArtifactStore(config).health();
   if (config.artifactStore.kind === 'file')
     return [folderFinding('data folder', { ...inputs, path: config.dataDir }), folderFinding('output folder', outputs)];
   const bucket = folderFinding('object store', outputs);
-  // The inputs of a bucket that fails have its failure; the state of the data folder is then unknown.
+  // When the bucket fails, `inputs` has its failure, and the state of the data folder is unknown.
   return outputs.error ? [bucket] : [folderFinding('data folder', { ...inputs, path: config.dataDir }), bucket];
 }
 

@@ -60,14 +60,18 @@ function describeOrigin(file: string, { state, reason, signer, trusted, actions,
     ...(signer ? [`  signer       ${describeSigner(signer)} (${trust})`] : []),
     ...actions.map((action) => `  action       ${describeAction(action)}`),
     ...ingredients.map(
-      ({ depth, relationship, signer: own, actions: made }) =>
-        `  ${'  '.repeat(depth - 1)}ingredient   ${[relationship ?? 'unknown', own ? describeSigner(own) : 'no manifest', ...made.map(({ action }) => action)].join(', ')}`,
+      (ingredient) => `  ${'  '.repeat(ingredient.depth - 1)}ingredient   ${describeIngredient(ingredient)}`,
     ),
   ];
 }
 
 function describeSigner({ name, organization }: NonNullable<OriginView['signer']>): string {
   return [name, organization].filter((part) => part !== null).join(', ') || 'a certificate without names';
+}
+
+function describeIngredient({ relationship, signer, actions }: OriginView['ingredients'][number]): string {
+  const origin = signer ? describeSigner(signer) : 'no manifest';
+  return [relationship ?? 'unknown', origin, ...actions.map(({ action }) => action)].join(', ');
 }
 
 function describeAction({ action, when, source_type: source, software, provider }: OriginView['actions'][number]) {

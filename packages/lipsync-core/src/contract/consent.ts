@@ -4,7 +4,7 @@ import { visibleText } from './visible-text.ts';
 const expiryText = 'must be a date and time with a zone, such as 2027-01-31T00:00:00Z';
 
 /**
- * Who agreed to a lip-sync, and to what. It is kept with the job and never leaves it: not in the output, in messages, logs,
+ * Who agreed to a lip-sync, and to what. It is stored with the job only: it is never part of outputs, messages, logs,
  * traces or metrics.
  */
 export const consentSchema = z

@@ -25,7 +25,11 @@ export const originViewSchema = z
     state: z
       .enum(originStates)
       .describe(
-        '`valid`: a manifest is there, and neither it nor the file was changed since; `invalid`: one of both was, or the certificate is not acceptable; `unsigned`: no manifest; `unreadable`: the file cannot be read.',
+        [
+          '`valid`: the manifest and the file are unchanged since signing;',
+          '`invalid`: the manifest or the file was changed, or the certificate is not acceptable;',
+          '`unsigned`: no manifest; `unreadable`: the file cannot be read.',
+        ].join(' '),
       ),
     reason: z.string().nullable().describe('Why the state is `invalid` or `unreadable`.'),
     signer: signerSchema,

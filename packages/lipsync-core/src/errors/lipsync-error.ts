@@ -150,8 +150,9 @@ export const storeErrorCodes = Object.freeze([
 export type StoreErrorCode = (typeof storeErrorCodes)[number];
 
 /**
- * A folder that jobs need is full (`resource_exhausted`) or cannot be written (`storage_unwritable`), or the object store
- * fails. The fault lies neither with the job nor with a provider: the job can continue when an operator has corrected it.
+ * A folder that jobs need is full (`resource_exhausted`) or cannot be written (`storage_unwritable`), or the object
+ * store fails. The fault lies neither with the job nor with a provider: the job can continue when an operator has
+ * corrected it.
  */
 export class StorageError extends LipsyncError {
   /** Path of the folder, or URL of the bucket. */

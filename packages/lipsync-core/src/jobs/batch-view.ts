@@ -1,7 +1,8 @@
 import type { BatchStatus, BatchSummaryView, BatchView } from '../contract/index.ts';
 import type { BatchSummary, ItemOutcome } from './batch-summary.ts';
 import { isTerminal, type JobRecord } from './job-record.ts';
-import { toJobView, toTimestamp, toUsd } from './job-view.ts';
+import { microsToUsd } from '../billing/micros.ts';
+import { toJobView, toTimestamp } from './job-view.ts';
 
 /** Returns what a job adds to the totals of its batch. Pure. */
 export function outcomeOf(job: JobRecord): ItemOutcome {
@@ -80,7 +81,7 @@ export function toSummaryView(summary: BatchSummary): BatchView['summary'] {
     failed: summary.failed,
     canceled: summary.canceled,
     total_duration: summary.totalDurationMs / 1000,
-    total_cost_usd: toUsd(summary.totalCostMicros),
+    total_cost_usd: microsToUsd(summary.totalCostMicros),
   };
 }
 

@@ -7,8 +7,8 @@ export interface ConsentRules {
 }
 
 /**
- * Throws `consent_expired` for a consent that holds no longer, also where none is required, and `consent_required` where
- * one is and none is named. The messages contain nothing of the consent, because they are logged.
+ * Throws `consent_expired` for an expired consent, even where none is required, and `consent_required` for a missing
+ * one where it is. The messages contain nothing of the consent, because they are logged.
  */
 export function checkConsent({ consent }: Pick<LipsyncOptions, 'consent'>, { isRequired, nowMs }: ConsentRules): void {
   if (!consent) {

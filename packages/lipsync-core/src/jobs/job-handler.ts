@@ -39,7 +39,7 @@ export interface JobRun<Kind extends JobKind = JobKind> {
   /** Aborts when the run has to end: because of `stop`, or of the host. */
   readonly signal: AbortSignal;
   report(progress: ProgressReport): void;
-  /** Fetches the inputs into the workspace, once. */
+  /** Fetches the inputs into the workspace. Later calls return the result of the first one. */
   fetchInputs(): Promise<InputFiles>;
 }
 

@@ -2,7 +2,8 @@ import type { Logger, TraceContext } from '../contract/ports.ts';
 import type { ErrorPolicy, LipsyncError } from '../errors/index.ts';
 import { withoutUrls } from '../net/url-policy.ts';
 import { isTerminal, type JobRecord } from './job-record.ts';
-import { costOf, toUsdOrNull } from './job-view.ts';
+import { microsToUsdOrNull } from '../billing/micros.ts';
+import { costOf } from './job-view.ts';
 
 /** Returns the fields that connect a log line with the job and with the request that created it. */
 export function logFields({ id, requestId, traceparent }: Pick<JobRecord, 'id' | keyof TraceContext>): object {
@@ -57,7 +58,7 @@ function describeEnd(record: JobRecord): object {
   return {
     status,
     durationMs: startedAtMs === null ? null : endMs - startedAtMs,
-    costUsd: record.kind === 'lipsync' ? toUsdOrNull(costOf(record)) : null,
+    costUsd: record.kind === 'lipsync' ? microsToUsdOrNull(costOf(record)) : null,
     code: record.error?.code ?? null,
   };
 }

@@ -1,6 +1,7 @@
 import { annotateSpan, failSpan, traced, type SpanAttributes } from '../tracing/spans.ts';
 import { isTerminal, type JobRecord } from './job-record.ts';
-import { costOf, toUsdOrNull } from './job-view.ts';
+import { microsToUsdOrNull } from '../billing/micros.ts';
+import { costOf } from './job-view.ts';
 
 /**
  * Runs `work` inside the span of a run of a job. It belongs to the trace of the request and links to the run before,
@@ -34,7 +35,7 @@ function describeState(record: JobRecord): SpanAttributes {
   return {
     ...state,
     'lipsync.provider': record.result?.methodUsed ?? record.attempts.at(-1)?.provider,
-    'lipsync.cost_usd': toUsdOrNull(costOf(record)),
+    'lipsync.cost_usd': microsToUsdOrNull(costOf(record)),
     'lipsync.output_ms': record.result?.durationMs,
   };
 }

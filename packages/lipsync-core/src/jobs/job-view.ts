@@ -1,3 +1,4 @@
+import { microsToUsdOrNull } from '../billing/micros.ts';
 import { basename } from 'node:path';
 import { listProviderIds } from '../scheduling/execution-plan.ts';
 import {
@@ -27,7 +28,7 @@ export function toJobView(record: JobRecord<'lipsync'>, outputUrl: string | null
     cached: result?.cached ?? false,
     batch: record.batch ? { id: record.batch.id, item: record.batch.item } : null,
     duration: result ? result.durationMs / 1000 : null,
-    cost_usd: toUsdOrNull(costOf(record)),
+    cost_usd: microsToUsdOrNull(costOf(record)),
     output_url: result && record.outputDeletedAtMs === undefined ? outputUrl : null,
     output_deleted_at: record.outputDeletedAtMs === undefined ? null : toTimestamp(record.outputDeletedAtMs),
     quality: result?.quality ? toQualityView(result.quality) : null,
@@ -122,7 +123,7 @@ function toAttemptView(attempt: Attempt): AttemptView {
     message: attempt.message,
     started_at: toTimestamp(attempt.startedAtMs),
     ended_at: attempt.endedAtMs === null ? null : toTimestamp(attempt.endedAtMs),
-    cost_usd: toUsdOrNull(attempt.costMicros),
+    cost_usd: microsToUsdOrNull(attempt.costMicros),
     operation_id: attempt.operation?.id ?? null,
     quality: attempt.quality ? toQualityView(attempt.quality) : null,
   };
@@ -136,15 +137,6 @@ export function costOf({ status, attempts }: Pick<JobRecord<'lipsync'>, 'status'
   return isTerminal(status) && costs.length === attempts.length
     ? costs.reduce((sum, costMicros) => sum + costMicros, 0)
     : null;
-}
-
-export function toUsdOrNull(micros: number | null): number | null {
-  return micros === null ? null : toUsd(micros);
-}
-
-/** Converts millionths of a dollar to dollars. */
-export function toUsd(micros: number): number {
-  return micros / 1_000_000;
 }
 
 /** Returns a time as in every view: ISO 8601, in UTC. */

@@ -51,9 +51,8 @@ export class QualityPipeline {
   }
 
   /**
-   * Throws `clip_unusable` or `speech_unusable` for an input that cannot be decoded, `request_invalid` for a sound track
-   * that does not exist, and the errors of the assessment.
-   * Leaves no files outside the workspace except caches.
+   * Throws `clip_unusable` or `speech_unusable` for an input that cannot be decoded, `request_invalid` for a sound
+   * track that does not exist, and the errors of the assessment. Leaves no files outside the workspace except caches.
    */
   async run(input: QualityPipelineInput, context: QualityPipelineContext): Promise<VideoAssessment> {
     const { assessor, trackCacheFolder } = this.#options;

@@ -22,7 +22,8 @@ export function decodeJobRecord({ format, text }: EncodedJobRecord): JobRecord {
   const migrated = migrateRecord(Number(format), parseObject(text));
   if (migrated === undefined) {
     throw new UnreadableRecordError(
-      `The job is stored in format ${format}, which this version of the service cannot read. Processes of the version that stored it can.`,
+      `The job is stored in format ${format}, which this version of the service cannot read. ` +
+        'Processes of the version that stored it can.',
       { isNewer: Number(format) > currentRecordFormat },
     );
   }

@@ -61,7 +61,7 @@ export class TakePublisher {
     const keptTake = run.record.keptTake ?? findAcceptedTake(attempts);
     if (!keptTake) return undefined;
     const takePath = this.#pathOf(id, keptTake);
-    if (await this.#isFound(id, keptTake).catch(failStorage))
+    if (await this.#provide(id, keptTake).catch(failStorage))
       return this.publish({ type: 'made', takePath, ...keptTake }, run);
     // That run was killed after it had published the take, before it could record it.
     await this.#storage.check();
@@ -78,7 +78,7 @@ export class TakePublisher {
     const finished = keptTake ?? findFinishedTake(attempts);
     if (!finished) return undefined;
     const takePath = this.#pathOf(id, finished);
-    const event = await this.#isFound(id, finished)
+    const event = await this.#provide(id, finished)
       .then(() => this.publish({ type: 'made', takePath, ...finished }, run))
       .catch((error: unknown) =>
         this.#options.logger.warn({ ...logFields(run.record), error }, 'the finished take could not be published'),
@@ -96,7 +96,7 @@ export class TakePublisher {
         return pathOf(index);
       },
       share: (index) => this.#share(record.id, index),
-      find: async (index) => ((await this.#isFound(record.id, { attemptIndex: index })) ? pathOf(index) : undefined),
+      find: async (index) => ((await this.#provide(record.id, { attemptIndex: index })) ? pathOf(index) : undefined),
       remove: async (index) => {
         await rm(pathOf(index), { force: true }).catch(() => undefined);
         await this.#unshare(record.id, index);
@@ -128,8 +128,8 @@ export class TakePublisher {
   }
 
   /**
-   * Writes the marked copy of a take. Throws a `StorageError` if it cannot be written, and `MarkingStopped`; a take that
-   * cannot be marked for another reason is published as it is, with a warning.
+   * Writes the marked copy of a take. A take that cannot be marked is published as it is, with a warning. Throws a
+   * `StorageError` if the copy cannot be written, and `MarkingStopped`.
    */
   async #mark({ takePath, methodUsed }: PipelineResult, run: PublishingRun): Promise<MarkedFile> {
     const { record, signal } = run;
@@ -164,7 +164,7 @@ export class TakePublisher {
   /** Moves a rejected take to where other machines find it. */
   async #share(jobId: string, index: number): Promise<void> {
     const path = candidatePath(this.#folder, jobId, index);
-    // An earlier run has shared it otherwise.
+    // Without the file, an earlier run has already shared it.
     if (await exists(path)) await this.#options.sharedTakes?.publish(path, candidateKeyOf(jobId, index));
   }
 
@@ -175,8 +175,8 @@ export class TakePublisher {
     });
   }
 
-  /** Whether a kept take is on this machine, also after a fetch of a shared one. Throws a `StorageError`. */
-  async #isFound(jobId: string, take: Pick<MadeTake, 'attemptIndex'>): Promise<boolean> {
+  /** Fetches a shared take unless it is on this machine; returns whether it is there now. Throws a `StorageError`. */
+  async #provide(jobId: string, take: Pick<MadeTake, 'attemptIndex'>): Promise<boolean> {
     const path = this.#pathOf(jobId, take);
     const { sharedTakes } = this.#options;
     if (await exists(path)) return true;
@@ -197,7 +197,7 @@ export class TakePublisher {
     return { type: 'completed', run: runs, atMs, result: { ...result, cached: false, outputKey }, warnings };
   }
 
-  /** Throws a `StorageUnavailable` if that is not known. */
+  /** Throws a `StorageUnavailable` if the store cannot be read. */
   async #findPublished(record: JobRecord<'lipsync'>): Promise<string | undefined> {
     return this.#options.findPublished?.(record).catch(failStorage);
   }

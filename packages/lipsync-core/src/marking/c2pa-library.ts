@@ -9,7 +9,7 @@ export interface C2paLibrary {
   readonly Reader: typeof WasmReader;
 }
 
-/** Loads the library into this process. It works synchronously, so that it belongs into a process of its own. */
+/** Loads the library into this process. It blocks the event loop: load it in a process of its own only. */
 export async function loadC2pa(): Promise<C2paLibrary> {
   const modulePath = fileURLToPath(import.meta.resolve('@contentauth/c2pa-wasm/c2pa.wasm'));
   Object.assign(globalThis, { FileReaderSync: PartReader });

@@ -42,7 +42,7 @@ function shiftBaseOffset(content: Buffer, shift: ShiftPosition): void {
   if ((content.readUInt32BE(0) & baseDataOffsetFlag) !== 0) shiftNumber(content, 8, 8, shift);
 }
 
-/** Version and flags, track, lengths of three numbers, number of entries; each has a time, a position, three numbers. */
+/** Version and flags, track, lengths of three numbers, entry count; each entry is a time, a position, three numbers. */
 function shiftFragmentIndex(content: Buffer, shift: ShiftPosition): void {
   const fieldBytes = content[0] === 1 ? 8 : 4;
   const lengths = content.readUInt32BE(8);

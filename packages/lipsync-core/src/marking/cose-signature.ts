@@ -12,10 +12,12 @@ const algorithmLabel = 1;
 const chainLabel = 33;
 const es256 = -7;
 
-const tag18 = 0xd2;
+/** Initial bytes of CBOR items. */
+const coseSign1Tag = 0xd2;
 const arrayOf4 = 0x84;
 const mapOf1 = 0xa1;
-const nothing = 0xf6;
+/** Null, because the payload is elsewhere. */
+const detachedPayload = 0xf6;
 
 /** Room for the signature with its certificates. */
 export function reserveBytesFor({ certificates }: SigningIdentity): number {
@@ -38,8 +40,8 @@ export function signClaim(claim: Uint8Array, identity: SigningIdentity, sizeByte
   const signed = encode(['Signature1', header, new Uint8Array(), Uint8Array.from(claim)]);
   const key = createPrivateKey(identity.privateKey);
   const signature = encode(Uint8Array.from(sign('sha256', signed, { key, dsaEncoding: 'ieee-p1363' })));
-  const parts = [Buffer.from([tag18, arrayOf4]), encode(header), Buffer.from([mapOf1]), encode('pad')];
-  const ends = [Buffer.from([nothing]), signature];
+  const parts = [Buffer.from([coseSign1Tag, arrayOf4]), encode(header), Buffer.from([mapOf1]), encode('pad')];
+  const ends = [Buffer.from([detachedPayload]), signature];
   const filled = sizeBytes - [...parts, ...ends].reduce((sum, { length }) => sum + length, 0);
   return Buffer.concat([...parts, padding(filled), ...ends]);
 }
@@ -47,7 +49,8 @@ export function signClaim(claim: Uint8Array, identity: SigningIdentity, sizeByte
 /** A byte string of zeros, which with its header is `sizeBytes` long. */
 function padding(sizeBytes: number): Buffer {
   const headerBytes = 3;
-  if (sizeBytes < 256 + headerBytes) throw new Error(`The reserved room is too small by ${256 - sizeBytes} bytes.`);
+  const missingBytes = 256 + headerBytes - sizeBytes;
+  if (missingBytes > 0) throw new Error(`The reserved room is too small by ${missingBytes} bytes.`);
   const padded = Buffer.alloc(sizeBytes);
   padded[0] = 0x59;
   padded.writeUInt16BE(sizeBytes - headerBytes, 1);

@@ -1,11 +1,11 @@
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, openSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { WasmBuilder } from '@contentauth/c2pa-wasm';
 import { z } from 'zod';
 import type { Warning } from '../contract/provider-types.ts';
 import { LipsyncError } from '../errors/index.ts';
 import { blobOfFile } from './c2pa-library.ts';
-import { mediaTypeOf, sniffedBytes } from './media-type.ts';
+import { detectFormat } from './media-type.ts';
 import { hasTooManyBoxes, isManifestBox, readTopLevelBoxes } from './mp4-boxes.ts';
 
 /** A file that an output was made from. */
@@ -99,7 +99,9 @@ function listFaults({ label, validation_status: status }: AddedIngredient): read
 function invalidMark(name: Ingredient['name'], faults: string): Warning {
   return {
     code: 'input_mark_invalid',
-    message: `The mark of origin of the ${names[name]} is not valid (${faults}). The mark of the output contains it unchanged.`,
+    message:
+      `The mark of origin of the ${names[name]} is not valid (${faults}). ` +
+      'The mark of the output contains it unchanged.',
   };
 }
 
@@ -118,9 +120,9 @@ function notKept(name: Ingredient['name'], fault: string): Warning {
 async function examine(path: string): Promise<Finding> {
   const descriptor = openSync(path, 'r');
   try {
-    const head = Buffer.alloc(sniffedBytes);
-    const format = mediaTypeOf(head.subarray(0, readSync(descriptor, head, 0, head.length, 0)));
-    if (!format.includes('/')) return { type: 'plain' };
+    const detected = detectFormat(descriptor);
+    if (detected.type !== 'can_carry_manifest') return { type: 'plain' };
+    const { mediaType: format } = detected;
     if (format === 'video/mp4') return await examineMp4(path);
     return { type: fstatSync(descriptor).size > maxOtherFileBytes ? 'plain' : 'marked', format };
   } finally {

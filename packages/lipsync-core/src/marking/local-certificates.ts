@@ -15,9 +15,9 @@ const renewalDays = 30;
 
 /**
  * Returns the signing identity in `folder`: a key with a certificate of a local certificate authority. The first call
- * creates both, readable by this user only; a signer's certificate is replaced after a year, and 30 days before its end.
- * Safe when several processes call it at once: the identity that exists first counts for all. Throws a `StorageError`
- * that names the file, its fault and the remedy.
+ * creates both, readable by this user only; a signer's certificate is replaced after a year, and 30 days before its
+ * end. Safe when several processes call it at once: the identity that exists first counts for all. Throws a
+ * `StorageError` that names the file, its fault and the remedy.
  */
 export async function localIdentityIn(folder: string, nowMs: number): Promise<SigningIdentity> {
   const path = join(folder, signerFile);

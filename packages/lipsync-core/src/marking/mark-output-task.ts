@@ -24,9 +24,9 @@ const librarySettings = JSON.stringify({
 });
 
 /**
- * Copies an MP4 file with a signed manifest, and returns warnings about the manifests of its inputs. The library holds a
- * whole file in memory while it signs; therefore it signs an empty one, and the hash of the real file and the signature
- * replace those of the empty file.
+ * Copies an MP4 file with a signed manifest, and returns warnings about the manifests of its inputs. The library holds
+ * a whole file in memory while it signs; therefore it signs an empty one, and the hash of the real file and the
+ * signature replace those of the empty file.
  */
 export async function markOutputTask(
   { sourcePath, targetPath, clipPath, speechPath, facts, identity }: MarkOutputInput,

@@ -1,5 +1,13 @@
+import { readSync } from 'node:fs';
+
+/** The format of a file, as far as manifests are concerned. */
+export type FileFormat =
+  | { readonly type: 'can_carry_manifest'; readonly mediaType: string }
+  | { readonly type: 'without_manifests' }
+  | { readonly type: 'unknown' };
+
 /** Bytes at the start of a file that show its format. */
-export const sniffedBytes = 16;
+const sniffedBytes = 16;
 
 /** Formats that can carry a manifest, by what a file starts with: position, text, media type. */
 const carriers: readonly (readonly [number, string, string])[] = [
@@ -46,11 +54,17 @@ const others: readonly (readonly [number, string])[] = [
   [0, 'BW64'],
 ];
 
-/** Returns the media type of a file that may carry a manifest, by its first bytes. Pure. */
-export function mediaTypeOf(head: Buffer): string {
+/** Detects the format of an open file by its first bytes. */
+export function detectFormat(descriptor: number): FileFormat {
+  const head = Buffer.alloc(sniffedBytes);
+  return formatOf(head.subarray(0, readSync(descriptor, head, 0, head.length, 0)));
+}
+
+/** Detects the format of a file that starts with these bytes. Pure. */
+export function formatOf(head: Buffer): FileFormat {
   const starts = ([at, signature]: readonly [number, string, string?]): boolean =>
     head.toString('latin1', at, at + signature.length) === signature;
   const carrier = carriers.find(starts);
-  if (carrier) return carrier[2];
-  return others.some(starts) ? 'without manifests' : 'unknown';
+  if (carrier) return { type: 'can_carry_manifest', mediaType: carrier[2] };
+  return { type: others.some(starts) ? 'without_manifests' : 'unknown' };
 }

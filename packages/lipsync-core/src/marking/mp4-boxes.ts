@@ -17,7 +17,7 @@ export const manifestUserType = Buffer.from('d8fec3d61b0e483c92975828877ec481', 
 /** More than a recording of hours in fragments has. */
 const maxBoxes = 20_000;
 
-/** Reads the boxes on the top level of a file one by one. Throws `media_failed` behind the last one unless they fill it. */
+/** Yields the top-level boxes of a file. Throws `media_failed` after the last one unless they fill the file. */
 export async function* readTopLevelBoxes(file: FileHandle): AsyncGenerator<Mp4Box> {
   const { size } = await file.stat();
   const header = Buffer.alloc(16);
@@ -44,7 +44,7 @@ export function listBoxesIn(bytes: Buffer, start: number, end: number): readonly
   return boxes;
 }
 
-/** Whether a file has so many boxes that the library, which visits each several times, would take minutes to read it. */
+/** Whether a file has so many boxes that the library, which visits each several times, needs minutes for it. */
 export async function hasTooManyBoxes(file: FileHandle): Promise<boolean> {
   let count = 0;
   try {

@@ -36,14 +36,17 @@ export class OriginReader {
     this.#options = options;
   }
 
-  /** Throws the abort error, and `resource_exhausted` while too many files wait. A file that exceeds the limits is unreadable. */
+  /**
+   * Returns the state `unreadable` for a file that exceeds the limits. Throws the abort error, and `resource_exhausted`
+   * while too many files wait.
+   */
   async read(path: string, signal: AbortSignal): Promise<OriginView> {
     await this.#enter(signal);
     try {
       if (signal.aborted) throw abortError(signal);
       return await this.#readApart(path, signal);
     } finally {
-      // A file that waits takes over the place of this one.
+      // The next waiting file takes over the slot.
       const [next] = this.#waiting;
       if (next) next();
       else this.#running -= 1;

@@ -51,7 +51,8 @@ export class OutputMarker {
   }
 
   /**
-   * Writes a copy of a take with a signed manifest beside it. Throws the errors of the task, of the file system, and the reason of the aborted signal.
+   * Writes a copy with a signed manifest beside the take. Throws the errors of the task, those of the file system, and
+   * the abort error.
    */
   async mark({ takePath, provider, ...inputs }: TakeToMark, signal: AbortSignal): Promise<MarkedFile> {
     const { clock, identity, modelDigestOf, renderPool, version } = this.#options;

@@ -49,7 +49,8 @@ export async function ownIdentityOf(
 export function expiryWarning({ certificates: [own = ''] }: SigningIdentity, nowMs: number): string | undefined {
   const endMs = Date.parse(new X509Certificate(own).validTo);
   if (endMs - nowMs > warningDays * dayMs) return undefined;
-  return `The certificate of LIPSYNC_MARKING_CERTIFICATE_PATH expires on ${dateOf(endMs)}. Renew it; afterwards outputs would not be marked.`;
+  const expiry = `The certificate of LIPSYNC_MARKING_CERTIFICATE_PATH expires on ${dateOf(endMs)}.`;
+  return `${expiry} Renew it before then, or outputs are no longer marked.`;
 }
 
 async function readText(setting: string, path: string): Promise<string> {

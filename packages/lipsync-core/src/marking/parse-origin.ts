@@ -48,7 +48,7 @@ const storeSchema = z.object({
 type Store = z.output<typeof storeSchema>;
 type Manifest = z.output<typeof manifestSchema>;
 
-/** Own fields of manifests. Their names begin with a domain, as C2PA requires; `.internal` is reserved for private use. */
+/** Own fields of manifests. C2PA requires names that begin with a domain; `.internal` is reserved for private use. */
 export const providerField = 'internal.lipsync.provider';
 export const modelField = 'internal.lipsync.model_sha256';
 

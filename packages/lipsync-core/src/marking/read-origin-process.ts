@@ -1,10 +1,10 @@
 /** Entry of a process that reads the manifest of an untrusted file and reports it. Started by `OriginReader`. */
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, openSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { OriginView } from '../contract/origin-view.ts';
 import { toFailure } from '../errors/carried-failure.ts';
 import { blobOfFile, loadC2pa } from './c2pa-library.ts';
-import { mediaTypeOf, sniffedBytes } from './media-type.ts';
+import { detectFormat } from './media-type.ts';
 import type { ReadOrigin } from './origin-reader.ts';
 import { hasTooManyBoxes } from './mp4-boxes.ts';
 import { originWithout, parseOrigin } from './parse-origin.ts';
@@ -16,16 +16,16 @@ process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
 async function readOrigin(): Promise<OriginView> {
   const descriptor = openSync(path, 'r');
   try {
-    const head = Buffer.alloc(sniffedBytes);
-    const type = mediaTypeOf(head.subarray(0, readSync(descriptor, head, 0, head.length, 0)));
-    if (type === 'unknown')
+    const format = detectFormat(descriptor);
+    if (format.type === 'unknown')
       return originWithout('unreadable', 'The file is no video, image or sound of a known format.');
-    if (type === 'without manifests') return originWithout('unsigned', null);
-    if (type === 'video/mp4' && (await isOfTooManyParts()))
+    if (format.type === 'without_manifests') return originWithout('unsigned', null);
+    const { mediaType } = format;
+    if (mediaType === 'video/mp4' && (await isOfTooManyParts()))
       return originWithout('unreadable', 'The file has too many parts.');
     const { Reader } = await loadC2pa();
     const settings = JSON.stringify(anchors === '' ? {} : { trust: { user_anchors: anchors } });
-    const reader = await Reader.fromBlob(type, blobOfFile(descriptor, fstatSync(descriptor).size), settings);
+    const reader = await Reader.fromBlob(mediaType, blobOfFile(descriptor, fstatSync(descriptor).size), settings);
     return parseOrigin(JSON.parse(reader.json()));
   } catch (error) {
     return fromReaderError(error);

@@ -32,7 +32,9 @@ export async function* readToolOutput(
   }
 }
 
-/** Runs ffmpeg with output format `f32le` and yields chunks of samples that the caller owns. Throws as `readToolOutput`. */
+/**
+ * Runs ffmpeg with output format `f32le` and yields chunks of samples that the caller owns. Throws as `readToolOutput`.
+ */
 export async function* decodeSamples(
   decodeArguments: readonly string[],
   signal: AbortSignal | undefined,

@@ -1,10 +1,10 @@
 import { fork, spawn, type ChildProcess, type Serializable } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
 import { Socket } from 'node:net';
 import { setPriority } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { abortError, LipsyncError } from '../errors/index.ts';
+import { readResidentBytes } from './process-memory.ts';
 
 /** How a child process ended, or why it never started. */
 export type ChildExit =
@@ -122,8 +122,8 @@ export class ManagedChild {
 
   /** Memory of the process itself, without its children; 0 when it has ended or the system has no /proc. */
   async residentBytes(): Promise<number> {
-    const status = await readFile(`/proc/${this.#child.pid}/status`, 'utf8').catch(() => '');
-    return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0) * 1024;
+    const { pid } = this.#child;
+    return pid === undefined ? 0 : readResidentBytes(pid);
   }
 
   /** The last few kilobytes that the child wrote to standard error, trimmed. */

@@ -6,8 +6,8 @@ export interface MemoizeOptions {
 }
 
 /**
- * Returns a function that calls `create` on its first call, and after a result was dropped, and returns the same promise
- * to every caller.
+ * Returns a function that returns the promise of one call of `create` to every caller. It calls `create` again after
+ * the result was dropped.
  */
 export function memoizeAsync<Value>(
   create: () => Promise<Value>,

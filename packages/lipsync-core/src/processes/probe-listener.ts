@@ -15,8 +15,8 @@ export interface ProbeListenerOptions {
 }
 
 /**
- * Answers `GET /health`, `GET /ready` and `GET /metrics` of a process without an API. It reads no keys, so that an answer has no reasons
- * and no names of parts; the log of the process has both.
+ * Answers `GET /health`, `GET /ready` and `GET /metrics` of a process without an API. It does not authenticate callers,
+ * so that answers contain no reasons and no names of parts; the log of the process has both.
  */
 export function createProbeListener({ readiness, metrics }: ProbeListenerOptions): RequestListener {
   const pages = new Map<string, () => Promise<Answer>>([

@@ -53,6 +53,11 @@ async function listDescendants(ancestorPid: number): Promise<readonly RunningPro
   return found;
 }
 
+/** Memory of one process without its children; 0 when it has ended or the system has no /proc. */
+export async function readResidentBytes(pid: number): Promise<number> {
+  return (await readProcess(`${pid}`))?.residentBytes ?? 0;
+}
+
 /** Undefined for a process that has ended. */
 async function readProcess(name: string): Promise<RunningProcess | undefined> {
   const status = await readFile(`/proc/${name}/status`, 'utf8').catch(() => '');

@@ -3,7 +3,9 @@ import type { Logger } from '../contract/ports.ts';
 import { withoutUrls } from '../net/url-policy.ts';
 import { traceFields } from '../tracing/spans.ts';
 
-/** Returns the log of a service: JSON lines with ISO times on stdout, each with the name of the app and the active span. */
+/**
+ * Returns the log of a service: JSON lines with ISO times on stdout, each with the name of the app and the active span.
+ */
 export function createServiceLogger(app: string): Logger {
   const options = {
     base: { app },
@@ -16,8 +18,8 @@ export function createServiceLogger(app: string): Logger {
 }
 
 /**
- * Messages and stacks of errors may quote a URL of a request, or of a vendor with a signature. Other properties are left
- * out, because those of a failed request hold its headers.
+ * Messages and stacks of errors may quote a URL of a request, or of a vendor with a signature. Other properties are
+ * left out, because those of a failed request hold its headers.
  */
 function serializeError(error: unknown): unknown {
   if (!(error instanceof Error)) return error;

@@ -1,5 +1,5 @@
 import type { Payer } from '../billing/ledger-entry.ts';
-import { localCostMicros } from '../billing/micros.ts';
+import { localCostMicros, microsToUsdOrNull } from '../billing/micros.ts';
 import type { Clock } from '../contract/ports.ts';
 import type { OperationStop, ProviderKind } from '../contract/provider-types.ts';
 import type { ProviderId } from '../contract/index.ts';
@@ -156,8 +156,7 @@ export class AttemptRunner {
         annotateSpan({ 'lipsync.outcome': progress.type });
         return progress;
       } finally {
-        const { costMicros } = this.log.current;
-        annotateSpan({ 'lipsync.cost_usd': costMicros === null ? null : costMicros / 1_000_000 });
+        annotateSpan({ 'lipsync.cost_usd': microsToUsdOrNull(this.log.current.costMicros) });
       }
     });
   }

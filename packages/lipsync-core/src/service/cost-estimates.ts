@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { payerOf } from '../billing/ledger-entry.ts';
 import type { LipsyncOptionsInput, ProviderId } from '../contract/index.ts';
 import type { Estimator, ProviderEstimate } from '../jobs/cost-estimator.ts';
-import { toUsd } from '../jobs/job-view.ts';
+import { microsToUsd } from '../billing/micros.ts';
 import { planTimeline, probeClip, probeSpeech, type MediaLimits } from '../media/index.ts';
 import { isUrl, parseInput, requireReadable, type OptionsSchema } from './parse-input.ts';
 
@@ -65,7 +65,7 @@ export async function estimateCost(
     first: estimate.first,
     providers: estimate.providers.map(({ provider, costMicros, expectedMs, isMeasured, cap }) => ({
       provider,
-      costUsd: toUsd(costMicros),
+      costUsd: microsToUsd(costMicros),
       expectedSeconds: expectedMs === null ? null : expectedMs / 1000,
       measured: isMeasured,
       cap,

@@ -27,8 +27,8 @@ const codeFolder = join(import.meta.dirname, '..');
 
 /**
  * Digest of everything except a request that decides an output and its quality: the code of this package, the usable
- * providers with their models, and the settings of encoding, marking and quality. Reads every model file once. A model that
- * cannot be read counts as missing.
+ * providers with their models, and the settings of encoding, marking and quality. Reads every model file once. A model
+ * that cannot be read counts as missing.
  */
 export async function readEngineVersion(config: EngineConfig, signal?: AbortSignal): Promise<string> {
   const { encoding, markingEnabled, minSyncScore, qualityEnabled } = config;

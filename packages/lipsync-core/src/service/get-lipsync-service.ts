@@ -74,8 +74,8 @@ export function createLocalHost(config: CoreConfig): LocalHost {
   });
   const work = new RunningWork();
   let sweeping: Promise<void> | undefined;
-  // Not the umask, which is that of the program. Best effort: a job reports a folder that cannot be written.
   const checkCertificate = memoizeAsync(() => checkMarking(config, systemClock.nowMs()));
+  // Not the umask, which is that of the program. Best effort: a job reports a folder that cannot be written.
   const protect = memoizeAsync(() => protectFolder(config.dataDir, config.fileAccess).catch(() => undefined));
   const { maxDurationMs, maxDimensionPx } = config;
   const checkOptions = (options: LipsyncOptions): void => {

@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import type { LipsyncOptions, LipsyncOptionsInput, ProviderId, Quality } from '../contract/index.ts';
 import { LipsyncError } from '../errors/index.ts';
-import { costOf, toUsd, toUsdOrNull } from '../jobs/job-view.ts';
+import { microsToUsd, microsToUsdOrNull } from '../billing/micros.ts';
+import { costOf } from '../jobs/job-view.ts';
 import type { ProgressUpdate } from '../jobs/progress-writer.ts';
 import { checkItems, parseBatchInput, refuseOutputs, type BatchGenerateLipsyncInput } from './batch-input.ts';
 import { estimateCost, type CostEstimate, type EstimateCostInput, type EstimateCostOptions } from './cost-estimates.ts';
@@ -178,7 +179,7 @@ async function runBatch(
       failed,
       canceled,
       totalDuration: totalDurationMs / 1000,
-      totalCostUsd: toUsd(totalCostMicros),
+      totalCostUsd: microsToUsd(totalCostMicros),
     },
   };
 }
@@ -192,7 +193,7 @@ function toItemResult(outcome: BatchItemOutcome): BatchItemResult {
     methodUsed: result?.methodUsed ?? null,
     degraded: result?.degraded ?? false,
     durationSeconds: result && result.durationMs / 1000,
-    costUsd: toUsd(costMicros),
+    costUsd: microsToUsd(costMicros),
     quality: result?.quality ?? null,
     warnings: result?.warnings ?? [],
     error,
@@ -214,7 +215,7 @@ export function createLipsyncService(service: LipsyncServiceOptions): LipsyncSer
         methodUsed: record.result.methodUsed,
         degraded: record.result.degraded,
         durationSeconds: record.result.durationMs / 1000,
-        costUsd: toUsdOrNull(costOf(record)),
+        costUsd: microsToUsdOrNull(costOf(record)),
         quality: record.result.quality ?? null,
         attempts: record.attempts,
         warnings: record.warnings,

@@ -14,8 +14,8 @@ export function signingIdentityOf(config: MarkingConfig, nowMs: number): Promise
 }
 
 /**
- * Returns the certificates of the authorities that this installation trusts, as PEM. Throws a `StorageError` if that of the
- * local one cannot be read: its outputs would be reported as those of a stranger.
+ * Returns the certificates of the authorities that this installation trusts, as PEM. Throws a `StorageError` if that of
+ * the local one cannot be read: its outputs would be reported as those of a stranger.
  */
 export async function listTrustedAuthorities(config: MarkingConfig, nowMs: number): Promise<readonly string[]> {
   const local = await localAuthorityIn(markingFolderOf(config));

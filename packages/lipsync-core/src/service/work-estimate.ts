@@ -23,9 +23,9 @@ interface WaitingOutput {
 }
 
 /**
- * Returns a function that estimates how long a worker is occupied with each of these queued jobs, in milliseconds and in
- * order, by the throughput estimates of the installation. Before the length of an output is known, the time of recent
- * outputs stands for it. The function throws `resource_exhausted` when the state store is unavailable.
+ * Returns a function that estimates how long a worker is occupied with each of these queued jobs, in milliseconds and
+ * in order, by the throughput estimates of the installation. Before the length of an output is known, the time of
+ * recent outputs stands for it. The function throws `resource_exhausted` when the state store is unavailable.
  */
 export function createWorkEstimate(
   config: ProviderConfig,
@@ -62,7 +62,9 @@ function findOutput(record: JobRecord, providers: readonly ForecastProvider[]): 
   return { profile: provider.throughput(options), durationMs: record.outputMs ?? windowMs };
 }
 
-/** The provider that works first; undefined while a remote job is not planned, since planning may move it to another lane. */
+/**
+ * The provider that works first; undefined for a remote job without a plan, which planning may move to another lane.
+ */
 function findProvider(
   { plan, needs, spec }: JobRecord<'lipsync'>,
   providers: readonly ForecastProvider[],

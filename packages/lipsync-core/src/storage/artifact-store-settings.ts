@@ -4,7 +4,7 @@ export const checksumModes = ['WHEN_REQUIRED', 'WHEN_SUPPORTED'] as const;
 /** A bucket, and how it is reached. */
 export interface S3Settings extends S3Connection {
   readonly bucket: string;
-  /** Begins every key: empty, or ends with a slash. */
+  /** Prefix of every key: empty, or ends with a slash. */
   readonly prefix: string;
 }
 

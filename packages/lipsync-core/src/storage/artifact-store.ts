@@ -122,3 +122,9 @@ export function parseArtifactKey(key: string): ArtifactLocation {
     cause: new Error(`not an artifact key: ${JSON.stringify(key)}`),
   });
 }
+
+/** Throws `internal` unless the key is that of an output. */
+export function requireOutputKey(key: string): void {
+  if (parseArtifactKey(key).kind === 'output') return;
+  throw new LipsyncError('internal', 'An output cannot be published under the key of an input. Report this error.');
+}

@@ -1,10 +1,11 @@
 import { chmod, open, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
-import { abortError, LipsyncError, toLipsyncError, toStorageError, type StorageFolder } from '../errors/index.ts';
+import { abortError, toLipsyncError, toStorageError, type StorageFolder } from '../errors/index.ts';
 import { errnoCode, exhaustionAdvice } from '../errors/system-error.ts';
 import {
   parseArtifactKey,
+  requireOutputKey,
   type ArtifactStore,
   type ArtifactStoreHealth,
   type ByteRange,
@@ -67,10 +68,8 @@ export class LocalArtifactStore implements ArtifactStore {
   }
 
   async publish(sourcePath: string, key: string): Promise<StoredArtifact> {
+    requireOutputKey(key);
     const finalPath = this.#pathOf(key);
-    if (parseArtifactKey(key).kind !== 'output') {
-      throw new LipsyncError('internal', 'An input cannot be published under an output name. Report this error.');
-    }
     const { size } = await stat(sourcePath);
     try {
       await createFolder(dirname(finalPath));

@@ -5,7 +5,9 @@ import { LipsyncError } from '../errors/index.ts';
 import type { ByteRange } from './artifact-store.ts';
 import { ContentHash, type FileHash } from './file-hash.ts';
 
-/** Writes content to a new file and hashes it. Throws `payload_too_large` above `maxBytes`; the caller deletes the file. */
+/**
+ * Writes content to a new file and hashes it. Throws `payload_too_large` above `maxBytes`; the caller deletes the file.
+ */
 export async function writeHashed(
   content: Readable,
   path: string,

@@ -13,6 +13,8 @@ export interface ArtifactStoreUnderTest {
   listStored(): Promise<readonly string[]>;
   /** Leaves one partial input and one partial output, as writers that crashed just now do. */
   leavePartials(): Promise<void>;
+  /** Age above which a sweep deletes these partials, if the driver waits longer than the caller of the sweep. */
+  readonly partialsExpireAfterMs?: number;
   dispose(): Promise<void>;
 }
 
@@ -207,8 +209,10 @@ export function artifactStoreSuite(name: string, makeStore: () => Promise<Artifa
         const complete = await subject.listStored();
         await subject.leavePartials();
         const nowMs = Date.now();
+        const { partialsExpireAfterMs = hourMs } = subject;
         expect(await subject.store.sweep({ olderThanMs: hourMs, nowMs })).toBe(0);
-        expect(await subject.store.sweep({ olderThanMs: hourMs, nowMs: nowMs + 25 * hourMs })).toBe(2);
+        const laterMs = nowMs + partialsExpireAfterMs + hourMs;
+        expect(await subject.store.sweep({ olderThanMs: hourMs, nowMs: laterMs })).toBe(2);
         expect(await subject.listStored()).toEqual(complete);
         expect((await readAll(subject.store, key)).toString()).toBe('content');
         expect((await readAll(subject.store, outputKey)).toString()).toBe('a take');
@@ -225,6 +229,17 @@ export function artifactStoreSuite(name: string, makeStore: () => Promise<Artifa
         }
         expect(await subject.listStored()).toEqual([]);
       });
+    });
+
+    it('An output is not published under the key of an input, and its file stays.', async () => {
+      const path = await file('a take');
+      const published = subject.store.publish(path, `inputs/${'a'.repeat(64)}`);
+      await expect(published).rejects.toMatchObject({
+        code: 'internal',
+        message: expect.stringContaining('under the key of an input'),
+      });
+      expect(await readFile(path, 'utf8')).toBe('a take');
+      expect(await subject.listStored()).toEqual([]);
     });
 
     it.each(hostileKeys)('The invalid key %j is refused.', async (key) => {

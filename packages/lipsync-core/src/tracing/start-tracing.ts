@@ -25,8 +25,8 @@ const inactive: Tracing = Object.freeze({ flush: () => undefined, stop: async ()
 
 /**
  * Starts the OpenTelemetry SDK, which reads the `OTEL_*` variables of the process; does nothing if the program has
- * started one. Problems of the SDK, such as an invalid variable or a collector that cannot be reached, are logged and never
- * fail a job. Throws `request_invalid` if the SDK is not installed.
+ * started one. Problems of the SDK, such as an invalid variable or a collector that cannot be reached, are logged and
+ * never fail a job. Throws `request_invalid` if the SDK is not installed.
  */
 export async function startTracing(part: TracedProcess, logger?: Pick<Logger, 'warn'>): Promise<Tracing> {
   if (isTracing()) return inactive;

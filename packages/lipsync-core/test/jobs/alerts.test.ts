@@ -91,8 +91,9 @@ describe('The log line about a job that ended without an output', () => {
   it('An error that the request caused has code and message, and no stack.', async () => {
     const cause = new Error('ffmpeg exited');
     await run(() => Promise.reject(new LipsyncError('clip_unusable', 'No face.', { cause })));
-    expect(endings).toMatchObject([{ level: 'info', fields: { code: 'clip_unusable', reason: 'No face.' } }]);
-    expect(endings[0]?.fields).not.toHaveProperty('error');
+    const job = { jobId: 'job_1', kind: 'lipsync', owner: null, provider: null };
+    const end = { status: 'failed', durationMs: 0, costUsd: 0, code: 'clip_unusable', reason: 'No face.' };
+    expect(endings).toEqual([{ level: 'info', fields: { ...job, ...end } }]);
   });
 
   it('An internal error is one line with the stack of its cause.', async () => {

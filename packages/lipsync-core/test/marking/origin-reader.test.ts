@@ -1,13 +1,11 @@
 import { readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { createAuthority, createSigner } from '../../src/marking/certificate-authority.ts';
 import type { SigningIdentity } from '../../src/marking/cose-signature.ts';
-import { markOutputTask } from '../../src/marking/mark-output-task.ts';
 import { OriginReader } from '../../src/marking/origin-reader.ts';
 import { parseOrigin } from '../../src/marking/parse-origin.ts';
-import { RenderResources } from '../../src/processes/render-task.ts';
-import { makeMedia, temporaryFolder, x264 } from '../media/make-media.ts';
+import { temporaryFolder } from '../media/make-media.ts';
+import { makeMarked } from './make-marked.ts';
 
 const slow = { timeout: 120_000 } as const;
 const { signal } = new AbortController();
@@ -20,26 +18,13 @@ beforeAll(async () => {
   reader = new OriginReader({ listAuthorities: async () => authority.certificates });
 });
 
-async function makeMarked(folder: string, { identity }: { readonly identity?: SigningIdentity } = {}): Promise<string> {
-  const sourcePath = await makeMedia('-f', 'lavfi', '-i', 'testsrc=s=64x64:d=1', ...x264, join(folder, 'take.mp4'));
-  const targetPath = join(folder, 'marked.mp4');
-  const facts = {
-    id: crypto.randomUUID(),
-    markedAt: '2026-11-29T12:00:00.000Z',
-    provider: 'preview',
-    modelDigest: null,
-    version: '1.2.3',
-  };
-  const context = { signal, resources: new RenderResources(), onProgress: () => undefined };
-  const given = identity ?? (await createSigner(authority, nowMs));
-  const inputs = { clipPath: null, speechPath: null };
-  await markOutputTask({ sourcePath, targetPath, ...inputs, facts, identity: given }, context);
-  return targetPath;
+async function makeOwn(): Promise<string> {
+  return makeMarked(await temporaryFolder(), await createSigner(authority, nowMs));
 }
 
 describe('The origin of a file', slow, () => {
   it('A marked output is valid, with its signer, its actions and its ingredients.', async () => {
-    expect(await reader.read(await makeMarked(await temporaryFolder()), signal)).toMatchObject({
+    expect(await reader.read(await makeOwn(), signal)).toMatchObject({
       state: 'valid',
       reason: null,
       signer: { name: 'Lipsync output', organization: 'Lipsync' },
@@ -65,12 +50,12 @@ describe('The origin of a file', slow, () => {
 
   it('The signature of an unknown authority is valid but not trusted.', async () => {
     const other = await createSigner(await createAuthority(nowMs), nowMs);
-    const origin = await reader.read(await makeMarked(await temporaryFolder(), { identity: other }), signal);
+    const origin = await reader.read(await makeMarked(await temporaryFolder(), other), signal);
     expect(origin).toMatchObject({ state: 'valid', trusted: false });
   });
 
   it('A changed file is invalid, and the reason names what was changed.', async () => {
-    const path = await makeMarked(await temporaryFolder());
+    const path = await makeOwn();
     const file = await readFile(path);
     file[file.length - 20] = (file[file.length - 20] ?? 0) ^ 1;
     await writeFile(path, file);
@@ -79,7 +64,7 @@ describe('The origin of a file', slow, () => {
   });
 
   it('A damaged manifest is invalid.', async () => {
-    const path = await makeMarked(await temporaryFolder());
+    const path = await makeOwn();
     const file = await readFile(path);
     file.fill(255, 200, 400);
     await writeFile(path, file);
@@ -87,7 +72,7 @@ describe('The origin of a file', slow, () => {
   });
 
   it('A file that takes too much memory or time is unreadable, and an abort ends its process.', async () => {
-    const path = await makeMarked(await temporaryFolder());
+    const path = await makeOwn();
     const listAuthorities = async () => [];
     const small = new OriginReader({ listAuthorities, maxMemoryBytes: 1024 });
     expect(await small.read(path, signal)).toMatchObject({ state: 'unreadable', reason: /too much memory/ });
@@ -97,7 +82,7 @@ describe('The origin of a file', slow, () => {
   });
 
   it('A file that waits ends with its request, and is refused while too many wait.', async () => {
-    const path = await makeMarked(await temporaryFolder());
+    const path = await makeOwn();
     const stop = new AbortController();
     const reading = Array.from({ length: 18 }, () => reader.read(path, stop.signal).catch((error: unknown) => error));
     await expect(reader.read(path, signal)).rejects.toMatchObject({ code: 'resource_exhausted' });

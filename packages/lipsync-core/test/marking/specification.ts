@@ -2,8 +2,8 @@ import { createHash, verify, X509Certificate } from 'node:crypto';
 import { decode, encode } from 'cborg';
 
 /**
- * Verifies a marked MP4 file as C2PA 2.2 describes it, without the library that reads manifests and without the code that
- * writes them: the COSE signature, the hash of every assertion, and the hash of the file.
+ * Verifies a marked MP4 file as C2PA 2.2 describes it, without the library that reads manifests and without the code
+ * that writes them: the COSE signature, the hash of every assertion, and the hash of the file.
  */
 export interface SpecificationFindings {
   readonly signatureIsValid: boolean;

@@ -34,6 +34,8 @@ artifactStoreSuite('S3', async () => {
       const objects = (await bucket.list('')).map(({ key }) => key);
       return [...objects, ...(await bucket.listUploads()).map(({ uploadId }) => uploadId)];
     },
+    // The file after an hour, the unfinished upload after a day.
+    partialsExpireAfterMs: 86_400_000,
     async leavePartials() {
       await bucket.createUpload('outputs/job_1/output.mp4/000001');
       await mkdir(uploadsDir, { recursive: true });

@@ -26,8 +26,8 @@ const otherImages: readonly (readonly [RegExp, string])[] = [
 ];
 
 /**
- * Detects images that ffmpeg does not read, reads in part, or takes for clips, by their first bytes: photos of phones in
- * HEIF consist of tiles. Returns the name of the format, undefined for other files.
+ * Detects images that ffmpeg does not read, reads in part, or takes for clips, by their first bytes: photos of phones
+ * in HEIF consist of tiles. Returns the name of the format, undefined for other files.
  */
 export async function sniffOtherImage(path: string): Promise<string | undefined> {
   const head = (await readPart(path, { start: 0, length: 12 })).toString('latin1');
@@ -62,9 +62,13 @@ export async function readPngSize(
 }
 
 export interface JpegEnd {
-  /** Whether the file ends before the end marker of its picture. ffmpeg decodes such a file and paints the rest gray. */
+  /**
+   * Whether the file ends before the end marker of its picture. ffmpeg decodes such a file and paints the rest gray.
+   */
   readonly isTruncated: boolean;
-  /** Whether it has three pictures in a row, as raw MJPEG. Phones append pictures too, and list them in the first one. */
+  /**
+   * Whether it has three pictures in a row, as raw MJPEG. Phones append pictures too, and list them in the first one.
+   */
   readonly isSequence: boolean;
 }
 
@@ -91,8 +95,8 @@ function countPictures(bytes: Buffer, most: number): number {
 const marker = { startOfScan: 0xda, endOfImage: 0xd9 } as const;
 
 /**
- * Position behind the end marker of the picture at `start`; undefined without one. Segments are skipped by their length,
- * because the thumbnail in one of them has an end marker of its own.
+ * Position behind the end marker of the picture at `start`; undefined without one. Segments are skipped by their
+ * length, because the thumbnail in one of them has an end marker of its own.
  */
 function findEnd(bytes: Buffer, start: number): number | undefined {
   let position = start + 2;

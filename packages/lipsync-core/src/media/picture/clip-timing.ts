@@ -118,7 +118,8 @@ function findFirstFrame(packets: PacketTimes, { stream, firstFrameS }: ClipTimin
   if (packets.hasPresentationTimes)
     return { index: findTime(packets, showsRemains ? Math.max(firstFrameS, lateKeyS) : firstFrameS) };
   // A frame has the time of the packet with which it leaves the decoder, which delays each by a number of packets. All
-  // other packets before are of frames that are never shown, such as those that a copied part shows before its keyframe.
+  // other packets before are of frames that are never shown, such as those that a copied part shows before its
+  // keyframe.
   const { has_b_frames: delayPackets = 0 } = stream;
   const keyLeaves = showsRemains && packetsBeforeKey > 0 ? packetsBeforeKey + delayPackets : 0;
   const firstLeaves = findTime(packets, firstFrameS);

@@ -8,9 +8,9 @@ import { readWavLayout } from '../containers/wav-layout.ts';
 
 /**
  * Returns the parts of a sound file that ffmpeg would read wrongly as one: it ends at the first part of joined WAV or
- * FLV files, loses frames between FLAC files, and reads the times in all other Ogg or MPEG-TS parts with the sample rate
- * of the first one. Samples behind a
- * header without a length are one part. Empty for a file that ffmpeg reads as a whole.
+ * FLV files, loses frames between FLAC files, and reads the times in all other Ogg or MPEG-TS parts with the sample
+ * rate of the first one. Samples behind a header without a length are one part. Empty for a file that ffmpeg reads as a
+ * whole.
  */
 export async function findSoundParts(
   path: string,

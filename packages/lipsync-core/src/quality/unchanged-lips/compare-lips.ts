@@ -56,8 +56,8 @@ const largestFaceCount = 3;
 
 /**
  * Finds the speech of a take under which the lips are still those of the clip, or do not move. Decodes clip and take
- * once, holds a few frames, and samples at most fifty of them. Speech that is the clip's own sound, and windows in which
- * the mouth is hidden for half of the time or more, are left out.
+ * once, holds a few frames, and samples at most fifty of them. Speech that is the clip's own sound, and windows in
+ * which the mouth is hidden for half of the time or more, are left out.
  */
 export async function compareLips(
   input: CompareLipsInput,

@@ -10,8 +10,8 @@ const readOnly = 0o444;
 
 /**
  * Inputs of the object store as files of this machine, named by the SHA-256 of their content, for all processes that
- * share the folder. The least recently used are deleted above `maxBytes`. Files in use are hard links, so that a deletion
- * does not affect them.
+ * share the folder. The least recently used are deleted above `maxBytes`. Files in use are hard links, so that a
+ * deletion does not affect them.
  */
 export class InputCache {
   readonly folder: string;

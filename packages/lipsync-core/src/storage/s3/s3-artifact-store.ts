@@ -12,6 +12,7 @@ import { KeyedMutex } from '../../processes/keyed-mutex.ts';
 import { createFolder, workStorage } from '../../processes/workspace.ts';
 import {
   parseArtifactKey,
+  requireOutputKey,
   type ArtifactStore,
   type ArtifactStoreHealth,
   type ByteRange,
@@ -51,7 +52,7 @@ const idPauseMs = 300;
 const readTries = 3;
 /** Longest wait for a transfer of the same artifact in this process. */
 const transferWaitMs = 30 * 60_000;
-/** A server does not state when the last part of an unfinished upload arrived: a slow one of a large file takes hours. */
+/** Servers do not state when the last part of an unfinished upload arrived, and a slow upload takes hours. */
 const maxUploadMs = 86_400_000;
 /** A stored input that is older is stored again, so that no rule of the bucket deletes it by its age soon. */
 const refreshAfterMs = 86_400_000;
@@ -110,9 +111,7 @@ export class S3ArtifactStore implements ArtifactStore {
   }
 
   async publish(localPath: string, key: string): Promise<StoredArtifact> {
-    if (parseArtifactKey(key).kind !== 'output') {
-      throw new LipsyncError('internal', 'An input cannot be published under an output name. Report this error.');
-    }
+    requireOutputKey(key);
     const hash = await hashFile(localPath);
     await this.#transfers.run([key], () => this.#store(key, { path: localPath, hash }));
     await rm(localPath, { force: true });

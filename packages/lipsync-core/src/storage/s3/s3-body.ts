@@ -16,8 +16,9 @@ export interface BodyOptions {
 }
 
 /**
- * Yields the requested bytes of a response. Only the time in which content is awaited counts, not that of a slow reader.
- * Throws `store_timeout` when content arrives too slowly, and `store_unavailable` when it ends early. Destroys the body.
+ * Yields the requested bytes of a response. Only the time in which content is awaited counts, not that of a slow
+ * reader. Throws `store_timeout` when content arrives too slowly, and `store_unavailable` when it ends early. Destroys
+ * the body.
  */
 export async function* readBody(body: Readable, options: BodyOptions): AsyncGenerator<Buffer> {
   const { skipBytes, sizeBytes, url } = options;

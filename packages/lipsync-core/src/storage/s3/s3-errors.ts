@@ -30,7 +30,8 @@ const explanations: Readonly<Record<StoreErrorCode, string>> = {
   store_timeout: 'is too slow. Check the server and the network',
   store_corrupted: 'returned or kept other bytes than were stored. Check the server and what is in front of it',
   store_credentials_rejected:
-    'rejected the credentials, because they are missing, expired or lack a permission, or because the clock of this machine is wrong. Renew them',
+    'rejected the credentials: they are missing, expired or lack a permission, ' +
+    'or the clock of this machine is wrong. Check both',
   store_full: 'is full, or the quota of the bucket is exhausted. Free space or raise the quota',
 };
 

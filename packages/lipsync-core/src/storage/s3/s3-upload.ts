@@ -5,7 +5,7 @@ import { hashStream, type FileHash } from '../file-hash.ts';
 import type { S3Bucket, StoredPart } from './s3-bucket.ts';
 import { storeError } from './s3-errors.ts';
 
-/** Size of a part, and of the largest object that is sent in one request. All parts but the last are equal, as R2 requires. */
+/** Size of all parts but the last, which R2 requires to be equal. Smaller objects are sent in one request. */
 const partBytes = 8 * 1024 ** 2;
 /** With `partBytes`, the memory of one upload. */
 const parallelParts = 2;
