@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { openLipsyncQueue } from '@lipsync/queue';
 import { startTestRedis } from '@lipsync/queue/testing';
 import { expect, it, onTestFinished } from 'vitest';
-import { spawnWorker, stopWorker } from '../apps/worker/test/worker-process.ts';
 import { startHeygenStandin } from '../packages/heygen-standin/src/index.ts';
 import { shortenSample } from '../scripts/lib/short-sample.ts';
 import { standinEnvironment } from '../scripts/lib/standin-environment.ts';
+import { startService } from './support/service-process.ts';
 
 /** Node options that set the clock of a process off. */
 function clockOff(skewMs: number): string {
@@ -28,7 +28,7 @@ it(
     });
     onTestFinished(() => standin.close());
     for (const skewMs of [5_000, -5_000]) {
-      const worker = spawnWorker({
+      const worker = startService('worker', {
         redisUrl: redis.url,
         folder,
         settings: {
@@ -39,7 +39,7 @@ it(
           NODE_OPTIONS: clockOff(skewMs),
         },
       });
-      onTestFinished(() => stopWorker(worker));
+      onTestFinished(() => worker.stop());
     }
     const queue = openLipsyncQueue({
       redisUrl: redis.url,

@@ -5,10 +5,10 @@ import { openLipsyncQueue } from '@lipsync/queue';
 import { startTestRedis } from '@lipsync/queue/testing';
 import { expect, it, onTestFinished } from 'vitest';
 import { workerStopLimitMs } from '../apps/worker/src/config.ts';
-import { spawnWorker, stopWorker } from '../apps/worker/test/worker-process.ts';
 import { startHeygenStandin } from '../packages/heygen-standin/src/index.ts';
 import { shortenSample } from '../scripts/lib/short-sample.ts';
 import { standinEnvironment } from '../scripts/lib/standin-environment.ts';
+import { startService } from './support/service-process.ts';
 
 const graceMs = 500;
 const jobs = 4;
@@ -41,9 +41,9 @@ it(
     });
     onTestFinished(() => queue.close());
     const start = () => {
-      const child = spawnWorker({ redisUrl: redis.url, folder, settings });
-      onTestFinished(() => stopWorker(child));
-      return child;
+      const worker = startService('worker', { redisUrl: redis.url, folder, settings });
+      onTestFinished(() => worker.stop());
+      return worker;
     };
     const first = start();
     const sample = await shortenSample(folder, 0.8);
@@ -54,15 +54,15 @@ it(
     await expect.poll(requests, { timeout: 60_000, interval: 20 }).toBeGreaterThan(0);
     const second = start();
     const startedMs = performance.now();
-    await stopWorker(first, 'SIGTERM');
+    await first.stop('SIGTERM');
     expect(performance.now() - startedMs).toBeLessThan(graceMs + workerStopLimitMs);
-    expect(first.exitCode).toBe(0);
+    expect(first.child.exitCode).toBe(0);
     for (const id of ids) {
       const record = await queue.waitFor(id, { timeoutMs: 120_000 });
       expect(record).toMatchObject({ status: 'completed', crashes: 0 });
     }
     expect(control.operations().operations).toHaveLength(jobs);
     expect(control.wallet().charges).toHaveLength(jobs);
-    await stopWorker(second);
+    await second.stop();
   },
 );

@@ -1,14 +1,13 @@
-import { execFile, spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
+import { execFile } from 'node:child_process';
 import { openAsBlob } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { startTestS3, type TestS3 } from '@lipsync/core/testing';
 import { startTestRedis, type TestRedis } from '@lipsync/queue/testing';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
-import { parseReadyMessage } from '../scripts/stack/app-process.ts';
+import { startService, type ServiceProcess } from './support/service-process.ts';
 
 const project = join(import.meta.dirname, '..');
 const sample = (name: string): string => join(project, 'samples', name);
@@ -18,36 +17,27 @@ let folder: string;
 let redis: TestRedis;
 let s3: TestS3;
 let url: string;
-const children: ChildProcess[] = [];
+const machines: ServiceProcess[] = [];
 
 /** Starts a process of the service with a data folder of its own, as on a machine of its own, and returns its address. */
 async function startMachine(
   name: 'api' | 'worker',
   settings: Record<string, string> = {},
 ): Promise<string | undefined> {
-  const child = spawn(process.execPath, [join(project, 'apps', name, 'src', 'main.ts')], {
-    cwd: folder,
-    env: {
-      PATH: process.env['PATH'],
-      REDIS_URL: redis.url,
-      PORT: '0',
-      LIPSYNC_DATA_DIR: join(folder, name, 'data'),
-      LIPSYNC_OUTPUT_DIR: join(folder, name, 'outputs'),
-      ...s3.environment('service'),
-      ...settings,
-    },
-    stdio: ['ignore', 'pipe', 'inherit'],
+  const machine = startService(name, {
+    folder: join(folder, name),
+    redisUrl: redis.url,
+    settings: { ...s3.environment('service'), ...settings },
   });
-  children.push(child);
-  for await (const line of child.stdout.setEncoding('utf8')) {
-    const ready = parseReadyMessage(String(line).trim());
-    if (ready) return ready.url;
-  }
-  throw new Error(`${name} ended before it was ready.`);
+  machines.push(machine);
+  const record = await machine.ready();
+  if (record) return record.url;
+  throw new Error(`${name} ended before it was ready: ${machine.errorText()}`);
 }
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'object-store-'));
+  for (const name of ['api', 'worker']) await mkdir(join(folder, name));
   [redis, s3] = await Promise.all([startTestRedis(), startTestS3()]);
   const clip = ['-nostdin', '-v', 'error', '-t', '1', '-i', sample('presenter.mp4'), '-vf', 'scale=320:-2'];
   await promisify(execFile)('ffmpeg', [...clip, '-preset', 'ultrafast', join(folder, 'clip.mp4')]);
@@ -57,7 +47,7 @@ beforeAll(async () => {
   [url = ''] = await Promise.all([startMachine('api', inputs), startMachine('worker', inputs)]);
 }, 120_000);
 afterAll(async () => {
-  for (const child of children) if (child.exitCode === null && child.kill('SIGKILL')) await once(child, 'exit');
+  for (const machine of machines) await machine.stop();
   await Promise.all([redis?.stop(), s3?.stop()]);
   await rm(folder, { recursive: true, force: true });
 });

@@ -2,15 +2,14 @@ import { execFile, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Logger } from '@lipsync/core/host';
 import { createClientConnection, openLipsyncQueue, RedisConnections, type LipsyncQueue } from '@lipsync/queue';
 import { expect, it, onTestFinished } from 'vitest';
-import { spawnWorker, stopWorker } from '../apps/worker/test/worker-process.ts';
 import { freeLoopbackPort } from '../scripts/stack/private-redis.ts';
+import { startService } from './support/service-process.ts';
 
-const projectDir = dirname(import.meta.dirname);
 /** The rules of docs/redis.md. */
 const rules = '~lipsync:* ~bull:* &lipsync:* +@all -@dangerous +info +client|list';
 const hasOpenssl = spawnSync('openssl', ['version']).status === 0;
@@ -59,25 +58,11 @@ async function runJob(queue: LipsyncQueue, folder: string): Promise<string> {
 }
 
 async function startApi(redisUrl: string, folder: string): Promise<string> {
-  const child = spawn(process.execPath, [join(projectDir, 'apps', 'api', 'src', 'main.ts')], {
-    cwd: folder,
-    env: {
-      PATH: process.env['PATH'],
-      REDIS_URL: redisUrl,
-      PORT: '0',
-      LIPSYNC_DATA_DIR: join(folder, 'data'),
-      LIPSYNC_OUTPUT_DIR: join(folder, 'outputs'),
-    },
-    stdio: ['ignore', 'pipe', 'ignore'],
-  });
-  onTestFinished(async () => {
-    if (child.exitCode === null && child.kill('SIGTERM')) await once(child, 'exit');
-  });
-  let stdout = '';
-  child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
-  const url = (): string | undefined => /"ready":true,"url":"(?<url>[^"]+)"/.exec(stdout)?.groups?.['url'];
-  await expect.poll(url, { timeout: 30_000 }).toBeDefined();
-  return url() ?? '';
+  const api = startService('api', { redisUrl, folder });
+  onTestFinished(() => api.stop('SIGTERM'));
+  const record = await api.ready();
+  expect(record, api.errorText()).toBeDefined();
+  return record?.url ?? '';
 }
 
 it.skipIf(!hasOpenssl)(
@@ -96,8 +81,8 @@ it.skipIf(!hasOpenssl)(
     await startServer(['--port', '0', '--bind', '127.0.0.1', '--save', '', ...tls, ...files], folder);
     const ca = `ca_file=${encodeURIComponent(join(folder, 'ca.pem'))}`;
     const redisUrl = `rediss://lipsync:secret@127.0.0.1:${port}/0?${ca}`;
-    const worker = spawnWorker({ redisUrl, folder });
-    onTestFinished(() => stopWorker(worker));
+    const worker = startService('worker', { redisUrl, folder });
+    onTestFinished(() => worker.stop());
     const url = await startApi(redisUrl, folder);
     const id = await runJob(openQueue(redisUrl, folder), folder);
     for (const path of ['/lipsync', `/lipsync/${id}`, '/metrics', '/scaling', '/providers', '/costs', '/ready'])
@@ -156,8 +141,8 @@ it.skipIf(!hasSentinel)(
     onTestFinished(() => observer.disconnect());
     await expect.poll(() => observer.info('replication'), { timeout: 20_000 }).toContain('state=online');
     const redisUrl = `redis://unused/0?sentinels=127.0.0.1:${sentinel}&sentinel_name=service`;
-    const worker = spawnWorker({ redisUrl, folder });
-    onTestFinished(() => stopWorker(worker));
+    const worker = startService('worker', { redisUrl, folder });
+    onTestFinished(() => worker.stop());
     const queue = openQueue(redisUrl, folder);
     await runJob(queue, folder);
     // A sentinel finds the replicas within 10 s.

@@ -1,12 +1,9 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { startTestRedis } from '@lipsync/queue/testing';
 import { expect, it, onTestFinished } from 'vitest';
-
-const projectDir = dirname(import.meta.dirname);
+import { startService, type ServiceProcess, type ServiceProcessOptions } from './support/service-process.ts';
 
 it(
   'Standard output of a service is log records only, one JSON object per line, and its addresses go to standard error.',
@@ -14,34 +11,17 @@ it(
   async () => {
     const folder = await mkdtemp(join(tmpdir(), 'start-'));
     onTestFinished(() => rm(folder, { recursive: true, force: true }));
-    const child = spawn(process.execPath, [join(projectDir, 'scripts', 'start.ts')], {
-      cwd: projectDir,
-      env: {
-        PATH: process.env['PATH'],
-        PORT: '0',
-        REDIS_URL: '',
-        LIPSYNC_DATA_DIR: join(folder, 'data'),
-        LIPSYNC_OUTPUT_DIR: join(folder, 'outputs'),
-      },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    onTestFinished(() => void child.kill('SIGKILL'));
-    let stdout = '';
-    let stderr = '';
-    child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
-    child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
-    await expect.poll(() => stderr, { timeout: 60_000 }).toContain('Press Control-C');
-    child.kill('SIGTERM');
-    await once(child, 'exit');
-    expect(child.exitCode).toBe(0);
-    const records = stdout
-      .trimEnd()
-      .split('\n')
-      .map((line) => JSON.parse(line));
+    const service = startService('launcher', { folder });
+    onTestFinished(() => service.stop());
+    await expect.poll(service.errorText, { timeout: 60_000 }).toContain('Press Control-C');
+    await service.stop('SIGTERM');
+    await service.ended;
+    expect(service.child.exitCode).toBe(0);
+    const records = service.records();
     expect(records).toContainEqual(expect.objectContaining({ app: 'api', msg: 'listening' }));
     expect(records).toContainEqual(expect.objectContaining({ app: 'worker', msg: 'worker started' }));
-    expect(stderr).toContain('Lipsync is running at http://127.0.0.1:');
-    expect(stderr).not.toContain('{"level"');
+    expect(service.errorText()).toContain('Lipsync is running at http://127.0.0.1:');
+    expect(service.errorText()).not.toContain('{"level"');
   },
 );
 
@@ -54,42 +34,21 @@ it(
     const file = join(folder, 'file');
     await writeFile(file, '');
     for (const dataDir of [file, join(file, 'data')]) {
-      const child = spawn(process.execPath, [join(projectDir, 'scripts', 'start.ts')], {
-        cwd: projectDir,
-        env: { PATH: process.env['PATH'], PORT: '0', REDIS_URL: '', LIPSYNC_DATA_DIR: dataDir },
-        stdio: ['ignore', 'ignore', 'pipe'],
-      });
-      onTestFinished(() => void child.kill('SIGKILL'));
-      let stderr = '';
-      child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
-      await once(child, 'close');
-      expect(child.exitCode).toBe(1);
-      expect(stderr).toBe(
+      const service = startService('launcher', { folder, settings: { LIPSYNC_DATA_DIR: dataDir } });
+      onTestFinished(() => service.stop());
+      await service.ended;
+      expect(service.child.exitCode).toBe(1);
+      expect(service.errorText()).toBe(
         `The folder "${dataDir}" cannot be written: a part of its path is a file. Make it writable, or set LIPSYNC_DATA_DIR to another folder.\n`,
       );
     }
   },
 );
 
-interface StartedPart {
-  readonly stdout: () => string;
-  readonly stderr: () => string;
-}
-
-function startPart(args: readonly string[], environment: Readonly<Record<string, string>>): StartedPart {
-  const child = spawn(process.execPath, [join(projectDir, 'scripts', 'start.ts'), ...args], {
-    cwd: projectDir,
-    env: { PATH: process.env['PATH'], PORT: '0', ...environment },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  onTestFinished(async () => {
-    if (child.exitCode === null && child.kill('SIGTERM')) await once(child, 'exit');
-  });
-  let stdout = '';
-  let stderr = '';
-  child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
-  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
-  return { stdout: () => stdout, stderr: () => stderr };
+function startPart(args: readonly string[], options: ServiceProcessOptions): ServiceProcess {
+  const part = startService('launcher', { ...options, args });
+  onTestFinished(() => part.stop('SIGTERM'));
+  return part;
 }
 
 it(
@@ -100,25 +59,19 @@ it(
     onTestFinished(() => redis.stop());
     const folder = await mkdtemp(join(tmpdir(), 'start-'));
     onTestFinished(() => rm(folder, { recursive: true, force: true }));
-    const environment = {
-      REDIS_URL: redis.url,
-      LIPSYNC_DATA_DIR: join(folder, 'data'),
-      LIPSYNC_OUTPUT_DIR: join(folder, 'outputs'),
-    };
-    const api = startPart(['api'], environment);
-    const render = startPart(['worker', '--lanes', 'render'], environment);
-    const cloud = startPart(['worker'], { ...environment, WORKER_LANES: 'cloud' });
+    const options = { folder, redisUrl: redis.url };
+    const api = startPart(['api'], options);
+    const render = startPart(['worker', '--lanes', 'render'], options);
+    const cloud = startPart(['worker'], { ...options, settings: { WORKER_LANES: 'cloud' } });
     for (const part of [api, render, cloud])
-      await expect.poll(part.stderr, { timeout: 60_000 }).toContain('Press Control-C');
-    const url = /The API is running at (?<url>\S+)/.exec(api.stderr())?.groups?.['url'] ?? '';
+      await expect.poll(part.errorText, { timeout: 60_000 }).toContain('Press Control-C');
+    const url = /The API is running at (?<url>\S+)/.exec(api.errorText())?.groups?.['url'] ?? '';
     expect(await (await fetch(`${url}/ready`)).json()).toMatchObject({ status: 'ready' });
-    const lanesOf = ({ stdout }: StartedPart): unknown =>
-      stdout()
-        .trimEnd()
-        .split('\n')
-        .map((line) => JSON.parse(line))
+    const lanesOf = (part: ServiceProcess) =>
+      part
+        .records()
         .find(({ msg }) => msg === 'worker started')
-        .lanes.map(({ lane }: { readonly lane: string }) => lane);
+        ?.lanes?.map(({ lane }) => lane);
     expect(lanesOf(render)).toEqual(['render']);
     expect(lanesOf(cloud)).toEqual(['fetch', 'cloud', 'webhook']);
   },
@@ -131,6 +84,8 @@ it.each([
   [['worker', '--lane', 'render'], /--lane/],
   [['api', 'now'], /^npm run api takes no arguments/],
 ])('The arguments %j without REDIS_URL end the start with the reason.', { timeout: 60_000 }, async (args, reason) => {
-  const part = startPart(args, { REDIS_URL: '' });
-  await expect.poll(part.stderr, { timeout: 30_000 }).toMatch(reason);
+  const folder = await mkdtemp(join(tmpdir(), 'start-'));
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  const part = startPart(args, { folder });
+  await expect.poll(part.errorText, { timeout: 30_000 }).toMatch(reason);
 });

@@ -1,9 +1,9 @@
 import { listProviders, newWebhookRecord } from '@lipsync/core/host';
 import { configFromEnvironment } from '@lipsync/core/config';
 import { createMemoryState, testAttempt } from '@lipsync/core/testing';
-import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { Attempt, BreakerView } from '@lipsync/core/host';
+import { listDocumentedMetrics } from '../../../test/support/documented-metrics.ts';
 import { form, startApi, type RunningApi } from './running-api.ts';
 
 let api: RunningApi;
@@ -91,10 +91,8 @@ it('GET /metrics reports the empty queues of each lane, and the memory of the pr
   );
 });
 
-it('docs/monitoring.md lists exactly the metrics of the API, with their labels.', async () => {
-  const page = await readFile(new URL('../../../docs/monitoring.md', import.meta.url), 'utf8');
-  const rows = [...page.matchAll(/^\| `(lipsync_\w+)[^|]*\|[^\n]*\| ([^|\n]+) \|$/gm)];
-  const documented = rows.flatMap(([, name = '', server = '']) => (server.includes('API') ? [name] : []));
+it('docs/monitoring.md lists exactly the metrics of the API.', async () => {
+  const documented = await listDocumentedMetrics('API');
   const reported = (await scrape()).flatMap((line) => /^# TYPE (lipsync_\w+)/.exec(line)?.[1] ?? []);
   expect(documented.toSorted()).toEqual(reported.toSorted());
 });

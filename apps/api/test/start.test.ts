@@ -1,18 +1,15 @@
 import { once } from 'node:events';
-import { spawn } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { startTestRedis } from '@lipsync/queue/testing';
-
-const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));
+import { startService, type LogRecord } from '../../../test/support/service-process.ts';
 
 interface EndedApi {
-  readonly records: readonly { readonly msg: string; readonly time: string; readonly url?: string }[];
+  readonly records: readonly LogRecord[];
   readonly status: number | null;
   /** Status of GET /health after the start. */
   readonly healthStatus: number | undefined;
@@ -24,39 +21,20 @@ async function startAndStop(
   meanwhile: (url: string) => Promise<void> = async () => undefined,
 ): Promise<EndedApi> {
   const folder = await mkdtemp(join(tmpdir(), 'api-start-'));
-  const child = spawn(process.execPath, [main], {
-    cwd: folder,
-    env: {
-      PATH: process.env['PATH'],
-      REDIS_URL: 'redis://127.0.0.1:1',
-      PORT: '0',
-      LIPSYNC_DATA_DIR: join(folder, 'data'),
-      ...settings,
-    },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  let stdout = '';
-  // Throws for a line that is not JSON.
-  const readRecords = () =>
-    stdout
-      .split('\n')
-      .slice(0, -1)
-      .map((line) => JSON.parse(line));
-  let isServing = false;
+  const api = startService('api', { redisUrl: 'redis://127.0.0.1:1', folder, settings });
   let healthStatus: number | undefined;
-  child.stdout.on('data', (chunk: Buffer) => {
-    stdout += chunk.toString();
-    const url = readRecords().find(({ ready }) => ready)?.url;
-    if (isServing || url === undefined) return;
-    isServing = true;
-    void fetch(`${url}/health`).then(async (response) => {
-      healthStatus = response.status;
-      await meanwhile(url).finally(() => child.kill('SIGTERM'));
-    });
-  });
-  await once(child, 'close');
+  const url = (await api.ready())?.url;
+  if (url !== undefined) {
+    healthStatus = (await fetch(`${url}/health`)).status;
+    try {
+      await meanwhile(url);
+    } finally {
+      await api.stop('SIGTERM');
+    }
+  }
+  await api.ended;
   await rm(folder, { recursive: true, force: true });
-  return { records: readRecords(), status: child.exitCode, healthStatus };
+  return { records: api.records(), status: api.child.exitCode, healthStatus };
 }
 
 it('The API starts without Redis, logs one ready line with its URL as JSON, and exits with 0 on SIGTERM.', async () => {

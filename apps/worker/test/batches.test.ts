@@ -1,4 +1,4 @@
-import { execFile, type ChildProcess } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { createReadStream } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -13,7 +13,7 @@ import { Batches, createClientConnection, LipsyncProducer, RedisJobStore } from 
 import { startTestRedis, type TestRedis } from '@lipsync/queue/testing';
 import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { spawnWorker, stopWorker } from './worker-process.ts';
+import { startService, type ServiceProcess } from '../../../test/support/service-process.ts';
 
 const root = join(import.meta.dirname, '..', '..', '..');
 
@@ -22,7 +22,7 @@ let folder: string;
 let connection: Redis;
 let store: RedisJobStore;
 let producer: LipsyncProducer;
-let worker: ChildProcess;
+let worker: ServiceProcess;
 let files: Server;
 
 beforeAll(async () => {
@@ -40,12 +40,11 @@ beforeAll(async () => {
       .pipe(response);
   }).listen(0, '127.0.0.1');
   await once(files, 'listening');
-  const started = spawnWorker({ redisUrl: redis.url, folder });
-  worker = started;
-  await once(started.stdout, 'data');
+  worker = startService('worker', { redisUrl: redis.url, folder });
+  await worker.ready();
 });
 afterAll(async () => {
-  await stopWorker(worker);
+  await worker?.stop();
   files.close();
   await producer.close();
   connection.disconnect();

@@ -1,8 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import { createProcessMetrics, LocalArtifactStore, type Attempt, type JobRecord } from '@lipsync/core/host';
 import { testAttempt, testJobRecord } from '@lipsync/core/testing';
 import { Registry } from 'prom-client';
 import { expect, it } from 'vitest';
+import { listDocumentedMetrics } from '../../../test/support/documented-metrics.ts';
 import { JobMetrics } from '../src/metrics.ts';
 
 const made: Attempt = testAttempt({
@@ -53,9 +53,7 @@ it('A failed job adds only its wait.', async () => {
 });
 
 it('docs/monitoring.md lists exactly the metrics of the worker.', async () => {
-  const page = await readFile(new URL('../../../docs/monitoring.md', import.meta.url), 'utf8');
-  const rows = [...page.matchAll(/^\| `(lipsync_\w+)[^|]*\|[^\n]*\| ([^|\n]+) \|$/gm)];
-  const documented = rows.flatMap(([, name = '', server = '']) => (server.includes('worker') ? [name] : []));
+  const documented = await listDocumentedMetrics('worker');
   const artifacts = new LocalArtifactStore({ inputsDir: '/nowhere/inputs', outputsDir: '/nowhere/outputs' });
   const { registry } = createProcessMetrics({ role: 'worker', artifacts });
   new JobMetrics(registry).observe(processing, completed);

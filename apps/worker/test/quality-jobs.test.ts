@@ -1,4 +1,4 @@
-import { execFile, type ChildProcess } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { createReadStream } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
@@ -23,7 +23,7 @@ import { createClientConnection, LipsyncProducer, RedisJobStore } from '@lipsync
 import { startTestRedis, type TestRedis } from '@lipsync/queue/testing';
 import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { spawnWorker, stopWorker } from './worker-process.ts';
+import { startService, type ServiceProcess } from '../../../test/support/service-process.ts';
 
 const presenter = join(import.meta.dirname, '..', '..', '..', 'samples', 'presenter.mp4');
 const slow = { timeout: 240_000 } as const;
@@ -34,7 +34,7 @@ let connection: Redis;
 let store: RedisJobStore;
 let producer: LipsyncProducer;
 let artifacts: ArtifactStore;
-let worker: ChildProcess;
+let worker: ServiceProcess;
 /** Two seconds of the sample, stored as an upload. */
 let video: InputReference;
 
@@ -55,14 +55,14 @@ beforeAll(async () => {
   video = await upload(createReadStream(path));
 });
 afterAll(async () => {
-  await stopWorker(worker);
+  await worker?.stop();
   await producer.close();
   connection.disconnect();
   await redis.stop();
   await rm(folder, { recursive: true, force: true });
 });
 beforeEach(async () => {
-  if (!worker || worker.exitCode !== null || worker.signalCode !== null) worker = await startWorker();
+  if (!worker || worker.child.exitCode !== null || worker.child.signalCode !== null) worker = await startWorker();
 });
 
 async function upload(content: Readable): Promise<InputReference> {
@@ -70,11 +70,11 @@ async function upload(content: Readable): Promise<InputReference> {
   return { kind: 'artifact', key, name: 'video.mp4' };
 }
 
-async function startWorker(): Promise<ChildProcess> {
+async function startWorker(): Promise<ServiceProcess> {
   const settings = { QUEUE_LOCK_MS: '1500', QUEUE_STALLED_INTERVAL_MS: '500' };
-  const child = spawnWorker({ redisUrl: redis.url, folder, settings });
-  await once(child.stdout, 'data');
-  return child;
+  const started = startService('worker', { redisUrl: redis.url, folder, settings });
+  await started.ready();
+  return started;
 }
 
 let ids = 0;
@@ -114,7 +114,7 @@ describe('Quality jobs on a real worker', () => {
   it('A quality job whose worker is killed in the middle is measured by the next worker.', slow, async () => {
     const id = await submit({ video });
     await waitFor(id, ({ stage }) => stage === 'scoring' || stage === 'tracking');
-    await stopWorker(worker);
+    await worker.stop();
     worker = await startWorker();
     expect(await waitFor(id)).toMatchObject({ status: 'completed', runs: 2, crashes: 1, error: null });
     await expect.poll(workFiles).toEqual([]);

@@ -1,14 +1,13 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
 import { encodeJobRecord, silentLogger, systemClock } from '@lipsync/core/host';
 import { testJobRecord } from '@lipsync/core/testing';
 import { createClientConnection, LipsyncProducer, queueNames, RedisJobStore } from '@lipsync/queue';
 import { startTestRedis } from '@lipsync/queue/testing';
 import { Queue } from 'bullmq';
 import { expect, it, onTestFinished } from 'vitest';
-import { spawnWorker, stopWorker } from './worker-process.ts';
+import { startService } from '../../../test/support/service-process.ts';
 
 it(
   'A worker runs jobs of the previous version, and leaves those of a later one alone without claiming them over and over.',
@@ -48,13 +47,12 @@ it(
     ] as const)
       await queue.add(name, { jobId, addedLater: true }, { jobId, priority: 6 });
 
-    const worker = spawnWorker({
+    const worker = startService('worker', {
       redisUrl: redis.url,
       folder,
       settings: { WORKER_LANES: 'render', LIPSYNC_RETENTION_RECORDS_MS: '1000' },
     });
-    onTestFinished(() => stopWorker(worker));
-    const log = text(worker.stdout);
+    onTestFinished(() => worker.stop());
     // Two claims of each: one at once, the other after the delay.
     const claimsMs = new Set<number>();
     const countClaims = async () => {
@@ -68,11 +66,9 @@ it(
     await expect.poll(() => queue.getJobState('job_of_a_later_kind'), { timeout: 10_000 }).toBe('delayed');
     for (const id of ['job_later', 'job_unqueued', 'job_ended', 'job_erased'])
       expect(await stored(id)).toMatchObject(later);
-    await stopWorker(worker, 'SIGTERM');
-    const records = (await log)
-      .trimEnd()
-      .split('\n')
-      .map((line) => JSON.parse(line));
+    await worker.stop('SIGTERM');
+    await worker.ended;
+    const records = worker.records();
     expect(records.filter(({ level }) => level > 30)).toEqual([]);
     // The job of the previous version ran; its input does not exist.
     expect(records).toContainEqual(expect.objectContaining({ jobId: 'job_old', code: 'not_found' }));

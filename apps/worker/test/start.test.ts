@@ -1,4 +1,3 @@
-import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -8,19 +7,10 @@ import { startTestRedis, type TestRedis } from '@lipsync/queue/testing';
 import { testJobRecord } from '@lipsync/core/testing';
 import { createClientConnection, openLipsyncQueue, RedisJobStore } from '@lipsync/queue';
 import { afterAll, beforeAll, expect, it, onTestFinished, vi } from 'vitest';
+import { startService, type ServiceProcess } from '../../../test/support/service-process.ts';
 
-const main = join(import.meta.dirname, '..', 'src', 'main.ts');
 /** Generous for a loaded machine; a worker that waits for a limit of its own takes 10 s and more. */
 const stopLimitMs = 8_000;
-
-interface StartedWorker {
-  readonly child: ChildProcess;
-  /** Log records so far. */
-  records(): { readonly msg: string; readonly level: number; readonly ready?: boolean; readonly url?: string }[];
-  isReady(): boolean;
-  /** Sends SIGTERM; resolves with the time until the exit. */
-  stop(): Promise<number>;
-}
 
 let redis: TestRedis;
 beforeAll(async () => {
@@ -28,41 +18,25 @@ beforeAll(async () => {
 });
 afterAll(() => redis.stop());
 
-async function startWorker(settings: Record<string, string>): Promise<StartedWorker> {
+async function startWorker(settings: Readonly<Record<string, string>>): Promise<ServiceProcess> {
   const folder = await mkdtemp(join(tmpdir(), 'worker-start-'));
-  const child = spawn(process.execPath, [main], {
-    cwd: folder,
-    env: {
-      PATH: process.env['PATH'],
-      LIPSYNC_DATA_DIR: join(folder, 'data'),
-      LIPSYNC_OUTPUT_DIR: join(folder, 'outputs'),
-      ...settings,
-    },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  const worker = startService('worker', { folder, settings });
   onTestFinished(async () => {
-    if (child.exitCode === null && child.kill('SIGKILL')) await once(child, 'exit');
+    await worker.stop();
     await rm(folder, { recursive: true, force: true });
   });
-  let stdout = '';
-  child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
-  // Throws for a line that is not JSON.
-  const records: StartedWorker['records'] = () =>
-    stdout
-      .split('\n')
-      .slice(0, -1)
-      .map((line) => JSON.parse(line));
-  return {
-    child,
-    records,
-    isReady: () => records().some(({ ready }) => ready === true),
-    async stop() {
-      const startedMs = performance.now();
-      child.kill('SIGTERM');
-      await once(child, 'exit');
-      return performance.now() - startedMs;
-    },
-  };
+  return worker;
+}
+
+function isReady(worker: ServiceProcess): boolean {
+  return worker.records().some(({ ready }) => ready === true);
+}
+
+/** Sends SIGTERM; resolves with the time until the exit. */
+async function measureStop(worker: ServiceProcess): Promise<number> {
+  const startedMs = performance.now();
+  await worker.stop('SIGTERM');
+  return performance.now() - startedMs;
 }
 
 it(
@@ -78,10 +52,10 @@ it(
     expect(worker.records().map(({ msg }) => msg)).toEqual([
       expect.stringContaining(`Redis at 127.0.0.1:${own.port} cannot be reached`),
     ]);
-    expect(worker.isReady()).toBe(false);
+    expect(isReady(worker)).toBe(false);
     await own.restart();
-    await expect.poll(() => worker.isReady(), { timeout: 20_000 }).toBe(true);
-    await worker.stop();
+    await expect.poll(() => isReady(worker), { timeout: 20_000 }).toBe(true);
+    await worker.stop('SIGTERM');
     expect(worker.child.exitCode).toBe(0);
   },
 );
@@ -96,9 +70,7 @@ it(
     const worker = await startWorker({ REDIS_URL: own.url, METRICS_PORT: '0' });
     const url = await vi.waitUntil(
       () => worker.records().find(({ msg }) => msg === 'probes and metrics are served')?.url,
-      {
-        timeout: 20_000,
-      },
+      { timeout: 20_000 },
     );
     const statusOf = async (path: string): Promise<number> => (await fetch(`${url}${path}`)).status;
     expect(await statusOf('/health')).toBe(200);
@@ -114,7 +86,7 @@ it(
 it('SIGTERM ends a worker that waits for its Redis immediately and with status 0.', { timeout: 60_000 }, async () => {
   const worker = await startWorker({ REDIS_URL: 'redis://127.0.0.1:1' });
   await expect.poll(() => worker.records().length, { timeout: 20_000 }).toBe(1);
-  expect(await worker.stop()).toBeLessThan(2_000);
+  expect(await measureStop(worker)).toBeLessThan(2_000);
   expect(worker.child.exitCode).toBe(0);
 });
 
@@ -125,11 +97,11 @@ it.each(['kill', 'suspend'] as const)(
     const own = await startTestRedis();
     onTestFinished(() => own.stop());
     const worker = await startWorker({ REDIS_URL: own.url });
-    await expect.poll(() => worker.isReady(), { timeout: 20_000 }).toBe(true);
+    await expect.poll(() => isReady(worker), { timeout: 20_000 }).toBe(true);
     await own[how]();
     // Until the worker has noticed: at once for a refused connection, at the next check for a silent one.
     await expect.poll(() => worker.records().at(-1)?.msg, { timeout: 40_000 }).toContain('cannot be reached');
-    expect(await worker.stop()).toBeLessThan(stopLimitMs);
+    expect(await measureStop(worker)).toBeLessThan(stopLimitMs);
     expect(worker.child.exitCode).toBe(0);
   },
 );
@@ -165,7 +137,7 @@ it(
     const settings = { REDIS_URL: redis.url, LIPSYNC_DATA_DIR: mount };
     // Redis is new: the worker finds out only when the first job is there.
     const early = await startWorker(settings);
-    await expect.poll(() => early.isReady(), { timeout: 20_000 }).toBe(true);
+    await expect.poll(() => isReady(early), { timeout: 20_000 }).toBe(true);
     const notMedia = join(folder, 'note.txt');
     await writeFile(notMedia, 'not a video');
     const input = { videoPath: notMedia, audioPath: notMedia, method: 'preview' } as const;
@@ -179,10 +151,10 @@ it(
     await expect
       .poll(() => restarted.records().map(({ msg }) => msg), { timeout: 20_000 })
       .toEqual([expect.stringMatching(/^This worker takes no jobs: LIPSYNC_DATA_DIR /)]);
-    expect(restarted.isReady()).toBe(false);
+    expect(isReady(restarted)).toBe(false);
     await rm(mount, { recursive: true });
     await symlink(shared, mount);
-    await expect.poll(() => restarted.isReady(), { timeout: 20_000 }).toBe(true);
+    await expect.poll(() => isReady(restarted), { timeout: 20_000 }).toBe(true);
     for (const id of ids) {
       const { error } = await queue.waitFor(id, { timeoutMs: 60_000 });
       expect(error?.code).toBe('clip_unusable');
@@ -199,7 +171,7 @@ it('A running worker empties the outbox.', { timeout: 60_000 }, async () => {
   await store.create(testJobRecord('job_ended'));
   await store.append('job_ended', { type: 'canceled', atMs: 2_000 });
   const worker = await startWorker({ REDIS_URL: own.url });
-  await expect.poll(() => worker.isReady(), { timeout: 20_000 }).toBe(true);
+  await expect.poll(() => isReady(worker), { timeout: 20_000 }).toBe(true);
   await expect.poll(() => store.readOutbox(10), { timeout: 10_000 }).toEqual([]);
-  await worker.stop();
+  await worker.stop('SIGTERM');
 });

@@ -1,4 +1,3 @@
-import type { ChildProcess } from 'node:child_process';
 import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -14,7 +13,7 @@ import { Batches, createClientConnection, LipsyncProducer, RedisJobStore } from 
 import { startTestRedis, type TestRedis } from '@lipsync/queue/testing';
 import type { Redis } from 'ioredis';
 import { afterEach, beforeEach, expect, it, onTestFinished, vi } from 'vitest';
-import { spawnWorker, stopWorker } from './worker-process.ts';
+import { startService, type ServiceProcess } from '../../../test/support/service-process.ts';
 
 const secret = `whsec_${Buffer.alloc(32, 7).toString('base64')}`;
 
@@ -39,7 +38,7 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-function startWorker(): ChildProcess {
+function startWorker(): ServiceProcess {
   const settings = {
     LIPSYNC_WEBHOOK_SECRETS: secret,
     PUBLIC_BASE_URL: 'https://lipsync.example',
@@ -47,9 +46,9 @@ function startWorker(): ChildProcess {
     QUEUE_LOCK_MS: '1000',
     QUEUE_STALLED_INTERVAL_MS: '500',
   };
-  const child = spawnWorker({ redisUrl: redis.url, folder, settings });
-  onTestFinished(() => stopWorker(child));
-  return child;
+  const worker = startService('worker', { redisUrl: redis.url, folder, settings });
+  onTestFinished(() => worker.stop());
+  return worker;
 }
 
 /** Answers with `statuses` in turn and then with the last one; null keeps a request without an answer. */
@@ -142,7 +141,7 @@ it('A message whose worker is killed before the answer is sent again by another,
   await store.append('job_1', { type: 'canceled', atMs: 3_000 });
   const killed = startWorker();
   await vi.waitFor(() => expect(received).toHaveLength(1), wait);
-  await stopWorker(killed);
+  await killed.stop();
   startWorker();
   await vi.waitFor(async () => expect(await store.unfinished()).toEqual([]), wait);
   expect(received).toHaveLength(2);
