@@ -65,7 +65,7 @@ describe('a consent where none is required', () => {
     ['a day that does not exist', { ...consent, expires_at: '2999-02-30T00:00:00Z' }, ['consent.expires_at']],
     ['a zone that does not exist', { ...consent, expires_at: '2999-01-30T00:00:00+99:00' }, ['consent.expires_at']],
     ['a number as time', { ...consent, expires_at: 4e12 }, ['consent.expires_at']],
-  ])('A consent that is %s or has it is refused with the name of the field.', async (_, given, fields) => {
+  ])('A consent that is or has %s is refused with the name of the field.', async (_, given, fields) => {
     const refusal = { status: 422, code: 'request_invalid', fields };
     expect(await outcome(await post('/lipsync', { ...urls, consent: given }))).toEqual(refusal);
     const body = form({ consent: JSON.stringify(given) });

@@ -1,4 +1,4 @@
-import { isTerminal, type JobRecord } from '@lipsync/core/host';
+import { acceptedAtMs, isTerminal, type JobRecord } from '@lipsync/core/host';
 import { Histogram, type Registry } from 'prom-client';
 
 const runBucketsSeconds = [1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1_200, 3_600];
@@ -45,15 +45,13 @@ export class JobMetrics {
     if (next.kind !== 'lipsync' || isTerminal(current.status) || !isTerminal(next.status)) return;
     const attempt = next.attempts.at(-1);
     if (!attempt || next.startedAtMs === null) return;
-    const acceptedAtMs = next.retry?.atMs ?? next.createdAtMs;
-    // The start of a retried job is that of its first life.
-    if (next.startedAtMs >= acceptedAtMs) {
-      this.#wait.observe(this.#labelsOf(attempt.provider, next), (next.startedAtMs - acceptedAtMs) / 1_000);
-    }
-    const made = next.attempts.findLast(({ outcome }) => outcome === 'succeeded');
-    if (!made || made.endedAtMs === null || !next.result) return;
-    const runMs = made.endedAtMs - made.startedAtMs;
-    const labels = this.#labelsOf(made.provider, next);
+    const waitMs = next.startedAtMs - acceptedAtMs(next);
+    // A retried job keeps the time of its first start.
+    if (waitMs >= 0) this.#wait.observe(this.#labelsOf(attempt.provider, next), waitMs / 1_000);
+    const successful = next.attempts.findLast(({ outcome }) => outcome === 'succeeded');
+    if (!successful || successful.endedAtMs === null || !next.result) return;
+    const runMs = successful.endedAtMs - successful.startedAtMs;
+    const labels = this.#labelsOf(successful.provider, next);
     this.#run.observe(labels, runMs / 1_000);
     if (next.result.durationMs > 0) this.#factor.observe(labels, runMs / next.result.durationMs);
   };

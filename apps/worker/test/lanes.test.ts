@@ -48,15 +48,14 @@ afterEach(async () => {
   await Promise.all(running.splice(0).map((worker) => worker.stop()));
 });
 
+function servingRedis() {
+  return { report: () => true, serves: true, verify: async () => undefined, clock: new RedisClock(systemClock) };
+}
+
 async function serve(
   scripted: ScriptedRunner = runner,
   shutdownGraceMs = 0,
-  state: LaneWorkersOptions['redis'] = {
-    report: () => true,
-    serves: true,
-    verify: async () => undefined,
-    clock: new RedisClock(systemClock),
-  },
+  state: LaneWorkersOptions['redis'] = servingRedis(),
 ): Promise<LaneWorkers> {
   const worker = new LaneWorkers({
     config: {
@@ -226,12 +225,7 @@ describe('a Redis outage', () => {
   });
 
   it('A stopping worker without Redis aborts its jobs at once instead of waiting for the grace period.', async () => {
-    const state = {
-      report: () => true,
-      serves: true,
-      verify: async () => undefined,
-      clock: new RedisClock(systemClock),
-    };
+    const state = servingRedis();
     const worker = await serve(runner, 60_000, state);
     await enqueue('job_n');
     const run = await nthRun(runner, 1);

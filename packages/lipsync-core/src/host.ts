@@ -69,7 +69,7 @@ export {
   type ResultClaim,
   type ReusedResult,
 } from './jobs/result-cache.ts';
-export { countRetries, findRetryObstacle } from './jobs/job-retry.ts';
+export { acceptedAtMs, countRetries, findRetryObstacle } from './jobs/job-retry.ts';
 export { decodeJobRecord, encodeJobRecord } from './jobs/record-codec.ts';
 export {
   batchStatusOf,

@@ -80,8 +80,8 @@ export async function guardRedis<Result>(work: () => Promise<Result>): Promise<R
 const scanSize = 250;
 
 /**
- * Yields the members of a set in replies of a few hundred, however large it is. One that is added or removed meanwhile may
- * be left out; one may be yielded twice. Throws `resource_exhausted` without Redis.
+ * Yields the members of a set of any size, in replies of a few hundred. A member that is added or removed meanwhile may be
+ * left out, and a member may be yielded twice. Throws `resource_exhausted` without Redis.
  */
 export async function* scanSet(connection: Redis, key: string): AsyncGenerator<string> {
   let cursor = '0';

@@ -72,8 +72,8 @@ export class QueueEntries {
   }
 
   /**
-   * Returns those of the jobs that wait in no lane. `isLive` is true for those of them that run, and that wait after their
-   * worker was lost. At most two commands per lane, none after the last job was found.
+   * Returns the jobs that wait in no lane, among them jobs that run and jobs whose worker was lost; `isLive` is true for
+   * both. Sends at most two commands per lane, and none after the last job was found.
    */
   async filterNotWaiting(jobIds: readonly string[]): Promise<readonly string[]> {
     let rest = jobIds;
@@ -100,8 +100,8 @@ export class QueueEntries {
   }
 
   /**
-   * The jobs of a lane that a worker could take now: all of them up to `limit`, of more a sample. Its cost does not depend
-   * on the length of the queue.
+   * The jobs of a lane that a worker could take now: all of them, or a sample if there are more than `limit`. The cost
+   * does not depend on the length of the queue.
    */
   async sampleWaiting(lane: Lane, limit: number): Promise<WaitingSample> {
     const queue = await this.queue(lane);
@@ -134,8 +134,8 @@ export class QueueEntries {
 }
 
 /**
- * Ranks that are spread over a queue of `count` jobs, one in each of `limit` equal parts. Equal distances would see only some jobs of
- * a queue with a period, such as the interleaved jobs of several batches; the golden ratio has none in common with them. Pure.
+ * Returns one rank in each of `limit` equal parts of a queue of `count` jobs. Equal distances could coincide with a period
+ * of the queue, such as the interleaved jobs of several batches; steps of the golden ratio coincide with none. Pure.
  */
 function sampleRanks(count: number, limit: number): readonly number[] {
   const ratio = (Math.sqrt(5) - 1) / 2;

@@ -1,4 +1,11 @@
-import { memoizeAsync, UnreadableRecordError, type Clock, type JobRecord, type JobStore } from '@lipsync/core/host';
+import {
+  acceptedAtMs,
+  memoizeAsync,
+  UnreadableRecordError,
+  type Clock,
+  type JobRecord,
+  type JobStore,
+} from '@lipsync/core/host';
 import { lanes, queuesOfLane, workerLanes, type Lane, type WorkerLane } from './job-catalog.ts';
 import type { LipsyncProducer } from './lipsync-producer.ts';
 
@@ -25,10 +32,9 @@ export interface WaitingWorkOptions {
 const defaults = { sampleSize: 100, cacheMs: 2_000 };
 
 /**
- * Work that waits for workers. It is computed from the queues themselves, so that killed processes cannot falsify it: the
- * number of jobs is exact, and of a long queue a sample is read, whose mean stands for the others. Concurrent and quickly
- * repeated calls share one answer. Jobs that wait for something else than a worker, such as a concurrency slot, do not
- * count. Every call throws `resource_exhausted` without Redis.
+ * Work that waits for workers, computed from the queues themselves, so that killed processes cannot falsify it. The number
+ * of jobs is exact; the work of a long queue is estimated from the mean of a sample. Concurrent and quickly repeated calls
+ * share one answer. Jobs that wait for something other than a worker, such as a concurrency slot, do not count. Every call throws `resource_exhausted` without Redis.
  */
 export class WaitingWork {
   readonly #options: Required<WaitingWorkOptions>;
@@ -75,10 +81,6 @@ export class WaitingWork {
     const records = await Promise.all(ids.map((id) => this.#options.store.get(id).catch(ignoreUnreadable)));
     return records.filter((record) => record !== undefined);
   }
-}
-
-function acceptedAtMs({ createdAtMs, retry }: JobRecord): number {
-  return retry?.atMs ?? createdAtMs;
 }
 
 function ignoreUnreadable(error: unknown): undefined {

@@ -34,8 +34,11 @@ const maxListedProblems = 2_000;
 /** Maximum length of the problems that are repeated in `detail`. */
 const maxSummaryLength = 1_000;
 
+/** Codes of lip-sync jobs, single or of a batch, that are refused because of their consent. */
+export const consentErrorCodes = ['consent_required', 'consent_expired'] as const;
+
 /** Codes of requests that are refused because of single fields. */
-export const refusalCodes = ['request_invalid', 'url_forbidden', 'consent_required', 'consent_expired'] as const;
+export const refusalCodes = ['request_invalid', 'url_forbidden', ...consentErrorCodes] as const;
 export type RefusalCode = (typeof refusalCodes)[number];
 
 /** The error of a request or query with invalid fields; `detail` repeats the problems for people. */

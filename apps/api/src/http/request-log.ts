@@ -7,8 +7,8 @@ import { readTraceparent } from './request-id.ts';
 const probePaths = ['/health', '/ready'];
 
 /**
- * Logs one line per finished request, at level `debug` for a probe that succeeded. Headers and query are left out, because they may hold a secret, and a user id,
- * because the log would keep it after its deletion.
+ * Logs one line per finished request, at level `debug` for a probe that succeeded. Headers and query are left out because
+ * they may hold a secret, and user ids because the log would keep them after their deletion.
  */
 export function logRequests(logger: Logger): RequestHandler {
   return (request, response, next) => {

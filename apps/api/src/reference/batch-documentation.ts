@@ -9,6 +9,7 @@ import { maxBatchItems, storeErrorCodes } from '@lipsync/core/host';
 import { manifestField } from '../http/batch-form.ts';
 import { lineTypes } from '../http/batch-lines.ts';
 import { documentedJobQuery } from '../http/job-query.ts';
+import { consentErrorCodes } from '../http/problem.ts';
 import { pageFields } from '../http/parse-query.ts';
 import {
   documentEventStream,
@@ -19,7 +20,7 @@ import {
   type RouteDocumentation,
 } from './documentation.ts';
 import { queuedJob } from './job-examples.ts';
-import { consentErrorCodes, createdHeaders, urlSchema } from './job-documentation.ts';
+import { createdHeaders, urlSchema } from './job-documentation.ts';
 
 /** The query of the jobs of a batch: all of them unless a page is requested. */
 export const batchItemQuery = z.strictObject(pageFields('items', { maximum: maxBatchItems, fallback: maxBatchItems }));

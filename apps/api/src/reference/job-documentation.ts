@@ -181,9 +181,6 @@ function createdResponse({ view, queued }: JobDocumentation): ResponseDocumentat
   };
 }
 
-/** Requests of lip-sync jobs, single or of a batch. */
-export const consentErrorCodes = ['consent_required', 'consent_expired'] as const satisfies readonly ErrorCode[];
-
 const createProblems: Readonly<Record<number, readonly ErrorCode[]>> = {
   400: ['request_invalid'],
   408: ['request_invalid'],

@@ -2,7 +2,8 @@ import { LipsyncError, toJobView } from '@lipsync/core/host';
 import { jobViewSchema, jobPageViewSchema, type LipsyncOptions } from '@lipsync/core/contract';
 import type { ApiDependencies } from '../dependencies.ts';
 import { checkWebhook, requireSupported, type BodyRules } from '../http/job-body.ts';
-import { consentErrorCodes, type JobDocumentation } from '../reference/job-documentation.ts';
+import { consentErrorCodes } from '../http/problem.ts';
+import type { JobDocumentation } from '../reference/job-documentation.ts';
 import { completedJob, queuedJob } from '../reference/job-examples.ts';
 import type { JobResource } from './job-resource.ts';
 

@@ -12,6 +12,11 @@ export interface RetriedEvent {
   readonly start: JobStart;
 }
 
+/** Time at which the job was accepted, or last retried. */
+export function acceptedAtMs({ createdAtMs, retry }: Pick<JobRecord, 'createdAtMs' | 'retry'>): number {
+  return retry?.atMs ?? createdAtMs;
+}
+
 /** Errors with which a job gives up an operation that the vendor may still finish, or whose take it still has. */
 const givenUpCodes: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'deadline_exceeded',

@@ -7,6 +7,7 @@ import { cappedBatchOf } from './batch-record.ts';
 import type { JobEvent } from './job-events.ts';
 import type { JobHandler, JobRun, RunContext, RunStore } from './job-handler.ts';
 import { firstAttemptOf, type JobRecord } from './job-record.ts';
+import { acceptedAtMs } from './job-retry.ts';
 import type { LipsyncPipeline, PipelineOutcome } from './lipsync-pipeline.ts';
 import type { FetchedInputs } from './pipeline-types.ts';
 import type { ResultCache } from './result-cache.ts';
@@ -101,7 +102,7 @@ export class LipsyncHandler implements JobHandler<'lipsync'> {
         earlierAttempts: record.attempts,
         firstAttempt: firstAttemptOf(record),
         keptTakes: this.#takes.keptTakesOf(record),
-        latestProbeMs: record.deadlineAtMs ?? (record.retry?.atMs ?? record.createdAtMs) + maxProbeWaitMs,
+        latestProbeMs: record.deadlineAtMs ?? acceptedAtMs(record) + maxProbeWaitMs,
         wasInterrupted: record.crashes > 0,
         plan: record.plan,
         outputMs: record.outputMs,
