@@ -1,5 +1,5 @@
 # Three images: --target api, --target worker, and --target gpu-worker for x64 machines with an NVIDIA GPU. All contain built
-# JavaScript and run as an unprivileged user, "node" by its ids: with a name, Kubernetes cannot verify runAsNonRoot.
+# JavaScript and run as the unprivileged user "node". It is given by its ids, because Kubernetes cannot verify runAsNonRoot for a name.
 FROM node:24-bookworm-slim AS build
 WORKDIR /build
 COPY package.json pnpm-lock.yaml pnpm-workspace.yaml tsconfig.base.json ./
@@ -22,7 +22,9 @@ WORKDIR /app
 FROM base AS api
 COPY LICENSE THIRD_PARTY_NOTICES ./
 COPY --from=build /ship/api ./
-COPY docs/http-api.md docs/inputs.md docs/errors.md docs/quality.md docs/configuration.md docs/operations.md docs/monitoring.md docs/redis.md docs/storage.md docs/object-store.md docs/kubernetes.md docs/gpus.md docs/marking.md docs/data-protection.md docs/measurements.md docs/
+COPY docs/http-api.md docs/inputs.md docs/errors.md docs/quality.md docs/configuration.md docs/operations.md docs/
+COPY docs/monitoring.md docs/redis.md docs/storage.md docs/object-store.md docs/kubernetes.md docs/gpus.md docs/
+COPY docs/marking.md docs/data-protection.md docs/measurements.md docs/
 COPY docs/pictures docs/pictures
 USER 1000:1000
 ENV HOST=0.0.0.0 PORT=3000

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# The S3 client of the AWS SDK for JavaScript calls a reset connection `TimeoutError`, refuses a frozen credentials object with a
-# TypeError, and ends the content of a download when the signal of the finished request is aborted.
-# Guess: a reset connection is named `Error` with code ECONNRESET, and only an exceeded time limit is a TimeoutError; credentials are
-# only read; the signal of `send()` has no effect after `send()` has resolved.
-# Seen: the name is TimeoutError although no time limit is set, and only `code` tells the two apart; with frozen credentials `send()`
-# fails before any request; a time limit for the answer, given as a signal, cuts long downloads off.
+# The S3 client of the AWS SDK for JavaScript names the error of a reset connection `TimeoutError`, fails with a
+# TypeError when its credentials object is frozen, and cuts off a download when the signal of the resolved `send()` is
+# aborted.
+# Guess: a reset connection is an `Error` with code ECONNRESET, and only an exceeded time limit is a TimeoutError;
+# credentials are only read; the signal of `send()` has no effect after `send()` has resolved.
+# Seen: the name is TimeoutError although no time limit is set, and only `code` tells the two apart; with frozen
+# credentials, `send()` fails before any request; a signal that limits the time of the response also cuts off long
+# downloads.
 # Needs Node and npm.
 set -euo pipefail
 

@@ -1,6 +1,6 @@
 /**
- * `node scripts/chart.ts`: renders the Helm chart with each set of values in its folder `examples`, and validates the
- * objects against the schemas of Kubernetes, KEDA and the Prometheus operator. Installs Helm and the schemas in `.cache`.
+ * `npm run chart`: renders the Helm chart with each set of values in its folder `examples`, and validates the objects
+ * against the schemas of Kubernetes, KEDA and the Prometheus operator. Installs Helm and the schemas in `.cache`.
  */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';

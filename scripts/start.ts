@@ -6,7 +6,7 @@ import { dirname } from 'node:path';
 import { parseArgs } from 'node:util';
 import { requireValidSettings, stackConfigFromEnvironment, type StackConfig } from './stack/config.ts';
 import { isLogRecord } from './stack/log-record.ts';
-import { startApp, startStack, type AppName, type PartName, type Stack } from './stack/stack.ts';
+import { startApp, startStack, type AppName, type PartName } from './stack/stack.ts';
 import { stopSignal, untilAborted } from './stack/stop-signal.ts';
 
 const settingsHint = 'Settings come from the environment and from .env; docs/configuration.md lists them.';
@@ -53,8 +53,8 @@ function parseApp([name, ...args]: readonly string[]): AppName | undefined {
 
 function noRedisMessage(app: AppName): string {
   return (
-    `npm run ${app} needs REDIS_URL, the Redis of the service, which the other machines reach too. npm start runs a whole ` +
-    'service with its own Redis on one machine.'
+    `npm run ${app} needs REDIS_URL, the Redis of the service, which the other machines reach too. ` +
+    'npm start runs a whole service with its own Redis on one machine.'
   );
 }
 
@@ -69,7 +69,7 @@ function printLine(part: PartName, line: string): void {
 }
 
 function printStart(
-  { url }: Pick<Stack, 'failed'> & { readonly url?: string },
+  { url }: { readonly url?: string },
   app: AppName | undefined,
   { dataDir, redisUrl }: StackConfig,
 ): void {

@@ -4,7 +4,7 @@ import { listSettings } from '@lipsync/core/config';
 import { DockerfileParser } from 'dockerfile-ast';
 import { describe, expect, it } from 'vitest';
 import { apiConfigFromEnvironment, apiSettings } from '../apps/api/src/config.ts';
-import { workerConfigFromEnvironment, workerSettings } from '../apps/worker/src/config.ts';
+import { workerConfigFromEnvironment, workerSettings, workerStopLimitMs } from '../apps/worker/src/config.ts';
 import { chartFolder, listExamples, renderChart } from '../scripts/chart/render.ts';
 import { findChartTools, type ChartTools } from '../scripts/chart/tools.ts';
 import { parseManifests, validateManifests, type Manifest } from '../scripts/chart/validate.ts';
@@ -55,8 +55,7 @@ const settingNames = Object.keys({ ...listSettings(), ...apiSettings, ...workerS
 /** Read by Node, Redis and the chart itself. */
 const otherVariables = ['NODE_EXTRA_CA_CERTS', 'REDISCLI_AUTH', 'REDIS_PASSWORD'];
 
-/** Time for a worker to hand back its jobs after the drain, and for an API to end open responses and its queues. */
-const handBackS = 15;
+/** Time for an API to end open responses and its queues. */
 const apiStopS = 6;
 
 /** Values for the variables that a Secret holds. */
@@ -207,7 +206,7 @@ describe.skipIf(installed === undefined)('Rendered chart (`npm run chart` instal
   it.each(pods)('Kubernetes gives $name the time that its stop takes.', ({ pod, container, isApi }) => {
     const drainS = Number(environmentOf(container)['WORKER_SHUTDOWN_GRACE_MS']) / 1_000;
     const preStopS = Number(container.lifecycle?.preStop.exec.command[1]);
-    const neededS = isApi ? preStopS + apiStopS : drainS + handBackS;
+    const neededS = isApi ? preStopS + apiStopS : drainS + workerStopLimitMs / 1_000;
     expect(pod.terminationGracePeriodSeconds).toBeGreaterThan(neededS);
   });
 

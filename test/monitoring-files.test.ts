@@ -37,7 +37,7 @@ const expressions = [
   ...dashboard.panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr)),
 ];
 
-/** The rows of the table of metrics: name and labels. Tests of API and worker hold them against the code. */
+/** The rows of the table of metrics: name and labels. Tests of API and worker compare them with the code. */
 const documented = new Map(
   [...page.matchAll(/^\| `(lipsync_\w+)(?:\{([\w,]+)\})?` \|/gm)].map(([, name = '', labels = '']) => [
     name,

@@ -1,7 +1,7 @@
 /**
- * `npm run bench -- queue [--jobs 4000] [--queued 100000] [--probes 200]`: jobs per second through queue and records, with
- * empty work, by number of worker processes; then the time until a job is accepted by the API, and until it starts,
- * with an empty queue and with a long one.
+ * `npm run bench -- queue [--jobs 4000] [--queued 100000] [--probes 200]`: measures jobs per second without any work,
+ * by number of worker processes; then the time until the API accepts a job and until a job starts, with an empty queue
+ * and with a long one.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -22,8 +22,8 @@ import { openConnection } from './accept-load.ts';
 
 const projectDir = join(import.meta.dirname, '..', '..');
 const workerCounts = [1, 2, 4];
-const fillAtOnce = 100;
-/** Jobs at once in a worker process whose throughput is measured. */
+const fillBatchSize = 100;
+/** Simultaneous jobs of a worker process while throughput is measured. */
 const busyConcurrency = 16;
 const startLimitMs = 60_000;
 const ids = createIdSource(systemClock);
@@ -50,7 +50,7 @@ export async function benchQueue(args: readonly string[]): Promise<void> {
   const producer = new LipsyncProducer({ connection, store, clock: systemClock, logger: silentLogger });
   const bench: Bench = { redis, connection, store, producer };
   try {
-    // As the services in docker-compose.yml; a sync for every write measures the disk.
+    // As in docker-compose.yml. A sync for every write would measure the disk.
     await connection.config('SET', 'appendfsync', 'everysec');
     await printThroughput(bench, Number(values.jobs));
     await printLatencies(bench, [0, Number(values.queued)], Number(values.probes));
@@ -94,7 +94,12 @@ async function printLatencies(bench: Bench, lengths: readonly number[], probes: 
       await bench.connection.flushall();
       await fill(bench, length);
       const { acceptMs, startMs } = await probeQueue(bench, folder, probes);
-      const figures = [at(acceptMs, 0.5), at(acceptMs, 0.95), at(startMs, 0.5), at(startMs, 0.95)];
+      const figures = [
+        percentile(acceptMs, 0.5),
+        percentile(acceptMs, 0.95),
+        percentile(startMs, 0.5),
+        percentile(startMs, 0.95),
+      ];
       medians.push(figures);
       console.log(`| ${length} | ${figures.map((figure) => figure.toFixed(1)).join(' | ')} |`);
     }
@@ -106,9 +111,9 @@ async function printLatencies(bench: Bench, lengths: readonly number[], probes: 
 }
 
 /**
- * Accepts jobs through a real API. The jobs that are queued already have the lowest priority, so that a new job is the
- * next one; it starts when the worker, which is idle or busy with the queue, has claimed it. As a render worker does by
- * default, it runs one job at a time, so that the jobs beside it take no processor time from its start.
+ * Measures how long the API takes to accept a job and how long a worker takes to start one. Queued jobs have the lowest
+ * priority, so that a new job is always the next one. The worker runs one job at a time, the default of the render
+ * lane; parallel jobs would compete with the measured start for the processor.
  */
 async function probeQueue({ redis, store, producer }: Bench, folder: string, probes: number): Promise<Latencies> {
   const api = await startApi(redis.url, folder);
@@ -147,8 +152,8 @@ async function probeQueue({ redis, store, producer }: Bench, folder: string, pro
 }
 
 async function fill({ producer }: Bench, count: number): Promise<void> {
-  for (let start = 0; start < count; start += fillAtOnce) {
-    const size = Math.min(fillAtOnce, count - start);
+  for (let start = 0; start < count; start += fillBatchSize) {
+    const size = Math.min(fillBatchSize, count - start);
     await Promise.all(Array.from({ length: size }, () => producer.submit(newJob(10), 'render')));
   }
 }
@@ -212,7 +217,7 @@ async function startApi(
   return { url, process: started };
 }
 
-/** The value below which a share of the values is. */
-function at(values: readonly number[], share: number): number {
+/** The value below which `share` of the values lie. */
+function percentile(values: readonly number[], share: number): number {
   return values.toSorted((one, other) => one - other)[Math.floor(values.length * share)] ?? NaN;
 }

@@ -16,7 +16,7 @@ import { watchMemory } from '../lib/watch-memory.ts';
 import { compareFigures, comparisonToMarkdown, type Comparison, type RunFigures } from './comparison.ts';
 
 const projectDir = join(import.meta.dirname, '..', '..');
-/** Time limit of one run: ten minutes, and five times the length of the clip on top for a slow or busy machine. */
+/** Time limit of one run: ten minutes plus five times the length of the clip. */
 const runLimitOf = (clipSeconds: number): number => 10 * 60_000 + clipSeconds * 5_000;
 const engines = ['preview', 'wav2lip'] as const;
 type Engine = (typeof engines)[number];

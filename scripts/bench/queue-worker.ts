@@ -5,7 +5,7 @@ import { LaneWorkers } from '../../apps/worker/src/lane-workers.ts';
 
 const redisUrl = process.env['REDIS_URL'] ?? '';
 const concurrency = Number(process.env['WORKER_RENDER_CONCURRENCY'] ?? 1);
-/** A third of the interval of a worker, so that a measurement of seconds includes a sweep. */
+/** A third of the interval of a worker, so that a short measurement includes a sweep. */
 const sweepIntervalMs = 5_000;
 
 const connection = createClientConnection({ url: redisUrl, onError: () => undefined });
@@ -28,11 +28,11 @@ const lanes = new LaneWorkers({
     },
   },
   producer,
-  // It has no files, so that it uses every Redis.
+  // It has no files, so any Redis is the right one.
   redis: { report: () => true, serves: true, verify: async () => undefined, clock },
   logger: silentLogger,
 });
 await lanes.start();
-// What every worker does beside its jobs.
+// Every worker also runs sweeps.
 setInterval(() => void producer.sweep().catch(() => undefined), sweepIntervalMs);
 process.stdout.write('ready\n');

@@ -8,7 +8,7 @@ import { parseAllDocuments } from 'yaml';
 const run = promisify(execFile);
 const typeCheckLimitMs = 120_000;
 
-/** An object of Kubernetes, as far as every one has the same shape. */
+/** The fields that all objects of Kubernetes have. */
 export interface Manifest {
   readonly apiVersion: string;
   readonly kind: string;
@@ -23,7 +23,7 @@ interface Model {
 export function parseManifests(text: string): Manifest[] {
   return parseAllDocuments(text)
     .map((document): unknown => {
-      // A key that is written twice, among others.
+      // For example a duplicate key.
       if (document.errors[0]) throw document.errors[0];
       return document.toJS();
     })
@@ -31,8 +31,8 @@ export function parseManifests(text: string): Manifest[] {
 }
 
 /**
- * Validates objects against the schemas of their kinds. The validators ignore fields that a schema does not have, so the
- * compiler checks the same objects against the types. Throws for the first fault.
+ * Validates objects against the schemas of their kinds. The validators ignore unknown fields, so the compiler checks
+ * the same objects against the types. Throws for the first fault.
  */
 export async function validateManifests(manifests: readonly Manifest[], folder: string): Promise<void> {
   for (const manifest of manifests) {
@@ -53,7 +53,8 @@ async function checkTypes(manifests: readonly Manifest[], folder: string): Promi
   const file = join(folder, 'manifests.ts');
   const lines = manifests.map(
     (manifest, index) =>
-      `export const object${index}: import('${moduleOf(manifest)}').I${manifest.kind} = ${JSON.stringify(manifest, undefined, 2)};\n`,
+      `export const object${index}: import('${moduleOf(manifest)}').I${manifest.kind} = ` +
+      `${JSON.stringify(manifest, undefined, 2)};\n`,
   );
   await writeFile(file, lines.join('\n'));
   const compiler = join(import.meta.dirname, '..', '..', 'node_modules', '.bin', 'tsc');

@@ -17,7 +17,7 @@ const maxFrameError = 1.05;
 const maxOffsetMs = 20;
 /** A take may have one frame more or less than the clip. */
 const maxFrameDifference = 1;
-/** The picture of another frame, of another tone or on its side is far below, one that was encoded twice above. */
+/** A wrong frame, tone or orientation is far below; a picture that was encoded twice is above. */
 const leastPsnr = 33;
 const leastRate = 20;
 
@@ -150,7 +150,7 @@ const allMarks = Array.from({ length: markCount }, (_, mark) => ({ mark, timeS: 
 export async function proveFiles(): Promise<boolean> {
   const folder = await mkdtemp(join(tmpdir(), 'lipsync-files-'));
   const standin = await startHeygenStandin({ settings: { timescale: 1_000 } });
-  // The stand-in returns the clip as it is: its quality is not what is proved here.
+  // The stand-in returns the clip as it is, so its quality would be poor.
   Object.assign(process.env, standinEnvironment(standin), { LIPSYNC_QUALITY: 'off' });
   const service = getLipsyncService({ dataDir: join(folder, 'data') });
   try {

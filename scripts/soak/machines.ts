@@ -27,10 +27,10 @@ const cutMs = 20_000;
 const keptObject = 'kept';
 
 /**
- * Runs jobs on three machines (API, cloud worker, render worker) in network namespaces. On S3, with their own disks: one
- * is cut off, one killed, one replaced by a build with the previous format of records and back. On shared folders: one
- * is upgraded from an earlier revision. Every job must complete once, with one output, and the ledger must equal the
- * wallet of the HeyGen stand-in.
+ * Runs jobs on three machines (API, cloud worker, render worker) in network namespaces. First with S3 and separate
+ * disks: the cloud machine is cut off from the network; the render machine is killed, then downgraded to the previous
+ * format of records and upgraded again. Then with shared folders: the render machine is upgraded from an earlier
+ * revision. Every job must complete once, with one output, and the ledger must equal the wallet of the HeyGen stand-in.
  */
 export async function proveMachines(): Promise<boolean> {
   if (!(await canSimulateMachines())) {
@@ -55,7 +55,7 @@ export async function proveMachines(): Promise<boolean> {
   }
 }
 
-/** A build of this revision that stores records in a later format of the same shape. */
+/** A build of this revision with one more migration, which changes nothing: its records have a later format. */
 async function checkOutLater(folder: string): Promise<string> {
   await checkOut('HEAD', folder);
   const path = join(folder, 'packages', 'lipsync-core', 'src', 'jobs', 'record-migrations.ts');

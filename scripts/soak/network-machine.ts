@@ -24,7 +24,7 @@ export async function canSimulateMachines(): Promise<boolean> {
 }
 
 /**
- * A network of simulated machines. Each of them reaches `ports` of 127.0.0.1 of this machine under the same address.
+ * A network of simulated machines. Each reaches `ports` of the host's loopback at its own 127.0.0.1.
  * The caller closes it.
  */
 export class Network {
@@ -44,7 +44,7 @@ export class Network {
     for (const port of this.ports) this.#servers.push(await forwardTcp(`${gateway}:${port}`, `127.0.0.1:${port}`));
   }
 
-  /** Adds a machine. Its port `servedPort` of loopback is reachable as 127.0.0.1 of this machine. */
+  /** Adds a machine. Its loopback port `servedPort` is reachable at 127.0.0.1 of the host. */
   async add(name: string, servedPort?: number): Promise<Machine> {
     const index = this.#machines.length + 2;
     const machine = new Machine({ name, index, bridge: this.#bridge, ports: this.ports, servedPort });
@@ -110,7 +110,7 @@ export class Machine {
     await waitForOutput(this.#app, '"ready":true', this.#lines);
   }
 
-  /** Sends SIGTERM to the app, and ends what is left. */
+  /** Sends SIGTERM to the app and waits for its end, then kills what is left. */
   async stop(): Promise<void> {
     const app = this.#app;
     if (app && app.exitCode === null && app.signalCode === null) {
@@ -120,7 +120,7 @@ export class Machine {
     await this.kill();
   }
 
-  /** Ends all processes of the machine at once, without a chance to react. */
+  /** Kills all processes of the machine at once, without a chance to react. */
   async kill(): Promise<void> {
     const list = async (): Promise<readonly number[]> =>
       (await ip('netns', 'pids', this.#namespace)).split('\n').filter(Boolean).map(Number);

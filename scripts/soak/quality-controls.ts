@@ -1,8 +1,6 @@
-import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { RenderResources } from '../../packages/lipsync-core/src/processes/render-task.ts';
 import { lipParts } from '../../packages/lipsync-core/src/quality/lips/lip-tables.ts';
 import {
@@ -10,6 +8,7 @@ import {
   measureControls,
   type Control,
 } from '../../packages/lipsync-core/src/testing/quality-controls.ts';
+import { ffmpeg } from './files/media-tools.ts';
 import { samplePaths } from './scratch-stack.ts';
 
 const clipsFolder = process.env['LIPSYNC_TEST_CLIPS_DIR'];
@@ -28,8 +27,9 @@ const subjects: readonly Subject[] = [
 ];
 
 /**
- * Measures takes with known faults, of the sample and of SyncNet's example clip in `LIPSYNC_TEST_CLIPS_DIR`: the table in
- * docs/quality.md. Each part must rate the faults that it claims to see lower than the good take, or as unknown.
+ * Measures takes with known faults, of the sample and of SyncNet's example clip in `LIPSYNC_TEST_CLIPS_DIR`.
+ * docs/quality.md has the resulting table. Each part must rate the faults that it claims to see lower than the good
+ * take, or as unknown.
  */
 export async function proveQualityControls(): Promise<boolean> {
   const folder = await mkdtemp(join(tmpdir(), 'lipsync-controls-'));
@@ -55,17 +55,7 @@ async function measure({ clipPath, seconds }: Subject, folder: string): Promise<
   await mkdir(folder);
   const cut = async (path: string, name: string, ...options: readonly string[]): Promise<string> => {
     const target = join(folder, name);
-    await promisify(execFile)('ffmpeg', [
-      '-nostdin',
-      '-v',
-      'error',
-      '-i',
-      path,
-      '-t',
-      `${seconds}`,
-      ...options,
-      target,
-    ]);
+    await ffmpeg('-i', path, '-t', `${seconds}`, ...options, target);
     return target;
   };
   const encoding = ['-an', '-vf', 'scale=400:-2', '-c:v', 'libx264', '-preset', 'veryfast'];

@@ -12,12 +12,14 @@ import { startStack } from '../stack/stack.ts';
 
 const projectDir = dirname(dirname(import.meta.dirname));
 const timeLimitMs = 10 * 60_000;
-/** Each sends its next job when its last one has ended, so that jobs wait and run at any time. */
+/** Each sends its next job when its previous one has ended, so that jobs wait and run at any time. */
 const clients = 4;
 const pollIntervalMs = 100;
 /** Jobs that have ended when the backup begins; others then wait or run. */
 const endedBeforeBackup = 3;
 const jobsAfterBackup = 3;
+/** Folders of the data folder that belong to a backup. */
+const dataFolders = ['inputs', 'marking'];
 
 interface Service {
   readonly client: LipsyncClient;
@@ -41,17 +43,17 @@ interface Backup {
 }
 
 /**
- * Follows docs/redis.md: backs up Redis, then the files, while jobs arrive, run and end; loses the machine; restores into
- * empty folders. Every job that was accepted before the backup must complete with one output, the finished ones with the
- * same bytes; exactly the jobs that were accepted after it are lost.
+ * Follows docs/redis.md: backs up Redis, then the files, while jobs arrive, run and end; loses the machine; restores
+ * into empty folders. Every job that was accepted before the backup must complete with an output, those that had
+ * finished with the same bytes. The jobs that were accepted after the snapshot must be unknown.
  */
 export async function proveRestore(): Promise<boolean> {
   const signal = AbortSignal.timeout(timeLimitMs);
   const folder = await mkdtemp(join(tmpdir(), 'lipsync-restore-'));
   try {
-    const [lost, backupDir, restored] = ['lost', 'backup', 'restored'].map((name) => join(folder, name));
-    if (!lost || !backupDir || !restored) return false;
-    const { jobs, backup } = await loseMachine({ folder: lost, backupDir, samples: folder }, signal);
+    const backupDir = join(folder, 'backup');
+    const restored = join(folder, 'restored');
+    const { jobs, backup } = await loseMachine({ folder: join(folder, 'lost'), backupDir, samples: folder }, signal);
     await restoreBackup(backupDir, restored);
     return await checkRestored(restored, { jobs, backup }, signal);
   } finally {
@@ -109,7 +111,7 @@ async function takeBackup({ redisUrl }: Service, folder: string, backupDir: stri
   const args = ['-h', hostname, '-p', port, '--rdb', join(backupDir, 'dump.rdb')];
   await promisify(execFile)('redis-cli', args, { env: environment });
   const snapshotAtMs = Date.now();
-  await cp(join(folder, 'data', 'inputs'), join(backupDir, 'inputs'), { recursive: true });
+  for (const name of dataFolders) await cp(join(folder, 'data', name), join(backupDir, name), { recursive: true });
   await cp(join(folder, 'outputs'), join(backupDir, 'outputs'), { recursive: true });
   return { startedAtMs, snapshotAtMs };
 }
@@ -120,7 +122,7 @@ async function restoreBackup(backupDir: string, folder: string): Promise<void> {
   await mkdir(redisDir, { recursive: true });
   await cp(join(backupDir, 'dump.rdb'), join(redisDir, 'appendonly.aof.1.base.rdb'));
   await writeFile(join(redisDir, 'appendonly.aof.manifest'), 'file appendonly.aof.1.base.rdb seq 1 type b\n');
-  await cp(join(backupDir, 'inputs'), join(folder, 'data', 'inputs'), { recursive: true });
+  for (const name of dataFolders) await cp(join(backupDir, name), join(folder, 'data', name), { recursive: true });
   await cp(join(backupDir, 'outputs'), join(folder, 'outputs'), { recursive: true });
 }
 

@@ -24,13 +24,13 @@ export interface Outcome {
 }
 
 const dayS = 86_400;
-/** As KEDA and its horizontal autoscaler by default: one reading per 30 s, workers removed after 5 minutes of less. */
+/** Defaults of KEDA and the horizontal autoscaler: a reading every 30 s, removal after 5 minutes of less work. */
 const pollS = 30;
 const removalDelayS = 300;
-/** Time until a new worker takes jobs. */
+/** Start time of a worker. */
 const startS = 60;
 const limits = { minimum: 1, maximum: 40 } as const;
-/** Weight of the latest measurement in the average of the service's throughput estimates. */
+/** Weight of the latest job in the moving average, as in the throughput estimates of the service. */
 const newestShare = 0.2;
 
 export interface Throughput {
@@ -69,7 +69,6 @@ export function simulateArrivals(jobCount: number, throughput: Throughput, seed:
 interface SimulatedWorker {
   /** When it can take the next job. */
   freeAtS: number;
-  readonly startedAtS: number;
   isLeaving: boolean;
 }
 
@@ -77,8 +76,8 @@ interface SimulatedWorker {
 export function simulateScaling(arrivals: readonly Arrival[], { signal, target }: Policy): Outcome {
   const waiting: Arrival[] = [];
   const waits: number[] = [];
-  const wishes: number[] = [];
-  let workers: SimulatedWorker[] = [{ freeAtS: 0, startedAtS: 0, isLeaving: false }];
+  const workerTargets: number[] = [];
+  let workers: SimulatedWorker[] = [{ freeAtS: 0, isLeaving: false }];
   let [head, arrived, workerSeconds, peakWorkers, recentS] = [0, 0, 0, 1, 30];
   const read = (): number => {
     const jobs = waiting.length - head;
@@ -92,9 +91,9 @@ export function simulateScaling(arrivals: readonly Arrival[], { signal, target }
       arrived += 1;
     }
     if (nowS % pollS === 0) {
-      const wished = Math.ceil(read() / target);
-      wishes.push(Math.min(limits.maximum, Math.max(limits.minimum, wished)));
-      scaleTo(Math.max(...wishes.slice(-removalDelayS / pollS)), workers, nowS);
+      const needed = Math.ceil(read() / target);
+      workerTargets.push(Math.min(limits.maximum, Math.max(limits.minimum, needed)));
+      scaleTo(Math.max(...workerTargets.slice(-removalDelayS / pollS)), workers, nowS);
     }
     for (const worker of workers) {
       const job = waiting[head];
@@ -123,7 +122,7 @@ export function simulateScaling(arrivals: readonly Arrival[], { signal, target }
 function scaleTo(count: number, workers: SimulatedWorker[], nowS: number): void {
   const staying = workers.filter(({ isLeaving }) => !isLeaving);
   for (let missing = count - staying.length; missing > 0; missing -= 1) {
-    workers.push({ freeAtS: nowS + startS, startedAtS: nowS, isLeaving: false });
+    workers.push({ freeAtS: nowS + startS, isLeaving: false });
   }
   const surplus = staying.length - count;
   if (surplus <= 0) return;

@@ -1,6 +1,6 @@
 /**
  * `node tcp-forward.ts FROM=TO…`: forwards TCP connections from one address to another, each `host:port`, until it is
- * killed. A program that runs inside a network namespace reaches the world outside through it.
+ * killed. It connects a network namespace with the host.
  */
 import { createConnection, createServer, type Server } from 'node:net';
 import { once } from 'node:events';

@@ -59,7 +59,7 @@ export class TraceCollector {
     return collector;
   }
 
-  /** The variables with which a process sends its spans here without delay. */
+  /** Variables of a process whose spans this collector receives, with a short delay. */
   get environment(): Readonly<Record<string, string>> {
     // `as`: the address of a TCP server is an object.
     const { port } = this.#server.address() as AddressInfo;

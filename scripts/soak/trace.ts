@@ -116,7 +116,7 @@ async function proveKill(proof: Proof, sample: Sample): Promise<boolean> {
   const spans = await collectTrace(proof, job, (found) => found.some(isEnd));
   console.log(`\n\`\`\`text\n${drawTree(spans)}\n\`\`\``);
   const resumed = spans.filter(({ name, links }) => name === 'run lipsync job' && links.length > 0);
-  // The killed worker sent the children of the run that it lost.
+  // The span of the killed run was never sent, but its children were.
   const isLinked = resumed.some(({ links }) => spans.some(({ parentId = '' }) => links.includes(parentId)));
   console.log(`\n${ended.status} after ${kills} kill; ${resumed.length} run linked to the one before`);
   return ended.status === 'completed' && kills > 0 && isLinked;
@@ -133,7 +133,7 @@ async function collectTrace(
     const run = collector.spans.find(({ attributes }) => attributes['lipsync.job.id'] === job.id);
     const spans = run ? collector.ofTrace(run.traceId) : [];
     if (isComplete(spans) || performance.now() > untilMs) {
-      // The last spans of the other processes.
+      // For the last spans of the other processes.
       await sleep(2_000, undefined, { signal });
       return run ? collector.ofTrace(run.traceId) : [];
     }

@@ -4,7 +4,7 @@ import { crc32 } from 'node:zlib';
 import { ffmpeg, ffprobe } from './media-tools.ts';
 import { frameSize, readRate } from './numbered-clip.ts';
 
-/** Clips and stills whose picture needs more than decoding: a vendor must receive upright SDR frames of a usual rate. */
+/** Clips and stills that need more than decoding: a vendor must receive upright SDR frames at a usual rate. */
 
 interface Picture {
   readonly extension: string;
