@@ -41,8 +41,8 @@ export interface SweepLimits {
   readonly maxChecked: number;
 }
 
-/** A page takes the process some milliseconds, and Redis one, in which nothing else proceeds. */
-const defaultLimits: SweepLimits = { pageSize: 500, maxCompared: 20_000, maxChecked: 2_000 };
+/** While a page is compared, no job of the process starts, so pages are small. */
+const defaultLimits: SweepLimits = { pageSize: 100, maxCompared: 20_000, maxChecked: 2_000 };
 /** Between two pages, other work of the process and of Redis proceeds. */
 const pageIntervalMs = 10;
 
