@@ -22,6 +22,7 @@ import { providerDefinitions, refuseDuplicates, type ProviderEntry } from '../pr
 import type { ArtifactStoreSettings, S3InputSettings } from '../storage/index.ts';
 import { artifactStoreSettings, toArtifactStore, toS3Inputs } from './artifact-store-config.ts';
 import { clientSettings } from './client-config.ts';
+import { markingSettings, toMarking, type MarkingConfig } from './marking-config.ts';
 import { parseSettings, readEnvironment, resolveSettingPath, type Environment } from './settings.ts';
 
 const gibibyte = 1024 ** 3;
@@ -65,9 +66,7 @@ export const coreSettings = {
   LIPSYNC_BUDGET_MONTHLY_USD: microsFromUsd(null),
   LIPSYNC_BUDGET_USER_DAILY_USD: microsFromUsd(null),
   LIPSYNC_GPU_ENABLED: boolean(true),
-  LIPSYNC_MARKING: oneOf(['on', 'off'], 'on'),
-  LIPSYNC_MARKING_KEY_PATH: text(''),
-  LIPSYNC_MARKING_CERTIFICATE_PATH: text(''),
+  ...markingSettings,
   LIPSYNC_CONSENT: oneOf(['optional', 'required'], 'optional'),
   LIPSYNC_QUALITY: oneOf(['on', 'off'], 'on'),
   LIPSYNC_MIN_SYNC_SCORE: share(),
@@ -115,10 +114,8 @@ export interface CoreConfig {
   };
   /** Whether local engines try graphics processors before the CPU. */
   readonly gpuEnabled: boolean;
-  /** Whether outputs carry a signed manifest of their origin. */
-  readonly markingEnabled: boolean;
-  /** Absolute paths of the operator's own signing key and certificate chain; null for the local authority. */
-  readonly markingCertificate: { readonly keyPath: string; readonly certificatePath: string } | null;
+  /** How the origin of outputs is marked. */
+  readonly marking: MarkingConfig;
   /** Whether every lip-sync request must name a consent. */
   readonly consentRequired: boolean;
   /** Whether the quality of takes is measured. */
@@ -172,8 +169,7 @@ export function configFromEnvironment(
       userDailyMicros: toMicrosOrNull(values.LIPSYNC_BUDGET_USER_DAILY_USD),
     }),
     gpuEnabled: values.LIPSYNC_GPU_ENABLED,
-    markingEnabled: values.LIPSYNC_MARKING === 'on',
-    markingCertificate: toCertificateFiles(values),
+    marking: toMarking(values),
     consentRequired: values.LIPSYNC_CONSENT === 'required',
     qualityEnabled: values.LIPSYNC_QUALITY === 'on',
     minSyncScore: values.LIPSYNC_MIN_SYNC_SCORE,
@@ -189,17 +185,6 @@ export function configFromEnvironment(
 
 function toPathOrNull(value: string): string | null {
   return value === '' ? null : resolveSettingPath(value);
-}
-
-/** Throws `request_invalid` for one file without the other. */
-function toCertificateFiles(values: SettingValues<typeof coreSettings>): CoreConfig['markingCertificate'] {
-  const { LIPSYNC_MARKING_KEY_PATH: key, LIPSYNC_MARKING_CERTIFICATE_PATH: certificate } = values;
-  if ((key === '') !== (certificate === ''))
-    throw new LipsyncError(
-      'request_invalid',
-      'LIPSYNC_MARKING_KEY_PATH and LIPSYNC_MARKING_CERTIFICATE_PATH belong together: set both or neither.',
-    );
-  return key === '' ? null : { keyPath: resolveSettingPath(key), certificatePath: resolveSettingPath(certificate) };
 }
 
 /** Throws `request_invalid` for a lowest score that nothing measures. */

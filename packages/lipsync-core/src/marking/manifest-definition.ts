@@ -15,7 +15,8 @@ export interface OutputFacts {
 const generatorName = 'lipsync';
 
 /** A term of IPTC's digital source types: parts of the picture are made by a trained model. */
-const sourceType = 'http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia';
+export const compositeSourceType =
+  'http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia';
 
 /**
  * The definition from which the library builds a manifest. `placed` names the ingredients besides the clip; the caller
@@ -36,7 +37,7 @@ export function manifestDefinitionOf(
     ...placed.map((name) => ({ action: 'c2pa.placed', parameters: { ingredientIds: [name] } })),
     provider === null
       ? { action: 'c2pa.edited', when: markedAt, softwareAgent: { name: generatorName, version } }
-      : { action: 'c2pa.edited', when: markedAt, digitalSourceType: sourceType, softwareAgent },
+      : { action: 'c2pa.edited', when: markedAt, digitalSourceType: compositeSourceType, softwareAgent },
   ];
   return {
     claim_generator_info: [{ name: generatorName, version }],

@@ -7,6 +7,7 @@ import { addIngredients, damagedMark, hasManifest, type Ingredient } from './ing
 import { manifestDefinitionOf, type OutputFacts } from './manifest-definition.ts';
 import { sealManifest } from './manifest-store.ts';
 import { writeMarkedFile } from './marked-file.ts';
+import { sourceTypeBox } from './xmp-packet.ts';
 
 export interface MarkOutputInput {
   readonly sourcePath: string;
@@ -16,6 +17,8 @@ export interface MarkOutputInput {
   readonly speechPath: string | null;
   readonly facts: OutputFacts;
   readonly identity: SigningIdentity;
+  /** Whether the source type is stated as XMP, too. */
+  readonly withXmp: boolean;
 }
 
 const librarySettings = JSON.stringify({
@@ -29,7 +32,7 @@ const librarySettings = JSON.stringify({
  * signature replace those of the empty file.
  */
 export async function markOutputTask(
-  { sourcePath, targetPath, clipPath, speechPath, facts, identity }: MarkOutputInput,
+  { sourcePath, targetPath, clipPath, speechPath, facts, identity, withXmp }: MarkOutputInput,
   { signal, resources }: RenderTaskContext,
 ): Promise<readonly Warning[]> {
   const library = await resources.get(loadC2pa);
@@ -48,6 +51,8 @@ export async function markOutputTask(
       targetPath,
       signal,
       storeBytes: store.length,
+      // A take whose lips were not changed has no source type.
+      xmpBox: withXmp && facts.provider !== null ? sourceTypeBox() : null,
       seal(fileHash) {
         sealManifest(store, fileHash, identity);
         return store;

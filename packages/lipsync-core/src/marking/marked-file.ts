@@ -2,7 +2,8 @@ import { createHash, type Hash } from 'node:crypto';
 import { open, type FileHandle } from 'node:fs/promises';
 import { LipsyncError } from '../errors/index.ts';
 import { shiftFilePositions, type ShiftPosition } from './chunk-offsets.ts';
-import { isManifestBox, manifestUserType, readTopLevelBoxes, type Mp4Box } from './mp4-boxes.ts';
+import { boxOf, isManifestBox, manifestUserType, readTopLevelBoxes, type Mp4Box } from './mp4-boxes.ts';
+import { isXmpBox } from './xmp-packet.ts';
 
 /** Boxes with positions in the file. They are read as a whole; of an hour of video they take a few megabytes. */
 const indexBoxes: ReadonlySet<string> = new Set(['moov', 'moof', 'mfra']);
@@ -20,6 +21,8 @@ export interface MarkedFileOptions {
   /** Returns the store with the hash of the file in it, as long as `storeBytes`. */
   seal(fileHash: Buffer): Buffer;
   readonly storeBytes: number;
+  /** Written behind the manifest, instead of an XMP packet of the source; null keeps that one. */
+  readonly xmpBox: Buffer | null;
 }
 
 /**
@@ -43,14 +46,18 @@ export async function writeMarkedFile(options: MarkedFileOptions): Promise<void>
 async function writeMarked(
   source: FileHandle,
   target: FileHandle,
-  { seal, storeBytes, signal }: MarkedFileOptions,
+  { seal, storeBytes, signal, xmpBox }: MarkedFileOptions,
 ): Promise<void> {
   const boxes: Mp4Box[] = [];
   const removed: Mp4Box[] = [];
-  for await (const box of readTopLevelBoxes(source)) ((await isManifestBox(source, box)) ? removed : boxes).push(box);
+  for await (const box of readTopLevelBoxes(source)) {
+    const isReplaced = (await isManifestBox(source, box)) || (xmpBox !== null && (await isXmpBox(source, box)));
+    (isReplaced ? removed : boxes).push(box);
+  }
   const [first] = boxes;
   if (first?.type !== 'ftyp') throw new LipsyncError('media_failed', 'The video does not begin with an ftyp box.');
   const manifestBytes = manifestHeaderBytes + storeBytes;
+  const insertedBytes = manifestBytes + (xmpBox?.length ?? 0);
   const hash = createHash('sha256');
   let position = 0;
   const write = async (bytes: Buffer): Promise<void> => {
@@ -62,13 +69,17 @@ async function writeMarked(
   const shift: ShiftPosition = (earlier) =>
     removed.reduce(
       (shifted, { start, sizeBytes }) => (start < earlier ? shifted - sizeBytes : shifted),
-      earlier < first.sizeBytes ? earlier : earlier + manifestBytes,
+      earlier < first.sizeBytes ? earlier : earlier + insertedBytes,
     );
   for (const box of boxes) {
     const isHashed = !unhashedBoxes.has(box.type);
     if (isHashed) hash.update(positionOf(position));
     await copyBox(source, box, { write, shift, ...(isHashed && { hash }) });
-    if (box === first) await write(Buffer.alloc(manifestBytes));
+    if (box !== first) continue;
+    await write(Buffer.alloc(manifestBytes));
+    if (!xmpBox) continue;
+    hash.update(positionOf(position)).update(xmpBox);
+    await write(xmpBox);
   }
   const store = seal(hash.digest());
   await writeWhole(target, manifestBoxOf(store), first.sizeBytes);
@@ -125,8 +136,5 @@ const manifestPurpose = Buffer.concat([Buffer.alloc(4), Buffer.from('manifest\0'
 const manifestHeaderBytes = 8 + manifestUserType.length + manifestPurpose.length;
 
 function manifestBoxOf(store: Buffer): Buffer {
-  const header = Buffer.alloc(8);
-  header.writeUInt32BE(manifestHeaderBytes + store.length, 0);
-  header.write('uuid', 4, 'latin1');
-  return Buffer.concat([header, manifestUserType, manifestPurpose, store]);
+  return boxOf('uuid', manifestUserType, manifestPurpose, store);
 }

@@ -56,10 +56,27 @@ export async function hasTooManyBoxes(file: FileHandle): Promise<boolean> {
 }
 
 /** Whether a box holds C2PA manifests. */
-export async function isManifestBox(file: FileHandle, { type, start, headerBytes }: Mp4Box): Promise<boolean> {
+export function isManifestBox(file: FileHandle, box: Mp4Box): Promise<boolean> {
+  return hasUserType(file, box, manifestUserType);
+}
+
+/** Whether a box is one of the user type, which has 16 bytes. */
+export async function hasUserType(
+  file: FileHandle,
+  { type, start, headerBytes }: Mp4Box,
+  userType: Buffer,
+): Promise<boolean> {
   if (type !== 'uuid') return false;
   const { buffer, bytesRead } = await file.read(Buffer.alloc(16), 0, 16, start + headerBytes);
-  return bytesRead === 16 && buffer.equals(manifestUserType);
+  return bytesRead === 16 && buffer.equals(userType);
+}
+
+/** Returns a box of less than 4 GiB with this content. Pure. */
+export function boxOf(type: string, ...content: readonly Buffer[]): Buffer {
+  const header = Buffer.alloc(8);
+  header.writeUInt32BE(content.reduce((sum, { length }) => sum + length, header.length), 0);
+  header.write(type, 4, 'latin1');
+  return Buffer.concat([header, ...content]);
 }
 
 function readBoxHeader(header: Buffer, start: number, end: number): Mp4Box | undefined {

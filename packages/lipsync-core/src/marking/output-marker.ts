@@ -20,6 +20,8 @@ export interface OutputMarkerOptions {
   readonly clock: Clock;
   /** The version that manifests state. */
   readonly version: string;
+  /** Whether outputs state their source type as XMP, too. */
+  readonly withXmp: boolean;
   /** Returns the identity that signs at that time. */
   identity(nowMs: number): Promise<SigningIdentity>;
   /** SHA-256 of the model file of a provider; null without one. */
@@ -55,7 +57,7 @@ export class OutputMarker {
    * the abort error.
    */
   async mark({ takePath, provider, ...inputs }: TakeToMark, signal: AbortSignal): Promise<MarkedFile> {
-    const { clock, identity, modelDigestOf, renderPool, version } = this.#options;
+    const { clock, identity, modelDigestOf, renderPool, version, withXmp } = this.#options;
     const nowMs = clock.nowMs();
     const facts = {
       id: randomUUID(),
@@ -65,7 +67,7 @@ export class OutputMarker {
       version,
     };
     const targetPath = `${takePath}.marked`;
-    const input = { sourcePath: takePath, targetPath, ...inputs, facts, identity: await identity(nowMs) };
+    const input = { sourcePath: takePath, targetPath, ...inputs, facts, withXmp, identity: await identity(nowMs) };
     const limit = AbortSignal.any([signal, AbortSignal.timeout(markLimitMs)]);
     const warnings = await renderPool.run(markOutputRenderTask, input, { signal: limit });
     return { path: targetPath, warnings };

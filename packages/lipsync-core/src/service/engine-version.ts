@@ -15,7 +15,7 @@ export type EngineConfig = Pick<
   | 'dnsmosModelPath'
   | 'encoding'
   | 'gpuEnabled'
-  | 'markingEnabled'
+  | 'marking'
   | 'minSyncScore'
   | 'providers'
   | 'qualityEnabled'
@@ -31,7 +31,7 @@ const codeFolder = join(import.meta.dirname, '..');
  * that cannot be read counts as missing.
  */
 export async function readEngineVersion(config: EngineConfig, signal?: AbortSignal): Promise<string> {
-  const { encoding, markingEnabled, minSyncScore, qualityEnabled } = config;
+  const { encoding, marking, minSyncScore, qualityEnabled } = config;
   const ready = listInstalled(config).filter(isReady);
   const providers = await inOrder(ready, async ({ definition, configured }) => [
     definition.id,
@@ -43,8 +43,13 @@ export async function readEngineVersion(config: EngineConfig, signal?: AbortSign
     await digestOf(path, signal),
   ]);
   const code = await digestOfCode();
-  const parts = { code, providers, models, encoding, markingEnabled, minSyncScore, qualityEnabled };
+  const parts = { code, providers, models, encoding, marking: marksOf(marking), minSyncScore, qualityEnabled };
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex');
+}
+
+/** What decides the content of outputs. Another signer makes no other output. */
+function marksOf({ isEnabled, withXmp }: EngineConfig['marking']): object {
+  return { isEnabled, withXmp };
 }
 
 /** The code stays the same while the process runs. */

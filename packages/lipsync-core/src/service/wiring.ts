@@ -109,7 +109,7 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
   });
   return {
     ledger,
-    marker: config.markingEnabled ? createMarker(config, { renderPool, clock }) : undefined,
+    marker: config.marking.isEnabled ? createMarker(config, { renderPool, clock }) : undefined,
     breaker,
     qualityPipeline: new QualityPipeline({ assessor, renderPool, limits, trackCacheFolder }),
     deleteVendorCopies: (signal) => createVendorCopies(host, clock).deleteDue(activeProviders.all, signal),
@@ -158,6 +158,7 @@ function createMarker(
   return new OutputMarker({
     ...parts,
     version: readVersion(),
+    withXmp: config.marking.withXmp,
     identity: (nowMs) => signingIdentityOf(config, nowMs),
     modelDigestOf: createModelDigests(config),
   });

@@ -7,7 +7,8 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { blobOfBytes, loadC2pa, type C2paLibrary } from '../../src/marking/c2pa-library.ts';
 import type { SigningIdentity } from '../../src/marking/cose-signature.ts';
 import { createAuthority, createSigner } from '../../src/marking/certificate-authority.ts';
-import { markOutputTask } from '../../src/marking/mark-output-task.ts';
+import { listBoxesIn } from '../../src/marking/mp4-boxes.ts';
+import { markOutputTask, type MarkOutputInput } from '../../src/marking/mark-output-task.ts';
 import { RenderResources } from '../../src/processes/render-task.ts';
 import { makeMedia, temporaryFolder, x264 } from '../media/make-media.ts';
 import { verifyBySpecification } from './specification.ts';
@@ -31,7 +32,7 @@ async function makeVideo(folder: string, ...muxing: readonly string[]): Promise<
   return makeMedia(...inputs, ...x264, '-g', '5', '-c:a', 'aac', ...muxing, join(folder, 'take.mp4'));
 }
 
-async function mark(sourcePath: string, identity = signer): Promise<string> {
+async function mark(sourcePath: string, change: Partial<MarkOutputInput> = {}): Promise<string> {
   const targetPath = `${sourcePath}.marked`;
   const facts = {
     id: '5f8c1d9e-0000-4000-8000-000000000001',
@@ -42,7 +43,9 @@ async function mark(sourcePath: string, identity = signer): Promise<string> {
   };
   const { signal } = new AbortController();
   const context = { signal, resources, onProgress: () => undefined };
-  await markOutputTask({ sourcePath, targetPath, clipPath: null, speechPath: null, facts, identity }, context);
+  const inputs = { clipPath: null, speechPath: null };
+  const input = { sourcePath, targetPath, ...inputs, facts, identity: signer, withXmp: true, ...change };
+  await markOutputTask(input, context);
   return targetPath;
 }
 
@@ -59,6 +62,14 @@ async function readByLibrary(file: Buffer): Promise<{ state: string; failures: r
   reader.free();
   const failures = results.activeManifest.failure.map(({ code }: { code: string }) => code);
   return { state, failures, manifest: manifests[active] };
+}
+
+/** The packets of the top-level boxes of XMP. */
+function xmpBoxesOf(file: Buffer): readonly string[] {
+  return listBoxesIn(file, 0, file.length)
+    .map(({ start, sizeBytes }) => file.subarray(start, start + sizeBytes))
+    .filter((box) => box.toString('hex', 4, 24) === '75756964be7acfcb97a942e89c71999491e3afac')
+    .map((box) => box.toString('utf8', 24));
 }
 
 async function packetsOf(path: string): Promise<string> {
@@ -157,6 +168,23 @@ describe('A marked output', () => {
     expect(verifyBySpecification(file, authority.certificates[0] ?? '')).toMatchObject(valid);
     expect((await readByLibrary(file)).state).toBe('Trusted');
     expect(await packetsOf(twice)).toBe(await packetsOf(once));
+  });
+
+  it('The source type is stated once as XMP, also in a file that is marked again, and the manifest covers it.', async () => {
+    const path = await makeVideo(await temporaryFolder());
+    const once = await mark(path);
+    const file = await readFile(await mark(once));
+    const term = 'http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia';
+    const stated = `<Iptc4xmpExt:DigitalSourceType>${term}</Iptc4xmpExt:DigitalSourceType>`;
+    const boxes = xmpBoxesOf(file);
+    expect(boxes).toEqual([expect.stringContaining(stated)]);
+    const changed = Buffer.from(file);
+    const at = file.indexOf(stated) + stated.indexOf('composite');
+    changed.write('C', at);
+    expect(verifyBySpecification(changed, authority.certificates[0] ?? '').fileIsUnchanged).toBe(false);
+    expect((await readByLibrary(changed)).failures).toEqual(['assertion.bmffHash.mismatch']);
+    expect(xmpBoxesOf(await readFile(await mark(once, { withXmp: false })))).toEqual(boxes);
+    expect(xmpBoxesOf(await readFile(await mark(path, { withXmp: false })))).toEqual([]);
   });
 
   it('A file that is no complete MP4 is refused, and no copy remains.', async () => {

@@ -1,0 +1,39 @@
+import { oneOf, text, type Settings, type SettingValues } from '../contract/setting-types.ts';
+import { LipsyncError } from '../errors/index.ts';
+import { resolveSettingPath } from './settings.ts';
+
+/** The settings of the marks of outputs. */
+export const markingSettings = {
+  LIPSYNC_MARKING: oneOf(['on', 'off'], 'on'),
+  LIPSYNC_MARKING_XMP: oneOf(['on', 'off'], 'on'),
+  LIPSYNC_MARKING_KEY_PATH: text(''),
+  LIPSYNC_MARKING_CERTIFICATE_PATH: text(''),
+} satisfies Settings;
+
+export interface MarkingConfig {
+  /** Whether outputs carry a signed manifest of their origin. */
+  readonly isEnabled: boolean;
+  /** Whether marked outputs state their source type as XMP, too. */
+  readonly withXmp: boolean;
+  /** Absolute paths of the operator's own signing key and certificate chain; null for the local authority. */
+  readonly certificate: { readonly keyPath: string; readonly certificatePath: string } | null;
+}
+
+/** Throws `request_invalid` for a key without a certificate, or the reverse. */
+export function toMarking(values: SettingValues<typeof markingSettings>): MarkingConfig {
+  return Object.freeze({
+    isEnabled: values.LIPSYNC_MARKING === 'on',
+    withXmp: values.LIPSYNC_MARKING_XMP === 'on',
+    certificate: toCertificateFiles(values),
+  });
+}
+
+function toCertificateFiles(values: SettingValues<typeof markingSettings>): MarkingConfig['certificate'] {
+  const { LIPSYNC_MARKING_KEY_PATH: key, LIPSYNC_MARKING_CERTIFICATE_PATH: certificate } = values;
+  if ((key === '') !== (certificate === ''))
+    throw new LipsyncError(
+      'request_invalid',
+      'LIPSYNC_MARKING_KEY_PATH and LIPSYNC_MARKING_CERTIFICATE_PATH belong together: set both or neither.',
+    );
+  return key === '' ? null : { keyPath: resolveSettingPath(key), certificatePath: resolveSettingPath(certificate) };
+}
