@@ -118,6 +118,12 @@ function requestFlags(
       value: 'windows',
       description: 'what the sync score covers: spread (up to 10 s, spread over the video) or all (default: spread)',
     },
+    aigcProducer: {
+      value: 'name',
+      description:
+        'producer in the AIGC metadata of the output, which China requires, up to 100 characters (default: ' +
+        'LIPSYNC_AIGC_PRODUCER)',
+    },
     consent: consentFlag,
     cache: {
       isNegated: true,

@@ -1,11 +1,17 @@
+import { aigcProducer } from '../contract/lipsync-request.ts';
 import { oneOf, text, type Settings, type SettingValues } from '../contract/setting-types.ts';
 import { LipsyncError } from '../errors/index.ts';
 import { resolveSettingPath } from './settings.ts';
+
+function isProducer(value: string): boolean {
+  return value === '' || aigcProducer.safeParse(value).success;
+}
 
 /** The settings of the marks of outputs. */
 export const markingSettings = {
   LIPSYNC_MARKING: oneOf(['on', 'off'], 'on'),
   LIPSYNC_MARKING_XMP: oneOf(['on', 'off'], 'on'),
+  LIPSYNC_AIGC_PRODUCER: text('').refine(isProducer, 'must be up to 100 visible characters'),
   LIPSYNC_MARKING_KEY_PATH: text(''),
   LIPSYNC_MARKING_CERTIFICATE_PATH: text(''),
 } satisfies Settings;
@@ -15,6 +21,8 @@ export interface MarkingConfig {
   readonly isEnabled: boolean;
   /** Whether marked outputs state their source type as XMP, too. */
   readonly withXmp: boolean;
+  /** Producer that the label of GB 45438-2025 states in each output; null for none. */
+  readonly aigcProducer: string | null;
   /** Absolute paths of the operator's own signing key and certificate chain; null for the local authority. */
   readonly certificate: { readonly keyPath: string; readonly certificatePath: string } | null;
 }
@@ -24,6 +32,7 @@ export function toMarking(values: SettingValues<typeof markingSettings>): Markin
   return Object.freeze({
     isEnabled: values.LIPSYNC_MARKING === 'on',
     withXmp: values.LIPSYNC_MARKING_XMP === 'on',
+    aigcProducer: values.LIPSYNC_AIGC_PRODUCER === '' ? null : values.LIPSYNC_AIGC_PRODUCER,
     certificate: toCertificateFiles(values),
   });
 }

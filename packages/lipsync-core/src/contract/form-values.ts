@@ -21,6 +21,7 @@ const kinds: Readonly<Record<keyof LipsyncOptions, Kind>> = {
   allowPreview: 'boolean',
   minSyncScore: 'number',
   qualityWindows: 'text',
+  aigcProducer: 'text',
   consent: 'json',
   cache: 'boolean',
   deadlineMs: 'number',

@@ -43,6 +43,9 @@ const providerOptionsText = 'Options of single providers, by provider id.';
 export const qualityWindowsText =
   'Which parts of the video are scored with SyncNet: up to 10 s in windows spread over it (`spread`, the default), or everything (`all`).';
 
+/** Name or code of a service that makes synthetic media. */
+export const aigcProducer = visibleText(100);
+
 /** What a provider id may look like. */
 export const providerIdSchema = z.string().regex(/^[a-z][a-z0-9-]{0,39}$/);
 
@@ -106,6 +109,11 @@ export const lipsyncFields = {
     .describe('A take with a lower `sync_score` is rejected while another provider can make one.'),
   // Optional rather than with a default, because stored jobs are found by a digest of the options.
   qualityWindows: z.enum(qualityWindows).optional().describe(qualityWindowsText),
+  aigcProducer: aigcProducer
+    .optional()
+    .describe(
+      'Your name or code as the producer in the `AIGC` metadata of the output, which GB 45438-2025 (China) requires.',
+    ),
   consent: consentSchema.optional(),
   cache: z
     .boolean()

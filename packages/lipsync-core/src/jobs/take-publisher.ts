@@ -141,7 +141,8 @@ export class TakePublisher {
       // Inputs that were deleted in the meantime are named without their marks.
       const inputs: InputFiles = (await run.fetchInputs?.().catch(() => undefined)) ?? {};
       const [clipPath, speechPath] = [inputs.video?.path ?? null, inputs.audio?.path ?? null];
-      const take = { takePath, provider: methodUsed, clipPath, speechPath };
+      const { aigcProducer } = record.spec.options;
+      const take = { takePath, provider: methodUsed, clipPath, speechPath, aigcProducer };
       return await retryMediaStep(stop, () => marker.mark(take, stop));
     } catch (thrown) {
       const error = toLipsyncError(toStorageError(thrown, workStorage(this.#folder)));

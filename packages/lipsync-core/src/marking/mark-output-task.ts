@@ -19,6 +19,8 @@ export interface MarkOutputInput {
   readonly identity: SigningIdentity;
   /** Whether the source type is stated as XMP, too. */
   readonly withXmp: boolean;
+  /** Name or code of the producer that the label of GB 45438-2025 states; null for none. */
+  readonly aigcProducer: string | null;
 }
 
 const librarySettings = JSON.stringify({
@@ -32,7 +34,7 @@ const librarySettings = JSON.stringify({
  * signature replace those of the empty file.
  */
 export async function markOutputTask(
-  { sourcePath, targetPath, clipPath, speechPath, facts, identity, withXmp }: MarkOutputInput,
+  { sourcePath, targetPath, clipPath, speechPath, facts, identity, withXmp, aigcProducer }: MarkOutputInput,
   { signal, resources }: RenderTaskContext,
 ): Promise<readonly Warning[]> {
   const library = await resources.get(loadC2pa);
@@ -43,6 +45,8 @@ export async function markOutputTask(
       ? [{ name: 'take', relationship: 'componentOf', path: sourcePath } as const]
       : []),
   ];
+  // A take whose lips were not changed is not made by a model.
+  const isSynthetic = facts.provider !== null;
   try {
     const reserveBytes = reserveBytesFor(identity);
     const { store, warnings } = await buildStore(library, { facts, ingredients, reserveBytes });
@@ -51,8 +55,8 @@ export async function markOutputTask(
       targetPath,
       signal,
       storeBytes: store.length,
-      // A take whose lips were not changed has no source type.
-      xmpBox: withXmp && facts.provider !== null ? sourceTypeBox() : null,
+      xmpBox: withXmp && isSynthetic ? sourceTypeBox() : null,
+      aigcLabel: aigcProducer !== null && isSynthetic ? { producer: aigcProducer, produceId: facts.id } : null,
       seal(fileHash) {
         sealManifest(store, fileHash, identity);
         return store;

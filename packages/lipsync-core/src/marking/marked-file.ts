@@ -1,6 +1,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import { open, type FileHandle } from 'node:fs/promises';
 import { LipsyncError } from '../errors/index.ts';
+import { withAigcTag, type AigcLabel } from './aigc-tag.ts';
 import { shiftFilePositions, type ShiftPosition } from './chunk-offsets.ts';
 import { boxOf, isManifestBox, manifestUserType, readTopLevelBoxes, type Mp4Box } from './mp4-boxes.ts';
 import { isXmpBox } from './xmp-packet.ts';
@@ -23,6 +24,8 @@ export interface MarkedFileOptions {
   readonly storeBytes: number;
   /** Written behind the manifest, instead of an XMP packet of the source; null keeps that one. */
   readonly xmpBox: Buffer | null;
+  /** Written into the index; null for none. */
+  readonly aigcLabel: AigcLabel | null;
 }
 
 /**
@@ -46,7 +49,7 @@ export async function writeMarkedFile(options: MarkedFileOptions): Promise<void>
 async function writeMarked(
   source: FileHandle,
   target: FileHandle,
-  { seal, storeBytes, signal, xmpBox }: MarkedFileOptions,
+  { aigcLabel, seal, storeBytes, signal, xmpBox }: MarkedFileOptions,
 ): Promise<void> {
   const boxes: Mp4Box[] = [];
   const removed: Mp4Box[] = [];
@@ -58,6 +61,7 @@ async function writeMarked(
   if (first?.type !== 'ftyp') throw new LipsyncError('media_failed', 'The video does not begin with an ftyp box.');
   const manifestBytes = manifestHeaderBytes + storeBytes;
   const insertedBytes = manifestBytes + (xmpBox?.length ?? 0);
+  const index = aigcLabel ? await labelIndex(source, boxes, aigcLabel) : undefined;
   const hash = createHash('sha256');
   let position = 0;
   const write = async (bytes: Buffer): Promise<void> => {
@@ -66,15 +70,18 @@ async function writeMarked(
     position += bytes.length;
   };
   // Earlier manifests may lie behind a part of the media: only what is removed before a position moves it.
+  const changes = [
+    { start: first.sizeBytes - 1, bytes: insertedBytes },
+    ...removed.map(({ start, sizeBytes }) => ({ start, bytes: -sizeBytes })),
+    ...(index ? [{ start: index.box.start, bytes: index.content.length - index.box.sizeBytes }] : []),
+  ];
   const shift: ShiftPosition = (earlier) =>
-    removed.reduce(
-      (shifted, { start, sizeBytes }) => (start < earlier ? shifted - sizeBytes : shifted),
-      earlier < first.sizeBytes ? earlier : earlier + insertedBytes,
-    );
+    changes.reduce((shifted, { start, bytes }) => (start < earlier ? shifted + bytes : shifted), earlier);
   for (const box of boxes) {
     const isHashed = !unhashedBoxes.has(box.type);
     if (isHashed) hash.update(positionOf(position));
-    await copyBox(source, box, { write, shift, ...(isHashed && { hash }) });
+    const content = box === index?.box ? { content: index.content } : {};
+    await copyBox(source, box, { write, shift, ...content, ...(isHashed && { hash }) });
     if (box !== first) continue;
     await write(Buffer.alloc(manifestBytes));
     if (!xmpBox) continue;
@@ -93,35 +100,62 @@ async function writeWhole(target: FileHandle, bytes: Buffer, position: number): 
   }
 }
 
+/** The `moov` box with the label. Throws `media_failed` without one, and for one that is damaged or too large. */
+async function labelIndex(
+  source: FileHandle,
+  boxes: readonly Mp4Box[],
+  label: AigcLabel,
+): Promise<{ readonly box: Mp4Box; readonly content: Buffer }> {
+  const box = boxes.find(({ type }) => type === 'moov');
+  if (!box) throw new LipsyncError('media_failed', 'The video has no index.');
+  return { box, content: withAigcTag(await readIndex(source, box), label) };
+}
+
+/** Reads a box with positions as a whole. */
+async function readIndex(source: FileHandle, { sizeBytes, start }: Mp4Box): Promise<Buffer> {
+  if (sizeBytes > maxIndexBytes)
+    throw new LipsyncError('media_failed', 'The index of the video is too large to be marked.');
+  const { buffer, bytesRead } = await source.read(Buffer.allocUnsafe(sizeBytes), 0, sizeBytes, start);
+  if (bytesRead < sizeBytes) throw becameShorter();
+  return buffer;
+}
+
+/** `content` replaces that of the source. */
 async function copyBox(
   source: FileHandle,
   box: Mp4Box,
   {
+    content,
     hash,
     shift,
     write,
   }: {
+    readonly content?: Buffer;
     readonly hash?: Hash;
     readonly shift: ShiftPosition;
     write(bytes: Buffer): Promise<void>;
   },
 ): Promise<void> {
-  const hasPositions = indexBoxes.has(box.type);
-  if (hasPositions && box.sizeBytes > maxIndexBytes)
-    throw new LipsyncError('media_failed', 'The index of the video is too large to be marked.');
-  const partBytes = hasPositions ? box.sizeBytes : Math.min(chunkBytes, box.sizeBytes);
-  const buffer = Buffer.allocUnsafe(partBytes);
+  if (indexBoxes.has(box.type)) {
+    const index = content ?? (await readIndex(source, box));
+    shiftFilePositions(index, shift);
+    hash?.update(index);
+    return write(index);
+  }
+  const buffer = Buffer.allocUnsafe(Math.min(chunkBytes, box.sizeBytes));
   for (let done = 0; done < box.sizeBytes;) {
-    const length = Math.min(partBytes, box.sizeBytes - done);
+    const length = Math.min(buffer.length, box.sizeBytes - done);
     const { bytesRead } = await source.read(buffer, 0, length, box.start + done);
-    if (bytesRead < (hasPositions ? length : 1))
-      throw new LipsyncError('media_failed', 'The video became shorter while it was marked.');
+    if (bytesRead === 0) throw becameShorter();
     const part = buffer.subarray(0, bytesRead);
-    if (hasPositions) shiftFilePositions(part, shift);
     hash?.update(part);
     await write(part);
     done += bytesRead;
   }
+}
+
+function becameShorter(): LipsyncError {
+  return new LipsyncError('media_failed', 'The video became shorter while it was marked.');
 }
 
 /** The hash of the file includes the position of each top-level box, so that none can be moved. */

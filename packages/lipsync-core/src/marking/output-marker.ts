@@ -22,6 +22,8 @@ export interface OutputMarkerOptions {
   readonly version: string;
   /** Whether outputs state their source type as XMP, too. */
   readonly withXmp: boolean;
+  /** Producer that the label of GB 45438-2025 states for takes without their own; null for none. */
+  readonly aigcProducer: string | null;
   /** Returns the identity that signs at that time. */
   identity(nowMs: number): Promise<SigningIdentity>;
   /** SHA-256 of the model file of a provider; null without one. */
@@ -36,6 +38,8 @@ export interface TakeToMark {
   /** The inputs as they were sent; null if they are no longer there. */
   readonly clipPath: string | null;
   readonly speechPath: string | null;
+  /** Producer that the label of GB 45438-2025 states. */
+  readonly aigcProducer?: string | undefined;
 }
 
 /** A marked copy, with warnings about the marks of the inputs. */
@@ -56,8 +60,9 @@ export class OutputMarker {
    * Writes a copy with a signed manifest beside the take. Throws the errors of the task, those of the file system, and
    * the abort error.
    */
-  async mark({ takePath, provider, ...inputs }: TakeToMark, signal: AbortSignal): Promise<MarkedFile> {
+  async mark({ takePath, provider, aigcProducer, ...inputs }: TakeToMark, signal: AbortSignal): Promise<MarkedFile> {
     const { clock, identity, modelDigestOf, renderPool, version, withXmp } = this.#options;
+    const producer = aigcProducer ?? this.#options.aigcProducer;
     const nowMs = clock.nowMs();
     const facts = {
       id: randomUUID(),
@@ -67,7 +72,8 @@ export class OutputMarker {
       version,
     };
     const targetPath = `${takePath}.marked`;
-    const input = { sourcePath: takePath, targetPath, ...inputs, facts, withXmp, identity: await identity(nowMs) };
+    const metadata = { withXmp, aigcProducer: producer };
+    const input = { sourcePath: takePath, targetPath, ...inputs, facts, ...metadata, identity: await identity(nowMs) };
     const limit = AbortSignal.any([signal, AbortSignal.timeout(markLimitMs)]);
     const warnings = await renderPool.run(markOutputRenderTask, input, { signal: limit });
     return { path: targetPath, warnings };

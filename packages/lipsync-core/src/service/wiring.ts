@@ -159,6 +159,7 @@ function createMarker(
     ...parts,
     version: readVersion(),
     withXmp: config.marking.withXmp,
+    aigcProducer: config.marking.aigcProducer,
     identity: (nowMs) => signingIdentityOf(config, nowMs),
     modelDigestOf: createModelDigests(config),
   });

@@ -33,6 +33,7 @@ const everyOption: Required<LipsyncOptions> = {
   priority: 0,
   userId: 'user-1',
   metadata: { title: 'Grüße', deep: [1, null] },
+  aigcProducer: '制作者 A',
   consent: { subject: 'Ada', scope: 'one film', expiresAt: '2999-01-31T00:00:00Z', reference: 'A-17' },
   webhookProgress: true,
   webhookUrl: 'https://example.org/hook',

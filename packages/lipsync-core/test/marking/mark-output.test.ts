@@ -44,7 +44,7 @@ async function mark(sourcePath: string, change: Partial<MarkOutputInput> = {}): 
   const { signal } = new AbortController();
   const context = { signal, resources, onProgress: () => undefined };
   const inputs = { clipPath: null, speechPath: null };
-  const input = { sourcePath, targetPath, ...inputs, facts, identity: signer, withXmp: true, ...change };
+  const input = { sourcePath, targetPath, ...inputs, facts, identity: signer, withXmp: true, aigcProducer: null, ...change };
   await markOutputTask(input, context);
   return targetPath;
 }
@@ -185,6 +185,30 @@ describe('A marked output', () => {
     expect((await readByLibrary(changed)).failures).toEqual(['assertion.bmffHash.mismatch']);
     expect(xmpBoxesOf(await readFile(await mark(once, { withXmp: false })))).toEqual(boxes);
     expect(xmpBoxesOf(await readFile(await mark(path, { withXmp: false })))).toEqual([]);
+  });
+
+  it.each([
+    ['with its index in front', ['-movflags', '+faststart']],
+    ['with its index at the end', []],
+    ['in fragments with an index', ['-movflags', 'frag_keyframe+global_sidx']],
+  ])('The AIGC label of a file %s is a tag of the file, and packets and manifest stay valid.', async (_, muxing) => {
+    const path = await makeVideo(await temporaryFolder(), ...muxing);
+    const marked = await mark(path, { aigcProducer: '制作 "A"' });
+    const show = ['-v', 'error', '-show_entries', 'format_tags=AIGC', '-of', 'json', await mark(marked, {})];
+    const { format } = JSON.parse((await promisify(execFile)('ffprobe', show)).stdout);
+    expect(JSON.parse(format.tags.AIGC)).toEqual({
+      Label: '1',
+      ContentProducer: '制作 "A"',
+      ProduceID: '5f8c1d9e-0000-4000-8000-000000000001',
+      ReservedCode1: '',
+      ContentPropagator: '',
+      PropagateID: '',
+      ReservedCode2: '',
+    });
+    const file = await readFile(marked);
+    expect(verifyBySpecification(file, authority.certificates[0] ?? '')).toMatchObject(valid);
+    expect(await readByLibrary(file)).toMatchObject({ state: 'Trusted', failures: [] });
+    expect(await packetsOf(marked)).toBe(await packetsOf(path));
   });
 
   it('A file that is no complete MP4 is refused, and no copy remains.', async () => {
