@@ -158,6 +158,13 @@ function jobMetrics({
       isCounter: true,
       read: async () => [{ labels: {}, value: (await readCounts()).cacheHits }],
     },
+    {
+      name: 'lipsync_unmarked_outputs_total',
+      help: 'Outputs that could not be marked with their origin, since the installation began.',
+      labelNames: [],
+      isCounter: true,
+      read: async () => [{ labels: {}, value: (await readCounts()).unmarkedOutputs }],
+    },
   ];
 }
 

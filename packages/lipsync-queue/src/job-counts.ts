@@ -28,10 +28,13 @@ export interface JobCounts {
   readonly attempts: readonly EndedAttempts[];
   /** Jobs that reused the result of an equal one. */
   readonly cacheHits: number;
+  /** Outputs that are not marked although they should be. */
+  readonly unmarkedOutputs: number;
 }
 
 const none = 'none';
 const cacheHit = 'cache-hit';
+const unmarkedOutput = 'unmarked-output';
 
 /**
  * Returns the counts that a change of a job adds one to, as fields of the stored hash. A job that is retried counts at
@@ -46,7 +49,9 @@ function listEnds(current: JobRecord, next: JobRecord): readonly string[] {
   const { kind, status, error } = next;
   const method = kind === 'lipsync' ? next.spec.options.method : none;
   const ended = `ended:${kind}:${status}:${method}:${error?.code ?? none}`;
-  return kind === 'lipsync' && next.result?.cached ? [ended, cacheHit] : [ended];
+  if (kind !== 'lipsync') return [ended];
+  const isUnmarked = status === 'completed' && next.warnings.some(({ code }) => code === 'output_not_marked');
+  return [ended, ...(next.result?.cached ? [cacheHit] : []), ...(isUnmarked ? [unmarkedOutput] : [])];
 }
 
 function listEndedAttempts(current: JobRecord, next: JobRecord): readonly string[] {
@@ -61,6 +66,7 @@ function listEndedAttempts(current: JobRecord, next: JobRecord): readonly string
 export async function readJobCounts(connection: Redis): Promise<JobCounts> {
   const stored = Object.entries(await guardRedis(() => connection.hgetall(jobCountsKey)));
   const fields = stored.map(([field, count]) => ({ parts: field.split(':'), count: Number(count) }));
+  const countOf = (field: string): number => fields.find(({ parts: [type] }) => type === field)?.count ?? 0;
   return {
     ended: fields.flatMap(({ parts: [type, kind = '', status = '', method = '', code = ''], count }) =>
       type === 'ended' ? [{ kind, status, method, code, count }] : [],
@@ -68,7 +74,8 @@ export async function readJobCounts(connection: Redis): Promise<JobCounts> {
     attempts: fields.flatMap(({ parts: [type, provider = '', outcome = '', code = ''], count }) =>
       type === 'attempt' ? [{ provider, outcome, code, count }] : [],
     ),
-    cacheHits: fields.find(({ parts: [type] }) => type === cacheHit)?.count ?? 0,
+    cacheHits: countOf(cacheHit),
+    unmarkedOutputs: countOf(unmarkedOutput),
   };
 }
 

@@ -7,6 +7,7 @@ import { readProgramOutput } from '../processes/managed-child.ts';
 import type { DoctorCheck, ProviderDefinition } from '../providers/definition.ts';
 import { listInstalled } from '../service/installation.ts';
 import { diagnoseQualityModels } from '../service/quality-models.ts';
+import { diagnoseMarking } from '../service/signing-identity.ts';
 import { createArtifactStore, type FolderHealth } from '../storage/index.ts';
 import { writeLine, type Terminal } from './terminal.ts';
 
@@ -94,6 +95,7 @@ async function settingFindings(definitions: readonly ProviderDefinition[]): Prom
     ...(await folderFindings(config)),
     ...(await Promise.all(listInstalled(config).map(({ configured }) => configured.diagnose()))),
     ...(await diagnoseQualityModels(config)),
+    await diagnoseMarking(config, Date.now()),
   ];
 }
 

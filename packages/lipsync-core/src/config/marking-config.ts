@@ -9,7 +9,7 @@ function isProducer(value: string): boolean {
 
 /** The settings of the marks of outputs. */
 export const markingSettings = {
-  LIPSYNC_MARKING: oneOf(['on', 'off'], 'on'),
+  LIPSYNC_MARKING: oneOf(['on', 'off', 'required'], 'on'),
   LIPSYNC_MARKING_XMP: oneOf(['on', 'off'], 'on'),
   LIPSYNC_AIGC_PRODUCER: text('').refine(isProducer, 'must be up to 100 visible characters'),
   LIPSYNC_MARKING_KEY_PATH: text(''),
@@ -19,6 +19,8 @@ export const markingSettings = {
 export interface MarkingConfig {
   /** Whether outputs carry a signed manifest of their origin. */
   readonly isEnabled: boolean;
+  /** Whether a job fails whose output cannot be marked. */
+  readonly isRequired: boolean;
   /** Whether marked outputs state their source type as XMP, too. */
   readonly withXmp: boolean;
   /** Producer that the label of GB 45438-2025 states in each output; null for none. */
@@ -30,7 +32,8 @@ export interface MarkingConfig {
 /** Throws `request_invalid` for a key without a certificate, or the reverse. */
 export function toMarking(values: SettingValues<typeof markingSettings>): MarkingConfig {
   return Object.freeze({
-    isEnabled: values.LIPSYNC_MARKING === 'on',
+    isEnabled: values.LIPSYNC_MARKING !== 'off',
+    isRequired: values.LIPSYNC_MARKING === 'required',
     withXmp: values.LIPSYNC_MARKING_XMP === 'on',
     aigcProducer: values.LIPSYNC_AIGC_PRODUCER === '' ? null : values.LIPSYNC_AIGC_PRODUCER,
     certificate: toCertificateFiles(values),

@@ -68,6 +68,7 @@ export const errorPolicies = Object.freeze({
   store_corrupted: policy('fail', 503, { retryable: true }),
   store_credentials_rejected: policy('fail', 503, { retryable: true }),
   store_full: policy('fail', 503, { retryable: true }),
+  marking_failed: policy('fail', 500, { retryable: true }),
   media_failed: policy('retry', 500, { retryable: true }),
   webhook_failed: policy('fail', 502, { retryable: true }),
   worker_crashed: policy('retry', 500, { retryable: true }),

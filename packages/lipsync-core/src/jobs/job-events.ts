@@ -27,6 +27,8 @@ type RunEvent = { readonly run: number } & (
   | { readonly type: 'planned'; readonly plan: ExecutionPlan; readonly outputMs: number | null }
   | { readonly type: 'attempts_changed'; readonly attempts: readonly Attempt[] }
   | { readonly type: 'expected'; readonly atMs: number }
+  /** The output is about to be published. A run that finds it published needs the warnings about its marks. */
+  | { readonly type: 'marked'; readonly warnings: readonly Warning[] }
   /** The run stops early, for example because its worker shuts down; any worker may run the job. */
   | { readonly type: 'released' }
   | {
@@ -149,6 +151,7 @@ function change(record: JobRecord, event: JobEvent): JobRecord {
     case 'planned':
     case 'attempts_changed':
     case 'attempt_settled':
+    case 'marked':
     case 'resumed':
       return record.kind === 'lipsync' ? changeLipsync(record, event) : record;
   }
@@ -161,7 +164,10 @@ function deleteFiles(record: JobRecord, { files, atMs }: Extract<JobEvent, { typ
   return record.outputDeletedAtMs === undefined ? { ...record, outputDeletedAtMs: atMs } : record;
 }
 
-type LipsyncEvent = Extract<JobEvent, { type: 'planned' | 'attempts_changed' | 'attempt_settled' | 'resumed' }>;
+type LipsyncEvent = Extract<
+  JobEvent,
+  { type: 'planned' | 'attempts_changed' | 'attempt_settled' | 'marked' | 'resumed' }
+>;
 
 /** Events that only lip-sync jobs have. */
 function changeLipsync(record: JobRecord<'lipsync'>, event: LipsyncEvent): JobRecord<'lipsync'> {
@@ -174,6 +180,8 @@ function changeLipsync(record: JobRecord<'lipsync'>, event: LipsyncEvent): JobRe
       return { ...record, attempts: withKnownCosts(event.attempts, record.attempts) };
     case 'attempt_settled':
       return applyCost(record, event);
+    case 'marked':
+      return { ...record, markWarnings: event.warnings };
     case 'resumed':
       return resume(record, event);
   }
@@ -262,7 +270,7 @@ function endState<Status extends 'completed' | 'failed' | 'canceled'>(status: St
 
 function withoutKeptTakes(record: JobRecord): JobRecord {
   if (record.kind !== 'lipsync') return record;
-  const { keptTake: _, ...rest } = record;
+  const { keptTake: _take, markWarnings: _warnings, ...rest } = record;
   return { ...rest, attempts: withoutTakes(record.attempts) };
 }
 

@@ -60,7 +60,7 @@ export interface JobHandler<Kind extends JobKind = JobKind> {
    * Returns the event that completes the job with what earlier runs have made, because it ends without another run;
    * undefined if there is nothing. Never throws.
    */
-  salvage?(record: JobRecord<Kind>, context: RunContext): Promise<JobEvent | undefined>;
+  salvage?(run: Pick<JobRun<Kind>, 'record' | 'context' | 'store'>): Promise<JobEvent | undefined>;
   /** Deletes what is kept between the runs of a job, after it has ended. Never throws. */
   removeKept?(record: JobRecord<Kind>): Promise<void>;
 }

@@ -123,6 +123,8 @@ export interface LipsyncState {
   readonly attempts: readonly Attempt[];
   /** The finished take that is kept until it can be published; absent without one, and in records of earlier versions. */
   readonly keptTake?: MadeTake;
+  /** Warnings about the marks of the output that a run is publishing; absent without any. */
+  readonly markWarnings?: readonly Warning[];
 }
 
 /** What is known about a finished take besides its file. */

@@ -21,6 +21,7 @@ export function acceptedAtMs({ createdAtMs, retry }: Pick<JobRecord, 'createdAtM
 const givenUpCodes: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'deadline_exceeded',
   'internal',
+  'marking_failed',
   'media_failed',
   'provider_protocol',
   'provider_timeout',

@@ -129,7 +129,9 @@ export class JobRunner {
 
   /** Ends a job without running it. Unless it is canceled, it completes with what earlier runs have made, if anything. */
   async #endInTime(record: JobRecord, reason: LipsyncError, context: RunContext): Promise<JobRecord> {
-    const made = reason.code === 'canceled' ? undefined : await this.#handlerOf(record).salvage?.(record, context);
+    const isCanceled = reason.code === 'canceled';
+    const run = { record, context, store: this.#store };
+    const made = isCanceled ? undefined : await this.#handlerOf(record).salvage?.(run);
     if (!made) return this.#endWithoutRun(record, reason, context);
     await this.#abandon(record, reason, context.signal);
     return this.#recordOutcome(record, made);

@@ -5,7 +5,7 @@ import { checkConsent } from './consent-check.ts';
 import { requireInput } from './input-fetcher.ts';
 import { cappedBatchOf } from './batch-record.ts';
 import type { JobEvent } from './job-events.ts';
-import type { JobHandler, JobRun, RunContext, RunStore } from './job-handler.ts';
+import type { JobHandler, JobRun, RunStore } from './job-handler.ts';
 import { firstAttemptOf, type JobRecord } from './job-record.ts';
 import { acceptedAtMs } from './job-retry.ts';
 import type { LipsyncPipeline, PipelineOutcome } from './lipsync-pipeline.ts';
@@ -138,8 +138,8 @@ export class LipsyncHandler implements JobHandler<'lipsync'> {
     });
   }
 
-  salvage(record: JobRecord<'lipsync'>, context: RunContext): Promise<JobEvent | undefined> {
-    return this.#takes.publishFinished({ record, context });
+  salvage(run: Pick<JobRun<'lipsync'>, 'record' | 'context' | 'store'>): Promise<JobEvent | undefined> {
+    return this.#takes.publishFinished(run);
   }
 
   removeKept(record: JobRecord<'lipsync'>): Promise<void> {

@@ -6,8 +6,10 @@ import type { MarkedFile, OutputMarker } from '../marking/output-marker.ts';
 import { candidatePath, createFolder, keptTakePath, removeJobWorkspaces, workStorage } from '../processes/workspace.ts';
 import { candidateKeyOf, type ArtifactStore } from '../storage/artifact-store.ts';
 import { moveDurably } from '../storage/durable-files.ts';
-import { failStorage } from '../storage/store-failure.ts';
+import { failStorage, StoreFailure } from '../storage/store-failure.ts';
 import { traced } from '../tracing/spans.ts';
+import { appendForRun } from './attempt-recorder.ts';
+import type { RunStore } from './job-handler.ts';
 import { logFields } from './job-log.ts';
 import type { InputFiles } from './input-fetcher.ts';
 import type { JobEvent } from './job-events.ts';
@@ -15,6 +17,7 @@ import type { JobRecord, MadeTake } from './job-record.ts';
 import { findAcceptedTake, findFinishedTake } from './made-take.ts';
 import type { KeptTakes, PipelineResult } from './pipeline-types.ts';
 import { retryMediaStep } from './prepared-inputs.ts';
+import { RunSuperseded } from './stop-signal.ts';
 import { StorageWait, type StorageWaitOptions, type WaitingRun } from './storage-wait.ts';
 
 export interface TakePublisherOptions extends StorageWaitOptions {
@@ -25,7 +28,7 @@ export interface TakePublisherOptions extends StorageWaitOptions {
   /** Rejected takes are kept here where the machines that run a job have different folders. */
   readonly sharedTakes?: Pick<ArtifactStore, 'delete' | 'materialize' | 'publish'> | undefined;
   /** Signs outputs before they are published; none is signed without it. */
-  readonly marker?: Pick<OutputMarker, 'mark'> | undefined;
+  readonly marker?: (Pick<OutputMarker, 'mark'> & Partial<Pick<OutputMarker, 'isRequired'>>) | undefined;
   /** Moves a finished take to its final place and returns its `outputKey`. */
   publish(takePath: string, record: JobRecord<'lipsync'>): Promise<string>;
   /** Returns the `outputKey` of a job if its output is already in place; nothing is found without it. */
@@ -37,6 +40,7 @@ export interface TakePublisherOptions extends StorageWaitOptions {
 /** The run that publishes. `signal` aborts when it has to end. */
 type PublishingRun = WaitingRun & {
   readonly record: JobRecord<'lipsync'>;
+  readonly store: RunStore;
   readonly signal?: AbortSignal;
   /** Absent in a run that ends the job without its inputs. */
   fetchInputs?(): Promise<InputFiles>;
@@ -66,7 +70,7 @@ export class TakePublisher {
     // That run was killed after it had published the take, before it could record it.
     await this.#storage.check();
     const outputKey = await this.#findPublished(run.record);
-    return outputKey === undefined ? undefined : this.#complete(outputKey, keptTake, run.record);
+    return outputKey === undefined ? undefined : this.#complete(outputKey, withMarkWarnings(keptTake, run), run.record);
   }
 
   /**
@@ -109,17 +113,24 @@ export class TakePublisher {
     const { type: _, takePath, errorIfLost, ...take } = made;
     const { publish, isPublishRetried = (error) => error instanceof StorageError } = this.#options;
     const { record } = run;
+    let published = withMarkWarnings(take, run);
     try {
-      const { path, warnings } = await traced('mark output', {}, () => this.#mark(made, run));
+      const marked = await traced('mark output', {}, () => this.#mark(made, run));
+      if (marked) {
+        await this.#recordWarnings(marked, run);
+        published = { ...take, warnings: [...take.warnings, ...marked.warnings] };
+      }
+      const path = marked?.path ?? takePath;
       const outputKey = await traced('publish output', {}, () => publish(path, record));
       if (path !== takePath) await rm(takePath, { force: true }).catch(() => undefined);
-      return this.#complete(outputKey, { ...take, warnings: [...take.warnings, ...warnings] }, record);
+      return this.#complete(outputKey, published, record);
     } catch (thrown) {
       if (thrown instanceof MarkingStopped) throw thrown.cause;
+      if (thrown instanceof RunSuperseded || thrown instanceof StoreFailure) throw thrown;
       // A run that this one has superseded may have published the take in the meantime.
       const isLost = !(await exists(takePath));
       const outputKey = isLost ? await this.#findPublished(record) : undefined;
-      if (outputKey !== undefined) return this.#complete(outputKey, take, record);
+      if (outputKey !== undefined) return this.#complete(outputKey, published, record);
       if (isLost && errorIfLost) throw errorIfLost;
       const error = toLipsyncError(thrown);
       if (!isPublishRetried(error)) throw error;
@@ -128,13 +139,14 @@ export class TakePublisher {
   }
 
   /**
-   * Writes the marked copy of a take. A take that cannot be marked is published as it is, with a warning. Throws a
-   * `StorageError` if the copy cannot be written, and `MarkingStopped`.
+   * Writes the marked copy of a take; undefined where none is marked, and for a take that is no longer there. A take
+   * that cannot be marked is published as it is, with a warning. Throws a
+   * `StorageError` if the copy cannot be written, `MarkingStopped`, and `marking_failed` where marks are required.
    */
-  async #mark({ takePath, methodUsed }: PipelineResult, run: PublishingRun): Promise<MarkedFile> {
+  async #mark({ takePath, methodUsed }: PipelineResult, run: PublishingRun): Promise<MarkedFile | undefined> {
     const { record, signal } = run;
     const { logger, marker } = this.#options;
-    if (!marker || !(await exists(takePath))) return { path: takePath, warnings: [] };
+    if (!marker || !(await exists(takePath))) return undefined;
     // A run whose time is over still delivers what it has made.
     const stop = signal?.aborted === false ? signal : new AbortController().signal;
     try {
@@ -149,8 +161,16 @@ export class TakePublisher {
       if (stop.aborted) throw new MarkingStopped('The run ended.', { cause: abortError(stop) });
       if (error instanceof StorageError) throw error;
       logger.error({ ...logFields(record), code: error.code, error }, 'the output could not be marked');
+      if (marker.isRequired)
+        throw new LipsyncError('marking_failed', `The output could not be marked. ${error.message}`, { cause: error });
       return { path: takePath, warnings: [notMarkedWarning(error)] };
     }
+  }
+
+  /** Called before the output is published: a run that is killed afterwards leaves nothing but the output. */
+  async #recordWarnings({ warnings }: MarkedFile, { record, store }: PublishingRun): Promise<void> {
+    if (warnings.length === 0 && !record.markWarnings) return;
+    await appendForRun(store, record, { type: 'marked', run: record.runs, warnings });
   }
 
   /** Removes the kept takes of a job that has ended. */
@@ -237,6 +257,11 @@ export class TakePublisher {
 
 /** The run ended while its output was marked. `cause` is the error that ends it. */
 class MarkingStopped extends Error {}
+
+/** A take that an earlier run may have published, with the warnings that this run recorded before. */
+function withMarkWarnings<Take extends MadeTake>(take: Take, { record }: Pick<PublishingRun, 'record'>): Take {
+  return { ...take, warnings: [...take.warnings, ...(record.markWarnings ?? [])] };
+}
 
 function notMarkedWarning({ message }: LipsyncError): Warning {
   return {

@@ -20,6 +20,8 @@ export interface OutputMarkerOptions {
   readonly clock: Clock;
   /** The version that manifests state. */
   readonly version: string;
+  /** Whether an output that cannot be marked must not be delivered. */
+  readonly isRequired: boolean;
   /** Whether outputs state their source type as XMP, too. */
   readonly withXmp: boolean;
   /** Producer that the label of GB 45438-2025 states for takes without their own; null for none. */
@@ -54,6 +56,10 @@ export class OutputMarker {
 
   constructor(options: OutputMarkerOptions) {
     this.#options = options;
+  }
+
+  get isRequired(): boolean {
+    return this.#options.isRequired;
   }
 
   /**

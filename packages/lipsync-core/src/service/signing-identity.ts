@@ -1,9 +1,11 @@
+import { X509Certificate } from 'node:crypto';
 import { join } from 'node:path';
 import type { CoreConfig } from '../config/core-config.ts';
 import { toLipsyncError } from '../errors/index.ts';
 import type { SigningIdentity } from '../marking/cose-signature.ts';
 import { localAuthorityIn, localIdentityIn } from '../marking/local-certificates.ts';
 import { expiryWarning, ownIdentityOf } from '../marking/own-certificate.ts';
+import type { DoctorCheck } from '../providers/definition.ts';
 
 type SigningConfig = Pick<CoreConfig, 'dataDir' | 'marking'>;
 
@@ -40,6 +42,26 @@ export async function checkMarking(config: SigningConfig, nowMs: number): Promis
   }
   const warning = expiryWarning(await ownIdentityOf(certificate, nowMs), nowMs);
   return warning === undefined ? [] : [warning];
+}
+
+/** For `doctor`: what signs outputs, and until when. Makes no certificates. */
+export async function diagnoseMarking(config: SigningConfig, nowMs: number): Promise<DoctorCheck> {
+  const name = 'marking';
+  const { certificate, isEnabled } = config.marking;
+  if (!isEnabled)
+    return { name, state: 'optional', detail: 'off: outputs carry no mark of their origin', advice: 'Set LIPSYNC_MARKING=on.' };
+  try {
+    if (!certificate && (await localAuthorityIn(markingFolderOf(config))) === undefined)
+      return { name, state: 'ok', detail: 'the first start makes a local certificate authority', advice: '' };
+    const identity = await signingIdentityOf(config, nowMs);
+    const { subject, validTo } = new X509Certificate(identity.certificates[0] ?? '');
+    const signer = subject.split('\n').toReversed().join(', ');
+    const end = new Date(validTo).toISOString().slice(0, 10);
+    const advice = (certificate && expiryWarning(identity, nowMs)) ?? '';
+    return { name, state: 'ok', detail: `signed by ${signer} until ${end}`, advice };
+  } catch (error) {
+    return { name, state: 'missing', detail: 'outputs cannot be marked', advice: toLipsyncError(error).message };
+  }
 }
 
 function markingFolderOf({ dataDir }: Pick<CoreConfig, 'dataDir'>): string {

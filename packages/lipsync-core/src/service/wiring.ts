@@ -158,6 +158,7 @@ function createMarker(
   return new OutputMarker({
     ...parts,
     version: readVersion(),
+    isRequired: config.marking.isRequired,
     withXmp: config.marking.withXmp,
     aigcProducer: config.marking.aigcProducer,
     identity: (nowMs) => signingIdentityOf(config, nowMs),

@@ -2,9 +2,11 @@ import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { LipsyncError } from '../../src/errors/index.ts';
+import type { JobStore } from '../../src/jobs/job-store.ts';
 import type { OutputMarker } from '../../src/marking/output-marker.ts';
+import { StoreFailure } from '../../src/storage/store-failure.ts';
 import { makeTake } from './pipeline-scripts.ts';
-import { openRunnerBench, type RunnerBench } from './runner-bench.ts';
+import { openRunnerBench, type RunnerBench, type RunnerOptions } from './runner-bench.ts';
 
 const anywhere = { signal: new AbortController().signal, canRun: () => true };
 const outputKey = 'outputs/job_1/output.mp4';
@@ -21,7 +23,25 @@ const mark: OutputMarker['mark'] = async ({ takePath, provider }) => {
   return { path: `${takePath}.marked`, warnings: [] };
 };
 
-const run = (marker: Pick<OutputMarker, 'mark'>, change = {}) =>
+const refuse: OutputMarker['mark'] = async () => {
+  throw new LipsyncError('media_failed', 'The index of the video is damaged.');
+};
+const fullDisk: OutputMarker['mark'] = async () => {
+  throw Object.assign(new Error('no room'), { code: 'ENOSPC' });
+};
+const neverCalled: OutputMarker['mark'] = () => Promise.reject(new Error('The output was marked again.'));
+
+/** A store whose process is killed before it stores the end of the job. */
+function killedAtTheEnd(): JobStore {
+  const { store } = bench;
+  const append: JobStore['append'] = (id, event) =>
+    event.type === 'completed' ? Promise.reject(new Error('killed')) : store.append(id, event);
+  return new Proxy(store, { get: (target, name) => (name === 'append' ? append : Reflect.get(target, name)) });
+}
+
+type Marker = Pick<OutputMarker, 'mark'> & Partial<Pick<OutputMarker, 'isRequired'>>;
+
+const run = (marker: Marker, change: Partial<RunnerOptions> = {}) =>
   bench.runner(makeTake, { marker, ...change }).run('job_1', anywhere);
 
 describe('The mark of an output', () => {
@@ -45,9 +65,6 @@ describe('The mark of an output', () => {
   });
 
   it('An output that cannot be marked is delivered with a warning that names the reason.', async () => {
-    const refuse: OutputMarker['mark'] = async () => {
-      throw new LipsyncError('media_failed', 'The index of the video is damaged.');
-    };
     expect(await run({ mark: refuse })).toMatchObject({
       status: 'completed',
       warnings: [
@@ -59,6 +76,31 @@ describe('The mark of an output', () => {
       ],
     });
     expect(await text(await bench.artifacts.read(outputKey))).toBe('the clip speaking the speech');
+  });
+
+  it('Where marks are required, the job of an output that cannot be marked fails and publishes nothing.', async () => {
+    expect(await run({ mark: refuse, isRequired: true })).toMatchObject({
+      status: 'failed',
+      error: { code: 'marking_failed', message: expect.stringContaining('The index of the video is damaged.') },
+    });
+    expect(await bench.artifacts.stat(outputKey)).toBeUndefined();
+  });
+
+  it('A job whose run is killed after it has published an unmarked output completes with the warning.', async () => {
+    await run({ mark: fullDisk });
+    await expect(run({ mark: refuse }, { store: killedAtTheEnd() })).rejects.toThrow('killed');
+    const { warnings, status } = await run({ mark: neverCalled });
+    expect(status).toBe('completed');
+    expect(warnings.map(({ code }) => code)).toEqual(['degraded', 'output_not_marked']);
+  });
+
+  it('The warning of a run that was killed before it published is dropped when a later run marks the output.', async () => {
+    await run({ mark: fullDisk });
+    const publish = () => Promise.reject(new StoreFailure(new Error('killed')));
+    await expect(run({ mark: refuse }, { publish })).rejects.toThrow('killed');
+    await expect(run({ mark }, { store: killedAtTheEnd() })).rejects.toThrow('killed');
+    expect((await run({ mark: neverCalled })).warnings.map(({ code }) => code)).toEqual(['degraded']);
+    expect(await text(await bench.artifacts.read(outputKey))).toContain('marked as of preview');
   });
 
   it('A job that cannot write the marked copy waits for room instead of publishing an unmarked output.', async () => {
