@@ -7,11 +7,16 @@ function isProducer(value: string): boolean {
   return value === '' || aigcProducer.safeParse(value).success;
 }
 
+function isHttpUrl(value: string): boolean {
+  return value === '' || (/^https?:\/\//.test(value) && URL.canParse(value));
+}
+
 /** The settings of the marks of outputs. */
 export const markingSettings = {
   LIPSYNC_MARKING: oneOf(['on', 'off', 'required'], 'on'),
   LIPSYNC_MARKING_XMP: oneOf(['on', 'off'], 'on'),
   LIPSYNC_AIGC_PRODUCER: text('').refine(isProducer, 'must be up to 100 visible characters'),
+  LIPSYNC_TIMESTAMP_URL: text('').refine(isHttpUrl, 'must be an http or https URL'),
   LIPSYNC_MARKING_KEY_PATH: text(''),
   LIPSYNC_MARKING_CERTIFICATE_PATH: text(''),
 } satisfies Settings;
@@ -25,6 +30,8 @@ export interface MarkingConfig {
   readonly withXmp: boolean;
   /** Producer that the label of GB 45438-2025 states in each output; null for none. */
   readonly aigcProducer: string | null;
+  /** URL of the authority that stamps signatures with the time; null for none. */
+  readonly timeStampUrl: string | null;
   /** Absolute paths of the operator's own signing key and certificate chain; null for the local authority. */
   readonly certificate: { readonly keyPath: string; readonly certificatePath: string } | null;
 }
@@ -35,6 +42,7 @@ export function toMarking(values: SettingValues<typeof markingSettings>): Markin
     isEnabled: values.LIPSYNC_MARKING !== 'off',
     isRequired: values.LIPSYNC_MARKING === 'required',
     withXmp: values.LIPSYNC_MARKING_XMP === 'on',
+    timeStampUrl: values.LIPSYNC_TIMESTAMP_URL === '' ? null : values.LIPSYNC_TIMESTAMP_URL,
     aigcProducer: values.LIPSYNC_AIGC_PRODUCER === '' ? null : values.LIPSYNC_AIGC_PRODUCER,
     certificate: toCertificateFiles(values),
   });

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { decode } from 'cborg';
 import { z } from 'zod';
 import { listBoxesIn, type Mp4Box } from './mp4-boxes.ts';
-import { signClaim, type SigningIdentity } from './cose-signature.ts';
+import { signClaim, type ClaimSigning } from './cose-signature.ts';
 
 /** A superbox of JUMBF (ISO/IEC 19566-5): a description with a label, and boxes. */
 interface LabeledBox {
@@ -18,7 +18,7 @@ const fileHashSchema = z.object({ alg: z.literal('sha256'), hash: z.instanceof(U
  * Replaces the hash of the file in the active manifest of a store, and signs its claim again. Changes `store` in place;
  * no length changes. Throws when the store is not laid out as the library writes it.
  */
-export function sealManifest(store: Buffer, fileHash: Uint8Array, identity: SigningIdentity): void {
+export async function sealManifest(store: Buffer, fileHash: Uint8Array, signing: ClaimSigning): Promise<void> {
   const manifest = activeManifestOf(store);
   const claim = contentOf(store, childOf(manifest, 'c2pa.claim.v2'));
   const hashBox = childOf(readLabeledBox(store, childOf(manifest, 'c2pa.assertions').box), fileHashLabel);
@@ -28,7 +28,7 @@ export function sealManifest(store: Buffer, fileHash: Uint8Array, identity: Sign
   replaceOnce(assertion, earlierHash, fileHash);
   replaceOnce(claim, earlierDigest, digestOf(store, hashBox));
   const signature = contentOf(store, childOf(manifest, 'c2pa.signature'));
-  signClaim(claim, identity, signature.length).copy(signature);
+  (await signClaim(claim, signing, signature.length)).copy(signature);
 
   function childOf(parent: { readonly content: readonly Mp4Box[] }, label: string): LabeledBox {
     const found = labeledBoxesOf(store, parent.content).find((box) => box.label === label);

@@ -1,12 +1,14 @@
 import { rm } from 'node:fs/promises';
 import type { Warning } from '../contract/provider-types.ts';
+import { toLipsyncError, type LipsyncError } from '../errors/index.ts';
 import type { RenderTaskContext } from '../processes/render-task.ts';
 import { blobOfBytes, loadC2pa, type C2paLibrary } from './c2pa-library.ts';
-import { reserveBytesFor, type SigningIdentity } from './cose-signature.ts';
+import { reserveBytesFor, type SigningIdentity, type TimeStamper } from './cose-signature.ts';
 import { addIngredients, damagedMark, hasManifest, type Ingredient } from './ingredients.ts';
 import { manifestDefinitionOf, type OutputFacts } from './manifest-definition.ts';
 import { sealManifest } from './manifest-store.ts';
 import { writeMarkedFile } from './marked-file.ts';
+import { requestTimeStamp, type TimeStampAuthority } from './time-stamp.ts';
 import { sourceTypeBox } from './xmp-packet.ts';
 
 export interface MarkOutputInput {
@@ -21,6 +23,8 @@ export interface MarkOutputInput {
   readonly withXmp: boolean;
   /** Name or code of the producer that the label of GB 45438-2025 states; null for none. */
   readonly aigcProducer: string | null;
+  /** Null for signatures without a time stamp. */
+  readonly timeStampAuthority: TimeStampAuthority | null;
 }
 
 const librarySettings = JSON.stringify({
@@ -34,7 +38,7 @@ const librarySettings = JSON.stringify({
  * signature replace those of the empty file.
  */
 export async function markOutputTask(
-  { sourcePath, targetPath, clipPath, speechPath, facts, identity, withXmp, aigcProducer }: MarkOutputInput,
+  { sourcePath, targetPath, clipPath, speechPath, facts, identity, withXmp, aigcProducer, timeStampAuthority }: MarkOutputInput,
   { signal, resources }: RenderTaskContext,
 ): Promise<readonly Warning[]> {
   const library = await resources.get(loadC2pa);
@@ -45,10 +49,20 @@ export async function markOutputTask(
       ? [{ name: 'take', relationship: 'componentOf', path: sourcePath } as const]
       : []),
   ];
+  const stampWarnings: Warning[] = [];
+  const stamp: TimeStamper = async (data) => {
+    try {
+      return timeStampAuthority ? await requestTimeStamp(timeStampAuthority, data, signal) : undefined;
+    } catch (error) {
+      if (signal.aborted) throw error;
+      stampWarnings.push(notStamped(toLipsyncError(error)));
+      return undefined;
+    }
+  };
   // A take whose lips were not changed is not made by a model.
   const isSynthetic = facts.provider !== null;
   try {
-    const reserveBytes = reserveBytesFor(identity);
+    const reserveBytes = reserveBytesFor(identity, timeStampAuthority !== null);
     const { store, warnings } = await buildStore(library, { facts, ingredients, reserveBytes });
     await writeMarkedFile({
       sourcePath,
@@ -57,16 +71,23 @@ export async function markOutputTask(
       storeBytes: store.length,
       xmpBox: withXmp && isSynthetic ? sourceTypeBox() : null,
       aigcLabel: aigcProducer !== null && isSynthetic ? { producer: aigcProducer, produceId: facts.id } : null,
-      seal(fileHash) {
-        sealManifest(store, fileHash, identity);
+      async seal(fileHash) {
+        await sealManifest(store, fileHash, { identity, stamp });
         return store;
       },
     });
-    return warnings;
+    return [...warnings, ...stampWarnings];
   } catch (error) {
     await rm(targetPath, { force: true });
     throw error;
   }
+}
+
+function notStamped({ message }: LipsyncError): Warning {
+  return {
+    code: 'output_not_time_stamped',
+    message: `The mark of the output has no time stamp, so that it is valid only as long as its certificate. ${message}`,
+  };
 }
 
 interface StoreOptions {

@@ -20,7 +20,7 @@ export interface MarkedFileOptions {
   readonly targetPath: string;
   readonly signal: AbortSignal;
   /** Returns the store with the hash of the file in it, as long as `storeBytes`. */
-  seal(fileHash: Buffer): Buffer;
+  seal(fileHash: Buffer): Promise<Buffer>;
   readonly storeBytes: number;
   /** Written behind the manifest, instead of an XMP packet of the source; null keeps that one. */
   readonly xmpBox: Buffer | null;
@@ -88,7 +88,7 @@ async function writeMarked(
     hash.update(positionOf(position)).update(xmpBox);
     await write(xmpBox);
   }
-  const store = seal(hash.digest());
+  const store = await seal(hash.digest());
   await writeWhole(target, manifestBoxOf(store), first.sizeBytes);
 }
 

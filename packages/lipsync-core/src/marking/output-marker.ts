@@ -5,6 +5,7 @@ import type { RenderPool } from '../processes/render-pool.ts';
 import { defineRenderTask } from '../processes/render-task.ts';
 import type { SigningIdentity } from './cose-signature.ts';
 import type { markOutputTask } from './mark-output-task.ts';
+import type { TimeStampAuthority } from './time-stamp.ts';
 
 const markOutputRenderTask = defineRenderTask<typeof markOutputTask>(
   './mark-output-task',
@@ -26,6 +27,8 @@ export interface OutputMarkerOptions {
   readonly withXmp: boolean;
   /** Producer that the label of GB 45438-2025 states for takes without their own; null for none. */
   readonly aigcProducer: string | null;
+  /** Null for signatures without a time stamp. */
+  readonly timeStampAuthority: TimeStampAuthority | null;
   /** Returns the identity that signs at that time. */
   identity(nowMs: number): Promise<SigningIdentity>;
   /** SHA-256 of the model file of a provider; null without one. */
@@ -67,7 +70,7 @@ export class OutputMarker {
    * the abort error.
    */
   async mark({ takePath, provider, aigcProducer, ...inputs }: TakeToMark, signal: AbortSignal): Promise<MarkedFile> {
-    const { clock, identity, modelDigestOf, renderPool, version, withXmp } = this.#options;
+    const { clock, identity, modelDigestOf, renderPool, timeStampAuthority, version, withXmp } = this.#options;
     const producer = aigcProducer ?? this.#options.aigcProducer;
     const nowMs = clock.nowMs();
     const facts = {
@@ -78,7 +81,7 @@ export class OutputMarker {
       version,
     };
     const targetPath = `${takePath}.marked`;
-    const metadata = { withXmp, aigcProducer: producer };
+    const metadata = { withXmp, aigcProducer: producer, timeStampAuthority };
     const input = { sourcePath: takePath, targetPath, ...inputs, facts, ...metadata, identity: await identity(nowMs) };
     const limit = AbortSignal.any([signal, AbortSignal.timeout(markLimitMs)]);
     const warnings = await renderPool.run(markOutputRenderTask, input, { signal: limit });

@@ -9,6 +9,7 @@ import type { QualityGateOptions } from '../jobs/quality-gate.ts';
 import { QualityPipeline } from '../jobs/quality-pipeline.ts';
 import { SharedAdmission } from '../jobs/shared-admission.ts';
 import { OutputMarker } from '../marking/output-marker.ts';
+import type { TimeStampAuthority } from '../marking/time-stamp.ts';
 import { createModelDigests } from './model-digests.ts';
 import { signingIdentityOf } from './signing-identity.ts';
 import { toAssessmentModels } from './quality-models.ts';
@@ -161,9 +162,14 @@ function createMarker(
     isRequired: config.marking.isRequired,
     withXmp: config.marking.withXmp,
     aigcProducer: config.marking.aigcProducer,
+    timeStampAuthority: toAuthority(config.marking.timeStampUrl),
     identity: (nowMs) => signingIdentityOf(config, nowMs),
     modelDigestOf: createModelDigests(config),
   });
+}
+
+function toAuthority(url: string | null): TimeStampAuthority | null {
+  return url === null ? null : { url };
 }
 
 function createVendorCopies({ state, onUndeletedCopy }: CoreHost, clock: Clock): VendorCopies {

@@ -44,7 +44,7 @@ async function mark(sourcePath: string, change: Partial<MarkOutputInput> = {}): 
   const { signal } = new AbortController();
   const context = { signal, resources, onProgress: () => undefined };
   const inputs = { clipPath: null, speechPath: null };
-  const input = { sourcePath, targetPath, ...inputs, facts, identity: signer, withXmp: true, aigcProducer: null, ...change };
+  const input = { sourcePath, targetPath, ...inputs, facts, identity: signer, withXmp: true, aigcProducer: null, timeStampAuthority: null, ...change };
   await markOutputTask(input, context);
   return targetPath;
 }
