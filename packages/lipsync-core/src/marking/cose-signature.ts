@@ -54,7 +54,8 @@ export async function signClaim(
   const signed = encode(['Signature1', header, new Uint8Array(), Uint8Array.from(claim)]);
   const key = createPrivateKey(identity.privateKey);
   const signature = encode(Uint8Array.from(sign('sha256', signed, { key, dsaEncoding: 'ieee-p1363' })));
-  const token = await stamp(Buffer.from(signature));
+  const countersigned = encode(['CounterSignature', header, new Uint8Array(), signature]);
+  const token = await stamp(Buffer.from(countersigned));
   const parts = [
     Buffer.from([coseSign1Tag, arrayOf4]),
     encode(header),

@@ -38,7 +38,17 @@ const librarySettings = JSON.stringify({
  * signature replace those of the empty file.
  */
 export async function markOutputTask(
-  { sourcePath, targetPath, clipPath, speechPath, facts, identity, withXmp, aigcProducer, timeStampAuthority }: MarkOutputInput,
+  {
+    sourcePath,
+    targetPath,
+    clipPath,
+    speechPath,
+    facts,
+    identity,
+    withXmp,
+    aigcProducer,
+    timeStampAuthority,
+  }: MarkOutputInput,
   { signal, resources }: RenderTaskContext,
 ): Promise<readonly Warning[]> {
   const library = await resources.get(loadC2pa);

@@ -74,7 +74,10 @@ export async function hasUserType(
 /** Returns a box of less than 4 GiB with this content. Pure. */
 export function boxOf(type: string, ...content: readonly Buffer[]): Buffer {
   const header = Buffer.alloc(8);
-  header.writeUInt32BE(content.reduce((sum, { length }) => sum + length, header.length), 0);
+  header.writeUInt32BE(
+    content.reduce((sum, { length }) => sum + length, header.length),
+    0,
+  );
   header.write(type, 4, 'latin1');
   return Buffer.concat([header, ...content]);
 }

@@ -85,7 +85,7 @@ const explanations: Readonly<Record<string, string>> = {
   'assertion.hashedURI.mismatch': 'A statement of the manifest was changed after signing.',
   'claimSignature.mismatch': 'The manifest was changed after signing.',
   'signingCredential.expired': 'The certificate of the signer has expired.',
-  'signingCredential.revoked': 'The certificate of the signer is revoked.',
+  'signingCredential.ocsp.revoked': 'The certificate of the signer is revoked.',
   'signingCredential.invalid': 'The certificate of the signer is not one for signing content.',
 };
 

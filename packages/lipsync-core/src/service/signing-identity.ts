@@ -49,7 +49,12 @@ export async function diagnoseMarking(config: SigningConfig, nowMs: number): Pro
   const name = 'marking';
   const { certificate, isEnabled } = config.marking;
   if (!isEnabled)
-    return { name, state: 'optional', detail: 'off: outputs carry no mark of their origin', advice: 'Set LIPSYNC_MARKING=on.' };
+    return {
+      name,
+      state: 'optional',
+      detail: 'off: outputs carry no mark of their origin',
+      advice: 'Set LIPSYNC_MARKING=on.',
+    };
   try {
     if (!certificate && (await localAuthorityIn(markingFolderOf(config))) === undefined)
       return { name, state: 'ok', detail: 'the first start makes a local certificate authority', advice: '' };

@@ -50,7 +50,17 @@ async function mark(
   };
   const context = { signal, resources, onProgress: () => undefined };
   const warnings = await markOutputTask(
-    { sourcePath: takePath, targetPath, clipPath, speechPath, facts, identity, withXmp: true, aigcProducer: null, timeStampAuthority: null },
+    {
+      sourcePath: takePath,
+      targetPath,
+      clipPath,
+      speechPath,
+      facts,
+      identity,
+      withXmp: true,
+      aigcProducer: null,
+      timeStampAuthority: null,
+    },
     context,
   );
   return { path: targetPath, warnings };

@@ -18,6 +18,9 @@ export async function makeMarked(folder: string, identity: SigningIdentity): Pro
   const { signal } = new AbortController();
   const context = { signal, resources: new RenderResources(), onProgress: () => undefined };
   const inputs = { clipPath: null, speechPath: null };
-  await markOutputTask({ sourcePath, targetPath, ...inputs, facts, identity, withXmp: true, aigcProducer: null, timeStampAuthority: null }, context);
+  await markOutputTask(
+    { sourcePath, targetPath, ...inputs, facts, identity, withXmp: true, aigcProducer: null, timeStampAuthority: null },
+    context,
+  );
   return targetPath;
 }

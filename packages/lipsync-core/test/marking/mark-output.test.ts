@@ -44,7 +44,17 @@ async function mark(sourcePath: string, change: Partial<MarkOutputInput> = {}): 
   const { signal } = new AbortController();
   const context = { signal, resources, onProgress: () => undefined };
   const inputs = { clipPath: null, speechPath: null };
-  const input = { sourcePath, targetPath, ...inputs, facts, identity: signer, withXmp: true, aigcProducer: null, timeStampAuthority: null, ...change };
+  const input = {
+    sourcePath,
+    targetPath,
+    ...inputs,
+    facts,
+    identity: signer,
+    withXmp: true,
+    aigcProducer: null,
+    timeStampAuthority: null,
+    ...change,
+  };
   await markOutputTask(input, context);
   return targetPath;
 }
@@ -190,7 +200,7 @@ describe('A marked output', () => {
   it.each([
     ['with its index in front', ['-movflags', '+faststart']],
     ['with its index at the end', []],
-    ['in fragments with an index', ['-movflags', 'frag_keyframe+global_sidx']],
+    ['in fragments with an index', ['-movflags', 'frag_keyframe+global_sidx+empty_moov']],
   ])('The AIGC label of a file %s is a tag of the file, and packets and manifest stay valid.', async (_, muxing) => {
     const path = await makeVideo(await temporaryFolder(), ...muxing);
     const marked = await mark(path, { aigcProducer: '制作 "A"' });
