@@ -51,6 +51,8 @@ function consentFile(content: string): string {
 const commandLine = [
   '--consent',
   consentFile('{"subject":"Ada","scope":"one film","expires_at":"2999-01-31T00:00:00Z","reference":"A-17"}'),
+  '--aigc-producer',
+  '制作者 A',
   '--webhook-progress',
   '--no-cache',
   '--method',
