@@ -100,6 +100,7 @@ export async function startWorker(config: WorkerConfig, log: Logger, signal: Abo
     store,
     inputs: createInputFetcher(config, artifacts),
     pipeline: core.pipeline,
+    labeler: core.labeler,
     marker: core.marker,
     consentRequired: config.core.consentRequired,
     qualityPipeline: core.qualityPipeline,

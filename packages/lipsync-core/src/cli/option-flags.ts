@@ -1,6 +1,8 @@
 import { readFileSync, statSync } from 'node:fs';
 import { Option, type Command } from 'commander';
 import {
+  labelCorners,
+  labelLanguages,
   parseJson,
   renameKeys,
   toCamelCase,
@@ -117,6 +119,14 @@ function requestFlags(
     qualityWindows: {
       value: 'windows',
       description: 'what the sync score covers: spread (up to 10 s, spread over the video) or all (default: spread)',
+    },
+    visibleLabel: {
+      value: 'language',
+      description: `visible label at the start of the output: ${listChoices(labelLanguages)} (default: LIPSYNC_VISIBLE_LABEL)`,
+    },
+    labelCorner: {
+      value: 'corner',
+      description: `where the label is drawn: ${listChoices(labelCorners)} (default: LIPSYNC_LABEL_CORNER)`,
     },
     aigcProducer: {
       value: 'name',

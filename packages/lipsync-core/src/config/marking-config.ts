@@ -1,3 +1,4 @@
+import { labelCorners, labelLanguages, type LabelCorner, type LabelLanguage } from '../contract/vocabulary.ts';
 import { aigcProducer } from '../contract/lipsync-request.ts';
 import { oneOf, text, type Settings, type SettingValues } from '../contract/setting-types.ts';
 import { LipsyncError } from '../errors/index.ts';
@@ -15,6 +16,8 @@ function isHttpUrl(value: string): boolean {
 export const markingSettings = {
   LIPSYNC_MARKING: oneOf(['on', 'off', 'required'], 'on'),
   LIPSYNC_MARKING_XMP: oneOf(['on', 'off'], 'on'),
+  LIPSYNC_VISIBLE_LABEL: oneOf<LabelLanguage | 'off'>(['off', ...labelLanguages], 'off'),
+  LIPSYNC_LABEL_CORNER: oneOf(labelCorners, 'top_left'),
   LIPSYNC_AIGC_PRODUCER: text('').refine(isProducer, 'must be up to 100 visible characters'),
   LIPSYNC_TIMESTAMP_URL: text('').refine(isHttpUrl, 'must be an http or https URL'),
   LIPSYNC_MARKING_KEY_PATH: text(''),
@@ -28,6 +31,8 @@ export interface MarkingConfig {
   readonly isRequired: boolean;
   /** Whether marked outputs state their source type as XMP, too. */
   readonly withXmp: boolean;
+  /** The visible label of outputs, with or without marks; no language for none. */
+  readonly label: { readonly language: LabelLanguage | null; readonly corner: LabelCorner };
   /** Producer that the label of GB 45438-2025 states in each output; null for none. */
   readonly aigcProducer: string | null;
   /** URL of the authority that stamps signatures with the time; null for none. */
@@ -44,6 +49,10 @@ export function toMarking(values: SettingValues<typeof markingSettings>): Markin
     withXmp: values.LIPSYNC_MARKING_XMP === 'on',
     timeStampUrl: values.LIPSYNC_TIMESTAMP_URL === '' ? null : values.LIPSYNC_TIMESTAMP_URL,
     aigcProducer: values.LIPSYNC_AIGC_PRODUCER === '' ? null : values.LIPSYNC_AIGC_PRODUCER,
+    label: Object.freeze({
+      language: values.LIPSYNC_VISIBLE_LABEL === 'off' ? null : values.LIPSYNC_VISIBLE_LABEL,
+      corner: values.LIPSYNC_LABEL_CORNER,
+    }),
     certificate: toCertificateFiles(values),
   });
 }

@@ -21,6 +21,8 @@ const kinds: Readonly<Record<keyof LipsyncOptions, Kind>> = {
   allowPreview: 'boolean',
   minSyncScore: 'number',
   qualityWindows: 'text',
+  visibleLabel: 'text',
+  labelCorner: 'text',
   aigcProducer: 'text',
   consent: 'json',
   cache: 'boolean',

@@ -80,6 +80,8 @@ export {
   batchStatuses,
   jobStages,
   jobStatuses,
+  labelCorners,
+  labelLanguages,
   optimizations,
   qualityWindows,
   silenceModes,

@@ -4,7 +4,15 @@ import { consentSchema } from './consent.ts';
 import { findJsonProblem, isPlainObject } from './json.ts';
 import { parseRequest, type RequestProblem } from './request-problems.ts';
 import { visibleText } from './visible-text.ts';
-import { optimizations, qualityWindows, silenceModes, syncModes, type Method } from './vocabulary.ts';
+import {
+  labelCorners,
+  labelLanguages,
+  optimizations,
+  qualityWindows,
+  silenceModes,
+  syncModes,
+  type Method,
+} from './vocabulary.ts';
 
 const maxMetadataBytes = 16_384;
 const maxMetadataDepth = 20;
@@ -109,6 +117,11 @@ export const lipsyncFields = {
     .describe('A take with a lower `sync_score` is rejected while another provider can make one.'),
   // Optional rather than with a default, because stored jobs are found by a digest of the options.
   qualityWindows: z.enum(qualityWindows).optional().describe(qualityWindowsText),
+  visibleLabel: z
+    .enum(labelLanguages)
+    .optional()
+    .describe('Language of a label in the first two seconds of the output, which states that it is made with AI.'),
+  labelCorner: z.enum(labelCorners).optional().describe('Where the label is drawn.'),
   aigcProducer: aigcProducer
     .optional()
     .describe(

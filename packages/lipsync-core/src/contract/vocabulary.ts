@@ -18,6 +18,14 @@ export type SilenceMode = (typeof silenceModes)[number];
 export const qualityWindows = ['spread', 'all'] as const;
 export type QualityWindows = (typeof qualityWindows)[number];
 
+/** Languages of the visible label. */
+export const labelLanguages = ['de', 'en', 'es', 'fr', 'it', 'pt', 'zh'] as const;
+export type LabelLanguage = (typeof labelLanguages)[number];
+
+/** Where the visible label is drawn. */
+export const labelCorners = ['top_left', 'top_right', 'bottom_left', 'bottom_right'] as const;
+export type LabelCorner = (typeof labelCorners)[number];
+
 /** Steps of a job, in the usual order; which of them a job has depends on its provider. */
 export const jobStages = [
   'queued',

@@ -21,6 +21,7 @@ import {
 import { annotateSpan } from '../tracing/spans.ts';
 import { failStorage, failStore } from '../storage/store-failure.ts';
 import type { MadeOutcome, PipelineContext, PipelineInput, PipelineResult } from './pipeline-types.ts';
+import type { LabelDefaults } from './output-labels.ts';
 import { isSilent, PreparedInputs } from './prepared-inputs.ts';
 import {
   deliverBestCandidate,
@@ -42,6 +43,8 @@ export interface LipsyncPipelineOptions {
   readonly limits: MediaLimits;
   /** Quality of takes that are encoded here; the default of `media/` without it. */
   readonly encoding?: TakeEncoding;
+  /** The visible label of outputs whose request has none; none without it. */
+  readonly label?: LabelDefaults;
   /** How takes are assessed; none is without it. */
   readonly quality?: QualityGateOptions;
   readonly clock: Clock;

@@ -19,6 +19,7 @@ import type { RenderPool } from '../processes/render-pool.ts';
 import type { TakeRequest } from '../providers/provider.ts';
 import { decideRetry } from '../providers/retry-policy.ts';
 import { listMixWarnings } from './mix-warnings.ts';
+import { labelOf, type LabelDefaults } from './output-labels.ts';
 import type { FetchedInputs, PipelineContext, PipelineInput, PipelineResult } from './pipeline-types.ts';
 
 /** Speech without a detected voice that stays below this level is silent and costs nothing. */
@@ -36,6 +37,8 @@ export interface InputPreparationOptions {
   readonly limits: MediaLimits;
   /** Quality of takes that are encoded here; the default of `media/` without it. */
   readonly encoding?: TakeEncoding;
+  /** The visible label of outputs whose request has none; none without it. */
+  readonly label?: LabelDefaults;
 }
 
 /** Fetches, probes and analyzes the inputs of a run, each at most once and only when something needs the result. */
@@ -86,6 +89,7 @@ export class PreparedInputs {
       mouthCurvePath: this.#mouthCurvePath,
       silenceMode: options.silenceMode,
       encoding: this.#tools.encoding,
+      label: labelOf(options, this.#tools.label),
       providerOptions: options.providerOptions,
       takePath: workspace.file(`take-${attemptIndex}.mp4`),
     };

@@ -47,7 +47,8 @@ export class QualityGate {
     const facts = attempts.at(-1)?.take ?? (await describeTake(made, run.inputs));
     const { assessor } = this.#options;
     if (!assessor) return toResult(made, { facts, quality: undefined });
-    const assessed = await this.#assess(assessor, take.path, run);
+    const isLabeled = made.provider.kind === 'inline';
+    const assessed = await this.#assess(assessor, take.path, { ...run, isLabeled });
     const rated = {
       facts: { ...facts, warnings: [...facts.warnings, ...assessed.warnings] },
       quality: assessed.quality,
@@ -85,14 +86,16 @@ export class QualityGate {
   async #assess(
     assessor: Pick<QualityAssessor, 'run'>,
     videoPath: string,
-    { input, inputs, context }: GateRun,
+    { input, inputs, context, isLabeled = false }: GateRun & { readonly isLabeled?: boolean },
   ): Promise<{ readonly quality: Quality; readonly warnings: readonly Warning[] }> {
-    const { clipPath, clipDigest, clip, timeline, speechPath, speech, mouthCurvePath } = await inputs.takeRequest(0);
+    const request = await inputs.takeRequest(0);
+    const { clipPath, clipDigest, clip, timeline, speechPath, speech, mouthCurvePath, label } = request;
     const assessment = await assessor.run(
       {
         videoPath,
         source: { clipPath, clipDigest, clip, timeline },
         speech: { path: speechPath, sound: speech, mouthCurvePath },
+        ...(isLabeled && { label }),
         trackCacheFolder: this.#options.trackCacheFolder,
         workFolder: input.workspace.path,
         allWindows: input.options.qualityWindows === 'all',

@@ -41,6 +41,7 @@ const withoutEffect: ReadonlySet<string> = new Set<keyof LipsyncOptions>([
 
 /** Warnings of results that another run may improve. */
 const passingWarnings: ReadonlySet<string> = new Set([
+  'output_not_labeled',
   'output_not_marked',
   'output_not_time_stamped',
   'quality_below_request',

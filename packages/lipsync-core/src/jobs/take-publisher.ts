@@ -11,6 +11,7 @@ import { traced } from '../tracing/spans.ts';
 import { appendForRun } from './attempt-recorder.ts';
 import type { RunStore } from './job-handler.ts';
 import { logFields } from './job-log.ts';
+import type { OutputLabeler } from './output-labels.ts';
 import type { InputFiles } from './input-fetcher.ts';
 import type { JobEvent } from './job-events.ts';
 import type { JobRecord, MadeTake } from './job-record.ts';
@@ -27,6 +28,8 @@ export interface TakePublisherOptions extends StorageWaitOptions {
   readonly keptTakeFolder?: string;
   /** Rejected takes are kept here where the machines that run a job have different folders. */
   readonly sharedTakes?: Pick<ArtifactStore, 'delete' | 'materialize' | 'publish'> | undefined;
+  /** Draws visible labels over takes of vendors before they are signed; none is drawn without it. */
+  readonly labeler?: Pick<OutputLabeler, 'label'> | undefined;
   /** Signs outputs before they are published; none is signed without it. */
   readonly marker?: (Pick<OutputMarker, 'mark'> & Partial<Pick<OutputMarker, 'isRequired'>>) | undefined;
   /** Moves a finished take to its final place and returns its `outputKey`. */
@@ -115,14 +118,18 @@ export class TakePublisher {
     const { record } = run;
     let published = withMarkWarnings(take, run);
     try {
-      const marked = await traced('mark output', {}, () => this.#mark(made, run));
-      if (marked) {
-        await this.#recordWarnings(marked, run);
-        published = { ...take, warnings: [...take.warnings, ...marked.warnings] };
+      const labeled = await traced('label output', {}, () => this.#label(made, run));
+      const labeledPath = labeled?.path ?? takePath;
+      const marked = await traced('mark output', {}, () => this.#mark(made, labeledPath, run));
+      if (labeled ?? marked) {
+        const warnings = [...(labeled?.warnings ?? []), ...(marked?.warnings ?? [])];
+        await this.#recordWarnings(warnings, run);
+        published = { ...take, warnings: [...take.warnings, ...warnings] };
       }
-      const path = marked?.path ?? takePath;
+      const path = marked?.path ?? labeledPath;
       const outputKey = await traced('publish output', {}, () => publish(path, record));
-      if (path !== takePath) await rm(takePath, { force: true }).catch(() => undefined);
+      for (const other of [takePath, labeledPath])
+        if (other !== path) await rm(other, { force: true }).catch(() => undefined);
       return this.#complete(outputKey, published, record);
     } catch (thrown) {
       if (thrown instanceof MarkingStopped) throw thrown.cause;
@@ -139,27 +146,56 @@ export class TakePublisher {
   }
 
   /**
+   * Writes the labeled copy of a take; undefined where nothing is drawn. A take that cannot be labeled is published as it
+   * is, with a warning. Throws a `StorageError` if the copy cannot be written, and `MarkingStopped`.
+   */
+  async #label({ takePath, methodUsed }: PipelineResult, run: PublishingRun): Promise<MarkedFile | undefined> {
+    const { labeler, logger } = this.#options;
+    if (!labeler || !(await exists(takePath))) return undefined;
+    const { options } = run.record.spec;
+    const stop = stopOf(run);
+    try {
+      const label = () => labeler.label(takePath, { provider: methodUsed, options }, stop);
+      const path = await retryMediaStep(stop, label);
+      return path === undefined ? undefined : { path, warnings: [] };
+    } catch (thrown) {
+      const error = this.#toStepError(thrown, stop);
+      logger.error({ ...logFields(run.record), code: error.code, error }, 'the output could not be labeled');
+      return { path: takePath, warnings: [notLabeledWarning(error)] };
+    }
+  }
+
+  /** Throws a `StorageError`, and `MarkingStopped` if the run has ended. Returns any other error. */
+  #toStepError(thrown: unknown, stop: AbortSignal): LipsyncError {
+    if (stop.aborted) throw new MarkingStopped('The run ended.', { cause: abortError(stop) });
+    const error = toLipsyncError(toStorageError(thrown, workStorage(this.#folder)));
+    if (error instanceof StorageError) throw error;
+    return error;
+  }
+
+  /**
    * Writes the marked copy of a take; undefined where none is marked, and for a take that is no longer there. A take
    * that cannot be marked is published as it is, with a warning. Throws a
    * `StorageError` if the copy cannot be written, `MarkingStopped`, and `marking_failed` where marks are required.
    */
-  async #mark({ takePath, methodUsed }: PipelineResult, run: PublishingRun): Promise<MarkedFile | undefined> {
-    const { record, signal } = run;
+  async #mark(
+    { methodUsed, takePath: vendorTakePath }: PipelineResult,
+    takePath: string,
+    run: PublishingRun,
+  ): Promise<MarkedFile | undefined> {
+    const { record } = run;
     const { logger, marker } = this.#options;
     if (!marker || !(await exists(takePath))) return undefined;
-    // A run whose time is over still delivers what it has made.
-    const stop = signal?.aborted === false ? signal : new AbortController().signal;
+    const stop = stopOf(run);
     try {
       // Inputs that were deleted in the meantime are named without their marks.
       const inputs: InputFiles = (await run.fetchInputs?.().catch(() => undefined)) ?? {};
       const [clipPath, speechPath] = [inputs.video?.path ?? null, inputs.audio?.path ?? null];
       const { aigcProducer } = record.spec.options;
-      const take = { takePath, provider: methodUsed, clipPath, speechPath, aigcProducer };
+      const take = { takePath, vendorTakePath, provider: methodUsed, clipPath, speechPath, aigcProducer };
       return await retryMediaStep(stop, () => marker.mark(take, stop));
     } catch (thrown) {
-      const error = toLipsyncError(toStorageError(thrown, workStorage(this.#folder)));
-      if (stop.aborted) throw new MarkingStopped('The run ended.', { cause: abortError(stop) });
-      if (error instanceof StorageError) throw error;
+      const error = this.#toStepError(thrown, stop);
       logger.error({ ...logFields(record), code: error.code, error }, 'the output could not be marked');
       if (marker.isRequired)
         throw new LipsyncError('marking_failed', `The output could not be marked. ${error.message}`, { cause: error });
@@ -168,7 +204,7 @@ export class TakePublisher {
   }
 
   /** Called before the output is published: a run that is killed afterwards leaves nothing but the output. */
-  async #recordWarnings({ warnings }: MarkedFile, { record, store }: PublishingRun): Promise<void> {
+  async #recordWarnings(warnings: readonly Warning[], { record, store }: PublishingRun): Promise<void> {
     if (warnings.length === 0 && !record.markWarnings) return;
     await appendForRun(store, record, { type: 'marked', run: record.runs, warnings });
   }
@@ -257,6 +293,18 @@ export class TakePublisher {
 
 /** The run ended while its output was marked. `cause` is the error that ends it. */
 class MarkingStopped extends Error {}
+
+/** A run whose time is over still delivers what it has made. */
+function stopOf({ signal }: Pick<PublishingRun, 'signal'>): AbortSignal {
+  return signal?.aborted === false ? signal : new AbortController().signal;
+}
+
+function notLabeledWarning({ message }: LipsyncError): Warning {
+  return {
+    code: 'output_not_labeled',
+    message: `The output has no visible label. ${message} Label it in another way before it is shown.`,
+  };
+}
 
 /** A take that an earlier run may have published, with the warnings that this run recorded before. */
 function withMarkWarnings<Take extends MadeTake>(take: Take, { record }: Pick<PublishingRun, 'record'>): Take {

@@ -14,6 +14,8 @@ import { sourceTypeBox } from './xmp-packet.ts';
 export interface MarkOutputInput {
   readonly sourcePath: string;
   readonly targetPath: string;
+  /** The file that a vendor returned, if the source is a copy of it; the source by default. */
+  readonly vendorTakePath?: string | undefined;
   /** The inputs as they were sent; null if they are no longer there. */
   readonly clipPath: string | null;
   readonly speechPath: string | null;
@@ -40,6 +42,7 @@ const librarySettings = JSON.stringify({
 export async function markOutputTask(
   {
     sourcePath,
+    vendorTakePath = sourcePath,
     targetPath,
     clipPath,
     speechPath,
@@ -55,8 +58,8 @@ export async function markOutputTask(
   const ingredients: readonly Ingredient[] = [
     { name: 'clip', relationship: 'parentOf', path: clipPath },
     { name: 'speech', relationship: 'componentOf', path: speechPath },
-    ...((await hasManifest(sourcePath))
-      ? [{ name: 'take', relationship: 'componentOf', path: sourcePath } as const]
+    ...((await hasManifest(vendorTakePath))
+      ? [{ name: 'take', relationship: 'componentOf', path: vendorTakePath } as const]
       : []),
   ];
   const stampWarnings: Warning[] = [];

@@ -38,6 +38,8 @@ export interface OutputMarkerOptions {
 /** A finished take with what it was made from. */
 export interface TakeToMark {
   readonly takePath: string;
+  /** The file that a vendor returned, if the take is a copy of it. */
+  readonly vendorTakePath?: string | undefined;
   /** Null if the lips were not changed. */
   readonly provider: string | null;
   /** The inputs as they were sent; null if they are no longer there. */

@@ -33,13 +33,9 @@ export {
 } from './sound/sound-reader.ts';
 export { reencode, reencodeRecipes, type ReencodeRecipe } from './picture/reencode.ts';
 export { readSpeech, type SpeechReadOptions, type SpeechStream } from './sound/speech-reader.ts';
-export {
-  defaultTakeEncoding,
-  openTake,
-  type TakeEncoding,
-  type TakeOptions,
-  type TakeWriter,
-} from './takes/take-writer.ts';
+export { defaultTakeEncoding, type TakeEncoding } from './takes/take-encoding.ts';
+export { labelAreaOf, labelEndMs, labelTake, type TakeLabel } from './takes/take-label.ts';
+export { openTake, type TakeOptions, type TakeWriter } from './takes/take-writer.ts';
 export { openFramesAhead, openTakeAside } from './threads/media-threads.ts';
 export {
   clipFrameAt,

@@ -3,7 +3,8 @@ import type { ProviderId, ProviderOptionValues, SilenceMode } from '../contract/
 import type { Operation, OperationRequest, ProgressReport, Warning } from '../contract/provider-types.ts';
 import type { ErrorCode } from '../errors/index.ts';
 import type { ClipFacts, SpeechFacts } from '../media/media-types.ts';
-import type { TakeEncoding } from '../media/takes/take-writer.ts';
+import type { TakeEncoding } from '../media/takes/take-encoding.ts';
+import type { TakeLabel } from '../media/takes/take-label.ts';
 import type { Timeline } from '../media/timeline.ts';
 
 /** What a provider is, as data. */
@@ -28,6 +29,8 @@ export interface TakeRequest {
   readonly silenceMode: SilenceMode;
   /** Quality of takes that are encoded here. */
   readonly encoding?: TakeEncoding | undefined;
+  /** Visible label of takes that are encoded here. */
+  readonly label?: TakeLabel | undefined;
   /** Options of single providers, by provider id. */
   readonly providerOptions: Readonly<Record<string, ProviderOptionValues>>;
   /** Where the take is to be written; its folder is private to this attempt and is removed afterwards. */

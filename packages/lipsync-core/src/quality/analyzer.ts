@@ -1,6 +1,6 @@
 import type { QualityLabel, QualityPart, SyncQuality } from '../contract/quality.ts';
 import type { FaceTrack } from '../face/index.ts';
-import type { ClipFacts, MediaLimits, Picture, SoundSource, Timeline } from '../media/index.ts';
+import type { ClipFacts, MediaLimits, Picture, SoundSource, TakeLabel, Timeline } from '../media/index.ts';
 import type { RenderResources } from '../processes/render-task.ts';
 import type { SoundFeed } from './lips/sound-feed.ts';
 import type { VideoSpeech } from './lips/video-speech.ts';
@@ -35,6 +35,8 @@ export interface AssessmentInput {
   readonly videoPath: string;
   readonly source?: AssessmentSource | undefined;
   readonly speech?: AssessmentSpeech | undefined;
+  /** A visible label that was drawn over the video, which is no fault of it. */
+  readonly label?: TakeLabel | undefined;
   readonly trackCacheFolder: string;
   /** Folder for temporary files, on the file system of the cache. */
   readonly workFolder: string;

@@ -48,8 +48,8 @@ export async function readEngineVersion(config: EngineConfig, signal?: AbortSign
 }
 
 /** What decides the content of outputs. Another signer makes no other output. */
-function marksOf({ aigcProducer, isEnabled, timeStampUrl, withXmp }: EngineConfig['marking']): object {
-  return { aigcProducer, isEnabled, timeStampUrl, withXmp };
+function marksOf({ aigcProducer, isEnabled, label, timeStampUrl, withXmp }: EngineConfig['marking']): object {
+  return { aigcProducer, isEnabled, label, timeStampUrl, withXmp };
 }
 
 /** The code stays the same while the process runs. */

@@ -63,6 +63,7 @@ export function createLocalHost(config: CoreConfig): LocalHost {
   const localJobs = new LocalJobs({
     state,
     pipeline: core.pipeline,
+    labeler: core.labeler,
     marker: core.marker,
     consentRequired: config.consentRequired,
     workFolder: core.workFolder,

@@ -56,6 +56,7 @@ export interface LocalJobsOptions {
   readonly state: StateStore;
   readonly pipeline: Pick<LipsyncPipeline, 'run' | 'abandon'>;
   readonly outputFiles: OutputFiles;
+  readonly labeler?: LipsyncHandlerOptions['labeler'];
   readonly marker?: LipsyncHandlerOptions['marker'];
   readonly consentRequired?: boolean;
   readonly workFolder: string;
@@ -263,13 +264,14 @@ export class LocalJobs {
   #createRunner(
     options: Pick<JobRunnerOptions, 'workFolder' | 'inputs' | 'checkStorage'> & Pick<LipsyncHandlerOptions, 'publish'>,
   ): JobRunner {
-    const { pipeline, clock, marker, consentRequired = false } = this.#options;
+    const { pipeline, clock, labeler, marker, consentRequired = false } = this.#options;
     const all = {
       ...options,
       keptTakeFolder: this.#options.workFolder,
       isPublishRetried: () => true,
       store: this.#store,
       pipeline,
+      labeler,
       marker,
       consentRequired,
       clock,

@@ -5,11 +5,13 @@ import { readVersion } from '../config/version.ts';
 import type { Clock } from '../contract/ports.ts';
 import { systemClock } from '../contract/system-ports.ts';
 import { LipsyncPipeline } from '../jobs/lipsync-pipeline.ts';
+import { OutputLabeler } from '../jobs/output-labels.ts';
 import type { QualityGateOptions } from '../jobs/quality-gate.ts';
 import { QualityPipeline } from '../jobs/quality-pipeline.ts';
 import { SharedAdmission } from '../jobs/shared-admission.ts';
 import { OutputMarker } from '../marking/output-marker.ts';
 import type { TimeStampAuthority } from '../marking/time-stamp.ts';
+import type { MediaLimits } from '../media/index.ts';
 import { createModelDigests } from './model-digests.ts';
 import { signingIdentityOf } from './signing-identity.ts';
 import { toAssessmentModels } from './quality-models.ts';
@@ -33,6 +35,8 @@ const idleMs = 5 * 60_000;
 export interface LipsyncCore {
   readonly pipeline: LipsyncPipeline;
   readonly ledger: Ledger;
+  /** Draws visible labels over takes of vendors. */
+  readonly labeler: OutputLabeler;
   /** Signs outputs; undefined if the installation does not mark them. */
   readonly marker: OutputMarker | undefined;
   readonly breaker: CircuitBreaker;
@@ -110,6 +114,7 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
   });
   return {
     ledger,
+    labeler: createLabeler(config, limits),
     marker: config.marking.isEnabled ? createMarker(config, { renderPool, clock }) : undefined,
     breaker,
     qualityPipeline: new QualityPipeline({ assessor, renderPool, limits, trackCacheFolder }),
@@ -136,6 +141,7 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
         onSlotReleased,
       }),
       encoding: config.encoding,
+      label: config.marking.label,
       limits,
       quality: createGateOptions(config, { assessor, trackCacheFolder }),
     }),
@@ -166,6 +172,12 @@ function createMarker(
     identity: (nowMs) => signingIdentityOf(config, nowMs),
     modelDigestOf: createModelDigests(config),
   });
+}
+
+function createLabeler({ encoding, marking, providers }: CoreConfig, limits: MediaLimits): OutputLabeler {
+  const remote = providers.filter(({ definition }) => definition.kind === 'remote');
+  const remoteProviders = new Set(remote.map(({ definition }) => definition.id));
+  return new OutputLabeler({ defaults: marking.label, limits, encoding, remoteProviders });
 }
 
 function toAuthority(url: string | null): TimeStampAuthority | null {

@@ -3,7 +3,8 @@ import { defineRenderTask, type RenderTaskContext } from '../../processes/render
 import { traced } from '../../tracing/spans.ts';
 import type { Frame } from '../picture/frame-reader.ts';
 import type { ClipFacts, SpeechFacts } from '../media-types.ts';
-import type { TakeEncoding } from './take-writer.ts';
+import type { TakeEncoding } from './take-encoding.ts';
+import type { TakeLabel } from './take-label.ts';
 import { openFramesAhead, openTakeAside } from '../threads/media-threads.ts';
 import { seamFrameAt, type Timeline } from '../timeline.ts';
 
@@ -16,6 +17,8 @@ export interface TakeLoopOptions {
   readonly workFolder: string;
   readonly takePath: string;
   readonly encoding?: TakeEncoding | undefined;
+  /** As in `TakeOptions`. */
+  readonly label?: TakeLabel | undefined;
 }
 
 /** Wall time and volume of one stage of a render task. */
@@ -96,6 +99,7 @@ async function drawAndEncode(
     color: clip.color,
     speech: { path: options.speechPath, facts: options.speech },
     encoding: options.encoding,
+    label: options.label,
     signal,
   });
   const pendingWrites: Promise<void>[] = [];

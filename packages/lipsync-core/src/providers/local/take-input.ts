@@ -1,6 +1,6 @@
 import { dirname } from 'node:path';
 import type { SilenceMode } from '../../contract/index.ts';
-import type { ClipFacts, SpeechFacts, TakeEncoding, Timeline } from '../../media/index.ts';
+import type { ClipFacts, SpeechFacts, TakeEncoding, TakeLabel, Timeline } from '../../media/index.ts';
 import type { TakeRequest } from '../provider.ts';
 
 /** Input of the render task of a local provider. Plain data: it crosses a process boundary. */
@@ -14,6 +14,7 @@ export interface LocalTakeInput {
   readonly mouthCurvePath: string;
   readonly silenceMode: SilenceMode;
   readonly encoding?: TakeEncoding | undefined;
+  readonly label?: TakeLabel | undefined;
   readonly trackCacheFolder: string;
   readonly workFolder: string;
   readonly takePath: string;
@@ -21,8 +22,8 @@ export interface LocalTakeInput {
 
 /** Selects the parts of a request that the render process needs. The take's folder becomes the work folder. */
 export function toLocalTakeInput(request: TakeRequest, trackCacheFolder: string): LocalTakeInput {
-  const { clipPath, clipDigest, clip, speechPath, speech, timeline, mouthCurvePath, silenceMode, encoding, takePath } =
-    request;
+  const { clipPath, clipDigest, clip, speechPath, speech, timeline, mouthCurvePath, silenceMode } = request;
+  const { encoding, label, takePath } = request;
   return {
     clipPath,
     clipDigest,
@@ -33,6 +34,7 @@ export function toLocalTakeInput(request: TakeRequest, trackCacheFolder: string)
     mouthCurvePath,
     silenceMode,
     encoding,
+    label,
     takePath,
     trackCacheFolder,
     workFolder: dirname(takePath),

@@ -15,6 +15,7 @@ import { SoundFeed } from '../lips/sound-feed.ts';
 import { measureVideoSpeech, type VideoSpeech } from '../lips/video-speech.ts';
 import { analyzers } from './analyzers.ts';
 import { failedFindings, mergeFindings, type MeasuredQuality } from './merge-findings.ts';
+import { coverLabel } from './label-cover.ts';
 import { SourcePictures } from './source-pictures.ts';
 
 export interface AssessVideoInput extends AssessmentInput {
@@ -120,13 +121,16 @@ async function toAssessedFrame(
 ): Promise<AssessedFrame> {
   const { clipFrame: index, width, height, data } = frame;
   const sourceFace = faces.sourceFrameAt(index);
+  const timeMs = (index * 1000) / setup.framesPerSecond;
+  const [picture, source] = [{ width, height, data }, await sources.at(index)];
+  coverLabel(setup.input.label, timeMs, { take: picture, source });
   return {
     index,
-    timeMs: (index * 1000) / setup.framesPerSecond,
-    picture: { width, height, data },
+    timeMs,
+    picture,
     points,
     isMeasured: index % faces.every === 0,
-    source: sourceFace && { ...sourceFace, picture: await sources.at(index) },
+    source: sourceFace && { ...sourceFace, picture: source },
   };
 }
 
