@@ -3,6 +3,7 @@ import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { LipsyncError } from '../../src/errors/index.ts';
 import type { JobStore } from '../../src/jobs/job-store.ts';
+import type { OutputLabeler } from '../../src/jobs/output-labels.ts';
 import type { OutputMarker } from '../../src/marking/output-marker.ts';
 import { StoreFailure } from '../../src/storage/store-failure.ts';
 import { makeTake } from './pipeline-scripts.ts';
@@ -112,6 +113,24 @@ describe('The mark of an output', () => {
     expect(await run({ mark: marker })).toMatchObject({ status: 'processing', stage: 'waiting' });
     isFull = false;
     expect(await run({ mark: marker })).toMatchObject({ status: 'completed', warnings: [{ code: 'degraded' }] });
+    expect(await text(await bench.artifacts.read(outputKey))).toContain('marked as of preview');
+  });
+
+  it('The take of a vendor is labeled before it is marked, and no work file remains.', async () => {
+    const label: OutputLabeler['label'] = async (takePath, { provider }) => {
+      await writeFile(`${takePath}.labeled`, `${await readFile(takePath, 'utf8')}, labeled for ${provider}`);
+      return `${takePath}.labeled`;
+    };
+    expect((await run({ mark }, { labeler: { label } })).status).toBe('completed');
+    const output = await text(await bench.artifacts.read(outputKey));
+    expect(output).toBe('the clip speaking the speech, labeled for preview, marked as of preview');
+    expect(await readdir(bench.workFolder)).toEqual([]);
+  });
+
+  it('An output that cannot be labeled is marked and delivered with a warning.', async () => {
+    const label = () => Promise.reject(new LipsyncError('media_failed', 'The labeled take is incomplete.'));
+    const { warnings } = await run({ mark }, { labeler: { label } });
+    expect(warnings.map(({ code }) => code)).toEqual(['degraded', 'output_not_labeled']);
     expect(await text(await bench.artifacts.read(outputKey))).toContain('marked as of preview');
   });
 

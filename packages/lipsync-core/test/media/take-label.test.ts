@@ -40,7 +40,11 @@ describe('The visible label', () => {
   it('It lies within the picture in every language, corner and shape.', () => {
     for (const language of labelLanguages)
       for (const corner of labelCorners)
-        for (const size of [{ width: 64, height: 64 }, { width: 1280, height: 720 }, { width: 64, height: 2048 }]) {
+        for (const size of [
+          { width: 64, height: 64 },
+          { width: 1280, height: 720 },
+          { width: 64, height: 2048 },
+        ]) {
           const { left, top, right, bottom } = labelAreaOf({ language, corner }, size);
           expect([left % 2, top % 2, right % 2, bottom % 2]).toEqual([0, 0, 0, 0]);
           expect(left >= 0 && top >= 0 && left < right && top < bottom).toBe(true);
@@ -71,9 +75,7 @@ describe('The visible label', () => {
     await labelTake({ path, targetPath, label, limits, signal: new AbortController().signal });
     const area = labelAreaOf(label, { width, height });
     const frames = await framesOf(targetPath);
-    expect(frames.map((frame) => isLabeled(frame, area))).toEqual(
-      Array.from({ length: 75 }, (_, index) => index < 50),
-    );
+    expect(frames.map((frame) => isLabeled(frame, area))).toEqual(Array.from({ length: 75 }, (_, index) => index < 50));
     const soundOf = async (file: string): Promise<string> =>
       (await run('ffmpeg', ['-v', 'error', '-i', file, '-map', '0:a', '-c', 'copy', '-f', 'streamhash', '-'])).stdout;
     expect(await soundOf(targetPath)).toBe(await soundOf(path));
