@@ -63,8 +63,8 @@ async function widthOf(draw: string): Promise<number> {
   const columns = 3_000;
   const source = `color=black:s=${columns}x${heightPx},${draw},format=gray`;
   const options = { encoding: 'buffer', maxBuffer: columns * heightPx } as const;
-  const arguments_ = ['-v', 'error', '-f', 'lavfi', '-i', source, '-frames:v', '1', '-f', 'rawvideo', '-'];
-  const { stdout } = await run('ffmpeg', arguments_, options);
+  const decode = ['-v', 'error', '-f', 'lavfi', '-i', source, '-frames:v', '1', '-f', 'rawvideo', '-'];
+  const { stdout } = await run('ffmpeg', decode, options);
   let last = 0;
   for (const [index, value] of stdout.entries()) if (value > 64) last = Math.max(last, index % columns);
   return last + 1;

@@ -59,6 +59,24 @@ const consentFlag = {
     '(default: none)',
 } as const satisfies Flag;
 
+/** Flags of the label and the metadata of an output. */
+const markFlags = {
+  visibleLabel: {
+    value: 'language',
+    description: `visible label at the start of the output: ${listChoices(labelLanguages)} (default: LIPSYNC_VISIBLE_LABEL)`,
+  },
+  labelCorner: {
+    value: 'corner',
+    description: `where the label is drawn: ${listChoices(labelCorners)} (default: LIPSYNC_LABEL_CORNER)`,
+  },
+  aigcProducer: {
+    value: 'name',
+    description:
+      'producer in the AIGC metadata of the output, which China requires, up to 100 characters (default: ' +
+      'LIPSYNC_AIGC_PRODUCER)',
+  },
+} as const satisfies Readonly<Record<string, Flag>>;
+
 /** Every optional field of a request as a flag; the type makes a missing one a compile error. */
 function requestFlags(
   methods: readonly string[],
@@ -120,20 +138,7 @@ function requestFlags(
       value: 'windows',
       description: 'what the sync score covers: spread (up to 10 s, spread over the video) or all (default: spread)',
     },
-    visibleLabel: {
-      value: 'language',
-      description: `visible label at the start of the output: ${listChoices(labelLanguages)} (default: LIPSYNC_VISIBLE_LABEL)`,
-    },
-    labelCorner: {
-      value: 'corner',
-      description: `where the label is drawn: ${listChoices(labelCorners)} (default: LIPSYNC_LABEL_CORNER)`,
-    },
-    aigcProducer: {
-      value: 'name',
-      description:
-        'producer in the AIGC metadata of the output, which China requires, up to 100 characters (default: ' +
-        'LIPSYNC_AIGC_PRODUCER)',
-    },
+    ...markFlags,
     consent: consentFlag,
     cache: {
       isNegated: true,

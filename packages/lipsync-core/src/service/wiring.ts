@@ -10,7 +10,6 @@ import type { QualityGateOptions } from '../jobs/quality-gate.ts';
 import { QualityPipeline } from '../jobs/quality-pipeline.ts';
 import { SharedAdmission } from '../jobs/shared-admission.ts';
 import { OutputMarker } from '../marking/output-marker.ts';
-import type { TimeStampAuthority } from '../marking/time-stamp.ts';
 import type { MediaLimits } from '../media/index.ts';
 import { createModelDigests } from './model-digests.ts';
 import { signingIdentityOf } from './signing-identity.ts';
@@ -97,8 +96,7 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
   const trackCacheFolder = join(config.dataDir, 'cache', 'tracks');
   const assessor = new QualityAssessor({ renderPool, limits, models: toAssessmentModels(config) });
   const parts = { renderPool, state, clock, callbackBaseUrl, ...(onDevice && { onDevice }) };
-  const providers = createProviders(config, parts);
-  const activeProviders = new ActiveProviders(providers);
+  const activeProviders = new ActiveProviders(createProviders(config, parts));
   const ledger = new Ledger({ state, clock, caps: config.budget });
   const breaker = new CircuitBreaker({ state, clock, onStateChange: onBreakerChange });
   const pendingSettlements = new PendingSettlementStore({ state, clock });
@@ -114,8 +112,7 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
   });
   return {
     ledger,
-    labeler: createLabeler(config, limits),
-    marker: config.marking.isEnabled ? createMarker(config, { renderPool, clock }) : undefined,
+    ...createMarks(config, { renderPool, clock, limits }),
     breaker,
     qualityPipeline: new QualityPipeline({ assessor, renderPool, limits, trackCacheFolder }),
     deleteVendorCopies: (signal) => createVendorCopies(host, clock).deleteDue(activeProviders.all, signal),
@@ -147,7 +144,7 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
     }),
     workFolder: join(config.dataDir, 'work'),
     async close() {
-      await Promise.all([renderPool.close(), ...providers.map((provider) => provider.close?.())]);
+      await Promise.all([renderPool.close(), ...activeProviders.all.map((provider) => provider.close?.())]);
     },
   };
 }
@@ -158,30 +155,30 @@ function createProviders(config: CoreConfig, parts: ProviderParts): readonly Pro
     .map(({ configured }) => configured.create(parts));
 }
 
-function createMarker(
+function createMarks(
   config: CoreConfig,
-  parts: { readonly renderPool: RenderProcessPool; readonly clock: Clock },
-): OutputMarker {
-  return new OutputMarker({
+  { limits, ...parts }: { readonly renderPool: RenderProcessPool; readonly clock: Clock; readonly limits: MediaLimits },
+): Pick<LipsyncCore, 'labeler' | 'marker'> {
+  const { aigcProducer, isEnabled, isRequired, timeStampUrl, withXmp } = config.marking;
+  const labeler = createLabeler(config, limits);
+  if (!isEnabled) return { labeler, marker: undefined };
+  const marker = new OutputMarker({
     ...parts,
     version: readVersion(),
-    isRequired: config.marking.isRequired,
-    withXmp: config.marking.withXmp,
-    aigcProducer: config.marking.aigcProducer,
-    timeStampAuthority: toAuthority(config.marking.timeStampUrl),
+    isRequired,
+    withXmp,
+    aigcProducer,
+    timeStampAuthority: timeStampUrl === null ? null : { url: timeStampUrl },
     identity: (nowMs) => signingIdentityOf(config, nowMs),
     modelDigestOf: createModelDigests(config),
   });
+  return { labeler, marker };
 }
 
 function createLabeler({ encoding, marking, providers }: CoreConfig, limits: MediaLimits): OutputLabeler {
   const remote = providers.filter(({ definition }) => definition.kind === 'remote');
   const remoteProviders = new Set(remote.map(({ definition }) => definition.id));
   return new OutputLabeler({ defaults: marking.label, limits, encoding, remoteProviders });
-}
-
-function toAuthority(url: string | null): TimeStampAuthority | null {
-  return url === null ? null : { url };
 }
 
 function createVendorCopies({ state, onUndeletedCopy }: CoreHost, clock: Clock): VendorCopies {
