@@ -1,7 +1,7 @@
-import { availableParallelism } from 'node:os';
 import { mfccCount } from '../../audio/mfcc.ts';
 import { LipsyncError } from '../../errors/index.ts';
 import { loadSession, type OnnxSession, type OnnxTensor } from '../../inference/onnx-session.ts';
+import { countModelThreads } from '../../processes/cpu-share.ts';
 import { hashFile } from '../../storage/file-hash.ts';
 import { croppedLength } from './syncnet-crop.ts';
 import {
@@ -40,7 +40,7 @@ export class SyncNetModel {
 
   /** Loads an ONNX file. Throws the errors of `loadSession`, and `model_invalid` for another network. */
   static async load(path: string, signal: AbortSignal): Promise<SyncNetModel> {
-    const session = await loadSession(path, { threads: availableParallelism(), spinning: false });
+    const session = await loadSession(path, { threads: await countModelThreads(), spinning: false });
     try {
       requireSyncNetPorts(session);
       return new SyncNetModel(session, (await hashFile(path, signal)).sha256);
