@@ -2,7 +2,8 @@
  * `npm run bench [-- preview|wav2lip|syncnet|gpu]`: measures the local providers end to end and by stage on a
  * lengthened sample. `syncnet` (scoring against its networks alone) and `gpu` run only when named. `npm run bench --
  * compare REV` compares with another revision, `accept REV` the jobs that the API accepts per second, `npm run bench --
- * quality` jobs without and with a measured quality, `queue` the queue with empty work and with 100 000 jobs in it.
+ * quality` jobs without and with a measured quality, `queue` the queue with empty work and with 100 000 jobs in it,
+ * `together REV` several jobs at once with another revision.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -12,6 +13,7 @@ import { benchQueue } from './bench/bench-queue.ts';
 import type { BenchOptions } from './bench/bench-job.ts';
 import { benchGpu } from './bench/bench-gpu.ts';
 import { benchSyncNet, syncNetToMarkdown } from './bench/bench-syncnet.ts';
+import { benchTogether } from './bench/bench-together.ts';
 import { benchPreview } from './bench/bench-preview.ts';
 import { gpuToMarkdown, toMarkdown } from './bench/bench-report.ts';
 import { writeResults } from './bench/bench-results.ts';
@@ -32,9 +34,10 @@ const benches: Readonly<
 const named: ReadonlySet<string> = new Set(['gpu', 'syncnet']);
 
 const [selected, ...rest] = process.argv.slice(2);
-const names = [...Object.keys(benches), 'compare REV', 'accept REV', 'quality', 'queue'];
+const names = [...Object.keys(benches), 'compare REV', 'accept REV', 'together REV', 'quality', 'queue'];
 if (selected === 'compare') await compareRevisions(rest);
 else if (selected === 'accept') await benchAccept(rest);
+else if (selected === 'together') await benchTogether(rest);
 else if (selected === 'queue') await benchQueue(rest);
 else if (selected === 'quality') await compareScoring(rest);
 else if (selected === undefined || Object.hasOwn(benches, selected)) await measure(selected);

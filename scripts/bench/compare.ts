@@ -8,9 +8,9 @@ import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { writeSeededWav2Lip } from '../../packages/lipsync-core/src/testing/wav2lip-models.ts';
 import { checkOut, exitOf } from '../lib/check-out.ts';
 import { lengthenSample } from '../lib/lengthen-sample.ts';
+import { writeModelOf } from '../lib/revision-model.ts';
 import { shortenSample } from '../lib/short-sample.ts';
 import { watchMemory } from '../lib/watch-memory.ts';
 import { compareFigures, comparisonToMarkdown, type Comparison, type RunFigures } from './comparison.ts';
@@ -71,7 +71,6 @@ async function compareSides(
     const runLimitMs = runLimitOf(Number(options.seconds));
     const signal = AbortSignal.timeout(runLimitMs);
     const { clipPath, speechPath } = await lengthenSample(folder, Number(options.seconds), signal);
-    await writeSeededWav2Lip(join(folder, 'wav2lip.onnx'), { widthDivisor: 1, seed: 1, movingMouth: true });
     for (const engine of engines.filter((name) => options.engine === undefined || options.engine === name)) {
       const bench = new SideBench({
         engine,
@@ -109,7 +108,10 @@ class SideBench {
   async compare(before: Side, after: Side, pairs: number): Promise<Comparison> {
     const warm = await shortenSample(this.#folder, 2);
     // Installs packages, compiles modules and prepares the model, none of which is measured.
-    for (const side of [before, after]) await this.#generate(side, warm, this.#warmDataFolder(side));
+    for (const side of [before, after]) {
+      if (this.#engine === 'wav2lip') await writeModelOf(side, this.#modelPath(side));
+      await this.#generate(side, warm, this.#warmDataFolder(side));
+    }
     const figures: { before: RunFigures; after: RunFigures }[] = [];
     for (let pair = 0; pair < pairs; pair += 1) {
       // The order changes with every pair, so that a machine that becomes slower does not favor one side.
@@ -134,6 +136,10 @@ class SideBench {
     return join(this.#folder, `${this.#engine}-${side.revision.replaceAll(/\W/g, '-')}-data`);
   }
 
+  #modelPath(side: Side): string {
+    return join(this.#folder, `${side.revision.replaceAll(/\W/g, '-')}.onnx`);
+  }
+
   async #generate(side: Side, { videoPath, audioPath }: Inputs, dataFolder: string): Promise<RunFigures> {
     const outputPath = join(this.#folder, 'output.mp4');
     const command = ['npm', 'run', '--silent', 'lipsync', '--', 'generate', videoPath, audioPath];
@@ -152,7 +158,7 @@ class SideBench {
           LIPSYNC_GPU_ENABLED: 'false',
           HEYGEN_API_KEY: '',
           ...side.settings,
-          WAV2LIP_MODEL_PATH: this.#engine === 'wav2lip' ? join(this.#folder, 'wav2lip.onnx') : '',
+          WAV2LIP_MODEL_PATH: this.#engine === 'wav2lip' ? this.#modelPath(side) : '',
         },
       },
     );

@@ -23,9 +23,11 @@ export interface GraphConstant {
   readonly data: Float32Array | Float16Array | BigInt64Array;
 }
 
-/** A float32 input or output of the graph. */
+/** An input or output of the graph. */
 export interface GraphPort {
   readonly name: string;
+  /** `float32` by default. */
+  readonly elementType?: 'float32' | 'int64';
   /** Sizes, or names of dynamic axes. May be omitted for an output, whose shape the runtime infers. */
   readonly dims?: readonly (number | string)[];
 }
@@ -153,10 +155,10 @@ function elementTypeOf(data: GraphConstant['data']): number {
   return data instanceof BigInt64Array ? onnxElementType.int64 : onnxElementType.float16;
 }
 
-function encodePort({ name, dims }: GraphPort): Message {
+function encodePort({ name, dims, elementType = 'float32' }: GraphPort): Message {
   const sizes = dims?.map((size) => field(1, typeof size === 'number' ? integerField(1, size) : stringField(2, size)));
   const shape = sizes === undefined ? [] : [field(2, message(sizes))];
-  const tensor = message([integerField(1, onnxElementType.float32), ...shape]);
+  const tensor = message([integerField(1, onnxElementType[elementType]), ...shape]);
   return message([stringField(1, name), field(2, field(1, tensor))]);
 }
 

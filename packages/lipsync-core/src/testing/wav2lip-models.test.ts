@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { expect, describe, it, onTestFinished } from 'vitest';
 import { loadSession } from '../inference/onnx-session.ts';
 import { describeWav2LipModel } from '../providers/wav2lip/model/model-facts.ts';
+import { startRowTensor } from '../providers/wav2lip/model/start-rows.ts';
 import { writeFaultModel, writeIdentityModel, writeMeterModel, writeSeededWav2Lip } from './wav2lip-models.ts';
 
 const smallSize = 8;
@@ -16,8 +17,9 @@ async function openModel(write: (path: string) => Promise<unknown>, size = small
   await write(join(folder, 'model.onnx'));
   const session = await loadSession(join(folder, 'model.onnx'), { threads: 1 });
   onTestFinished(() => session.release());
+  const facts = describeWav2LipModel(session);
   return {
-    facts: describeWav2LipModel(session),
+    facts,
     async run(...means: readonly number[]): Promise<readonly Float32Array[]> {
       const batch = means.length;
       const outputs = await session.run({
@@ -27,6 +29,7 @@ async function openModel(write: (path: string) => Promise<unknown>, size = small
           dims: [batch, 1, 80, 16],
         },
         video_frames: { type: 'float32', data: frames(batch, size), dims: [batch, 6, size, size] },
+        ...(facts.startRowInput === null ? {} : { [facts.startRowInput]: startRowTensor(0) }),
       });
       const data = Float32Array.from(outputs.predicted_frames?.data ?? [], Number);
       return means.map((_, index) => data.subarray(index * crop, (index + 1) * crop));

@@ -44,16 +44,23 @@ export async function writeSeededWav2Lip(
   return writeOnnxFile(path, movingMouth ? replaceOutput(graph) : graph);
 }
 
-/** Adds nothing of the output of a network to a mouth that moves, so that the runtime still computes it. */
+/**
+ * Adds nothing of the output of a network to a mouth that moves, so that the runtime still computes it. Of the mouth,
+ * the output has the rows that the network draws.
+ */
 function replaceOutput(graph: OnnxGraph): OnnxGraph {
   const steps: readonly GraphSteps[] = [
     ...drawMouth(officialCropSizePx, 'mouth'),
     {
       nodes: [
+        { operator: 'Shape', inputs: ['network'], output: 'network_shape' },
+        { operator: 'Gather', inputs: ['network_shape', 'row_axis'], output: 'drawn_rows' },
+        { operator: 'Sub', inputs: ['all_rows', 'drawn_rows'], output: 'first_row' },
+        { operator: 'Slice', inputs: ['mouth', 'first_row', 'all_rows', 'row_axis'], output: 'drawn_mouth' },
         { operator: 'Mul', inputs: ['network', 'nothing'], output: 'unseen' },
-        { operator: 'Add', inputs: ['mouth', 'unseen'], output: outputName },
+        { operator: 'Add', inputs: ['drawn_mouth', 'unseen'], output: outputName },
       ],
-      constants: [float('nothing', 0)],
+      constants: [float('nothing', 0), integer('row_axis', 2), integer('all_rows', officialCropSizePx)],
     },
   ];
   const renamed = graph.nodes.map((node) => (node.output === outputName ? { ...node, output: 'network' } : node));

@@ -15,6 +15,7 @@ import {
 } from '../../src/testing/wav2lip-models.ts';
 import type { EngineAddress } from '../../src/providers/wav2lip/engine/engine-address.ts';
 import { EnginePool } from '../../src/providers/wav2lip/engine/engine-pool.ts';
+import { startRowTensor } from '../../src/providers/wav2lip/model/start-rows.ts';
 import {
   batchOf,
   connected,
@@ -90,6 +91,7 @@ describe('Engine drawing', () => {
     const { predicted_frames: answer } = await session.run({
       mel_spectrogram: { type: 'float32', dims: [2, 1, 80, 16], data: batch.mel },
       video_frames: { type: 'float32', dims: [2, 6, 96, 96], data: frames },
+      start_row: startRowTensor(0),
     });
     const expected = drawn.map((_, index) => {
       const [face, pixel, channel] = [Math.floor(index / 3 / plane), Math.floor(index / 3) % plane, index % 3];

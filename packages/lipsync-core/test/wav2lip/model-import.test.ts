@@ -13,6 +13,7 @@ import { readModelRecord } from '../../src/inference/models/model-record.ts';
 import { wav2lipNetwork } from '../../src/providers/wav2lip/model/network.ts';
 import { resolveModel, type ModelReference } from '../../src/inference/models/resolve-model.ts';
 import { wav2lipKind } from '../../src/providers/wav2lip/model/network-kind.ts';
+import { startRowInputName, startRowTensor } from '../../src/providers/wav2lip/model/start-rows.ts';
 import { verifyImport } from '../../src/providers/wav2lip/model/verify-import.ts';
 import { seededTensors, writeSeededWav2Lip } from '../../src/testing/wav2lip-models.ts';
 import { checkpointBytes, seededState, type State } from './seeded-checkpoint.ts';
@@ -53,6 +54,7 @@ async function runModel(path: string): Promise<Float32Array> {
   const { predicted_frames: frames } = await session.run({
     mel_spectrogram: { type: 'float32', data: wave(2 * 1280, -4, 4), dims: [2, 1, 80, 16] },
     video_frames: { type: 'float32', data: wave(2 * 6 * 96 * 96, 0, 1), dims: [2, 6, 96, 96] },
+    ...(session.inputNames.includes(startRowInputName) ? { [startRowInputName]: startRowTensor(0) } : {}),
   });
   await session.release();
   return Float32Array.from(frames?.data ?? [], Number);

@@ -8,6 +8,7 @@ import { openCheckpoint } from '../../src/inference/checkpoints/checkpoint.ts';
 import { loadSession } from '../../src/inference/onnx-session.ts';
 import { importModel } from '../../src/inference/models/import-model.ts';
 import { wav2lipKind } from '../../src/providers/wav2lip/model/network-kind.ts';
+import { startRowInputName, startRowTensor } from '../../src/providers/wav2lip/model/start-rows.ts';
 import { checkpointBytes, type State } from './seeded-checkpoint.ts';
 
 const vectorsDir = process.env['LIPSYNC_TEST_VECTORS_DIR'] ?? '';
@@ -27,6 +28,7 @@ async function runModel(modelPath: string): Promise<Float32Array> {
   const { predicted_frames: frames } = await session.run({
     mel_spectrogram: { type: 'float32', data: await readVector('mel.f32'), dims: [2, 1, 80, 16] },
     video_frames: { type: 'float32', data: await readVector('faces.f32'), dims: [2, 6, 96, 96] },
+    ...(session.inputNames.includes(startRowInputName) ? { [startRowInputName]: startRowTensor(0) } : {}),
   });
   await session.release();
   return Float32Array.from(frames?.data ?? [], Number);

@@ -148,6 +148,33 @@ describe('Region outside of the mask', () => {
     );
   });
 
+  it.each([32, 96, 256])('Rows of a generated face of %i pixels above the first row have no effect.', (size) => {
+    const options = { colorMatch: true, sharpen: true, color, cropSizePx: size };
+    const anyFace = fc.record({
+      x: fc.integer({ min: 20, max: 110 }),
+      y: fc.integer({ min: 20, max: 80 }),
+      height: fc.integer({ min: 20, max: 200 }),
+      roll: fc.double({ min: -Math.PI, max: Math.PI, noNaN: true }),
+    });
+    const before = texturedPicture(128, 96);
+    fc.assert(
+      fc.property(anyFace, (place) => {
+        const points = landmarksOf(place);
+        const firstRow = new FacePaster(options).firstRow(placeFace(points), points);
+        expect(firstRow).toBeGreaterThan(size / 4);
+        const pasteWith = (above: number): Picture =>
+          pasteGenerated(before, {
+            face: place,
+            size,
+            paster: new FacePaster(options),
+            generate: (bgr) => inverted(bgr).fill(above, 0, firstRow * size * 3),
+          });
+        expect(pasteWith(0).data).toEqual(pasteWith(255).data);
+      }),
+      { numRuns: 30 },
+    );
+  });
+
   it('The picture stays unchanged at strength 0 and for a face outside of it.', () => {
     const before = texturedPicture(128, 96);
     expect(

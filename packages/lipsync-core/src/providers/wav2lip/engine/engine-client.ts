@@ -108,7 +108,7 @@ export class EngineClient {
   }
 
   /**
-   * Draws `count` faces and returns count × size × size × 3 bytes, BGR. Several batches may be pending; their arrays
+   * Draws `count` faces and returns count × size × size × 3 bytes, BGR, with any values above `startRow`. Several batches may be pending; their arrays
    * must not change until they are answered. Throws the error of the engine (`resource_exhausted`, `model_invalid`),
    * `media_failed` when the engine is lost or silent, the abort error, and `internal` for arrays of the wrong size.
    * `isDeviceFault` identifies errors of the engine itself.
@@ -156,11 +156,12 @@ export class EngineClient {
   }
 
   /** Copies nothing, and omits references that are identical to the faces. */
-  #send({ count, mel, faces, references }: FaceBatch): void {
+  #send({ count, mel, faces, references, startRow = 0 }: FaceBatch): void {
     const socket = this.#socket;
     const type = references === faces ? 'batch' : 'batch_with_references';
     socket.cork();
-    socket.write(encodeHeader({ type, count, note: 0, payloadBytes: payloadBytesOf(type, count, this.#cropSizePx) }));
+    const payloadBytes = payloadBytesOf(type, count, this.#cropSizePx);
+    socket.write(encodeHeader({ type, count, note: startRow, payloadBytes }));
     socket.write(new Uint8Array(mel.buffer, mel.byteOffset, mel.byteLength));
     socket.write(faces);
     if (references !== faces) socket.write(references);

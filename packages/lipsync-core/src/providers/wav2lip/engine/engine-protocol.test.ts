@@ -61,6 +61,12 @@ describe('Engine protocol', () => {
     expect(() => read(encodeHeader({ ...header, note: 0 }))).toThrow(expect.objectContaining({ code: 'media_failed' }));
   });
 
+  it('A batch that starts below the last row is rejected.', () => {
+    const read = createMessageReader(size, () => undefined);
+    const header = { type: 'batch', count: 1, note: size, payloadBytes: payloadBytesOf('batch', 1, size) } as const;
+    expect(() => read(encodeHeader(header))).toThrow(expect.objectContaining({ code: 'media_failed' }));
+  });
+
   it('A message contains at most 1024 faces and at most 256 MiB.', () => {
     expect([0, 1, 1024, 1025, 1.5, Number.NaN].map((count) => isPossibleCount(count, size))).toEqual([
       false,

@@ -24,7 +24,10 @@ export interface MessageHeader {
   readonly type: (typeof types)[number];
   /** Faces in the payload. */
   readonly count: number;
-  /** In `faces`: the batch size to which the engine was reduced after a failure; 0 if none failed. */
+  /**
+   * In `faces`: the batch size to which the engine was reduced after a failure; 0 if none failed. In batches: the first
+   * row that is needed.
+   */
   readonly note: number;
   readonly payloadBytes: number;
 }
@@ -54,12 +57,15 @@ function decodeHeader(bytes: Uint8Array, cropSizePx: number): MessageHeader {
   const view = new DataView(bytes.buffer, bytes.byteOffset, headerBytes);
   const type = types[view.getUint8(4)];
   const count = view.getUint16(6, true);
+  const note = view.getUint32(8, true);
   const payloadBytes = view.getUint32(12, true);
   if (view.getUint32(0, true) !== magic || type === undefined)
     throw protocolFault('the header is not one of an engine message');
   if (!isPossible(type, count, payloadBytes, cropSizePx))
     throw protocolFault(`a ${type} message with ${count} faces has ${payloadBytes} bytes`);
-  return { type, count, note: view.getUint32(8, true), payloadBytes };
+  if ((type === 'batch' || type === 'batch_with_references') && note >= cropSizePx)
+    throw protocolFault(`a ${type} message starts at row ${note} of ${cropSizePx}`);
+  return { type, count, note, payloadBytes };
 }
 
 /** Payload bytes of a message with `count` faces. */

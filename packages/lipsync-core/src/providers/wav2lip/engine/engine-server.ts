@@ -47,12 +47,12 @@ function serveClient(socket: Socket, { queue, deviceName, batchSize, heartbeatMs
       socket.write(encodeHeader({ type: 'alive', count: 0, note: 0, payloadBytes: 0 }));
   }, heartbeatMs);
 
-  const draw = async ({ header: { count }, payload }: Message): Promise<void> => {
+  const draw = async ({ header: { count, note: startRow }, payload }: Message): Promise<void> => {
     pendingBatches += 1;
     trace.addBatch(count);
     if (pendingBatches >= maxBatchesAhead) socket.pause();
     try {
-      const drawn = await queue.draw({ count, payload, largestBatch, isNeeded: () => !socket.destroyed });
+      const drawn = await queue.draw({ count, payload, startRow, largestBatch, isNeeded: () => !socket.destroyed });
       if (drawn.reducedTo !== null) {
         // A batch that was already queued started with the previous size.
         largestBatch = Math.min(largestBatch, drawn.reducedTo);

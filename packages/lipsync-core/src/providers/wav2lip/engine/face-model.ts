@@ -3,6 +3,7 @@ import type { OnnxSession, OnnxTensor } from '../../../inference/onnx-session.ts
 import { melBandCount } from '../../../audio/mel-spectrogram.ts';
 import { melChunkColumns, melChunkLength } from '../mel-chunks.ts';
 import type { Wav2LipModelFacts } from '../model/model-facts.ts';
+import { startRowTensor } from '../model/start-rows.ts';
 import { faceBytes } from './engine-protocol.ts';
 
 /** Faces to draw, with the speech of each. The model does not modify them. */
@@ -14,6 +15,8 @@ export interface FaceBatch {
   readonly faces: Uint8Array;
   /** The unmasked reference frames in the same shape, usually the same array. */
   readonly references: Uint8Array;
+  /** The first row that is needed; rows above it may stay black. 0 by default. */
+  readonly startRow?: number;
 }
 
 export interface DrawnFaces {
@@ -26,6 +29,13 @@ export interface DrawnFaces {
 interface ModelInputs {
   readonly mel: OnnxTensor;
   readonly frames: OnnxTensor;
+}
+
+/** The last rows of the pictures that a model drew. */
+interface DrawnRows {
+  /** Planes of the rows: faces × 3 × rows × size values. */
+  readonly values: Float32Array;
+  readonly rows: number;
 }
 
 /** A Wav2Lip model that reads and draws faces as bytes, one batch at a time. Owns its session. */
@@ -53,9 +63,9 @@ export class FaceModel {
     let reducedTo: number | null = null;
     for (let done = 0; done < batch.count;) {
       const part = sliceBatch(batch, done, Math.min(batch.count, done + runSize), cropSizePx);
-      const values = await this.#tryRun(part);
-      if (values !== undefined) {
-        readDrawnFaces(values, part.count, cropSizePx, faces.subarray(done * faceBytes(cropSizePx)));
+      const drawn = await this.#tryRun(part);
+      if (drawn !== undefined) {
+        readDrawnFaces(drawn, part.count, cropSizePx, faces.subarray(done * faceBytes(cropSizePx)));
         done += part.count;
       } else {
         // Half of what actually ran, which at the end of a batch may be less than the limit.
@@ -71,16 +81,18 @@ export class FaceModel {
   }
 
   /** The output of the model; undefined if it failed and may succeed with fewer faces. */
-  async #tryRun(part: FaceBatch): Promise<Float32Array | undefined> {
+  async #tryRun(part: FaceBatch): Promise<DrawnRows | undefined> {
     const { facts } = this;
+    const { startRow = 0 } = part;
     const { mel, frames } = this.#writeInputs(part);
     try {
       const { [facts.output]: output } = await this.#session.run({
         [facts.melInput]: mel,
         [facts.framesInput]: frames,
+        ...(facts.startRowInput === null ? {} : { [facts.startRowInput]: startRowTensor(startRow) }),
       });
-      if (output?.type === 'float32' && output.data.length >= part.count * faceBytes(facts.cropSizePx))
-        return output.data;
+      const drawn = output && drawnRows(output, part.count, facts);
+      if (drawn && drawn.rows >= facts.cropSizePx - startRow) return drawn;
     } catch (cause) {
       // The model ran when it was loaded, and fewer faces need less memory.
       if (part.count > 1 && facts.fixedBatch === null) return undefined;
@@ -117,7 +129,12 @@ export class FaceModel {
   }
 }
 
-function sliceBatch({ mel, faces, references }: FaceBatch, start: number, end: number, cropSizePx: number): FaceBatch {
+function sliceBatch(
+  { mel, faces, references, startRow = 0 }: FaceBatch,
+  start: number,
+  end: number,
+  cropSizePx: number,
+): FaceBatch {
   const bytes = faceBytes(cropSizePx);
   const slice = (pixels: Uint8Array): Uint8Array => pixels.subarray(start * bytes, end * bytes);
   const slicedFaces = slice(faces);
@@ -126,6 +143,7 @@ function sliceBatch({ mel, faces, references }: FaceBatch, start: number, end: n
     mel: mel.subarray(start * melChunkLength, end * melChunkLength),
     faces: slicedFaces,
     references: references === faces ? slicedFaces : slice(references),
+    startRow,
   };
 }
 
@@ -156,17 +174,25 @@ function writePlanes(pixels: Uint8Array, count: number, planes: Float32Array, pl
   }
 }
 
+/** The output of a model as rows; undefined when it is too small. */
+function drawnRows(output: OnnxTensor, count: number, { cropSizePx }: Wav2LipModelFacts): DrawnRows | undefined {
+  const rows = Math.min(cropSizePx, output.dims[2] ?? 0);
+  if (output.type !== 'float32' || output.data.length < count * 3 * rows * cropSizePx) return undefined;
+  return { values: output.data, rows };
+}
+
 /**
- * Converts planes of values from 0 to 1 into interleaved bytes, rounded and clamped. Throws `model_invalid` for a value
- * that is not finite.
+ * Converts planes of values from 0 to 1 into interleaved bytes, rounded and clamped. Rows that were not drawn stay
+ * unchanged. Throws `model_invalid` for a value that is not finite.
  */
-function readDrawnFaces(values: Float32Array, count: number, cropSizePx: number, faces: Uint8Array): void {
-  const plane = cropSizePx * cropSizePx;
+function readDrawnFaces({ values, rows }: DrawnRows, count: number, cropSizePx: number, faces: Uint8Array): void {
+  const plane = rows * cropSizePx;
+  const skipped = cropSizePx * cropSizePx - plane;
   // The typed array rounds and clamps.
   const clamped = new Uint8ClampedArray(faces.buffer, faces.byteOffset, faces.byteLength);
   for (let channel = 0; channel < count * 3; channel += 1) {
     const from = channel * plane;
-    const to = Math.floor(channel / 3) * plane * 3 + (channel % 3);
+    const to = (Math.floor(channel / 3) * cropSizePx * cropSizePx + skipped) * 3 + (channel % 3);
     for (let pixel = 0; pixel < plane; pixel += 1) {
       const value = values[from + pixel] ?? Number.NaN;
       // 0 for finite numbers, NaN for all others, and faster than Number.isFinite.

@@ -19,6 +19,8 @@ export interface ToModelThread {
   readonly count: number;
   /** Mel chunks, faces and, if different, references, as received. */
   readonly payload: Uint8Array<ArrayBuffer>;
+  /** As in `FaceBatch`. */
+  readonly startRow: number;
   readonly largestBatch: number;
 }
 
@@ -108,8 +110,8 @@ export class ModelQueue {
       }
       this.#inThread.push(next);
       if (this.#inThread.length === 1) this.#restartLimit();
-      const { count, payload, largestBatch } = next.batch;
-      this.#thread.postMessage({ count, payload, largestBatch } satisfies ToModelThread, [payload.buffer]);
+      const { count, payload, startRow, largestBatch } = next.batch;
+      this.#thread.postMessage({ count, payload, startRow, largestBatch } satisfies ToModelThread, [payload.buffer]);
     }
   }
 

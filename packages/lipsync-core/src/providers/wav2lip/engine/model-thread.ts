@@ -36,11 +36,11 @@ async function answer(model: FaceModel, message: ToModelThread): Promise<void> {
 }
 
 /** Views of the parts of a payload, whose buffer is aligned for 32-bit floats. */
-function toBatch({ count, payload }: ToModelThread, cropSizePx: number): FaceBatch {
+function toBatch({ count, payload, startRow }: ToModelThread, cropSizePx: number): FaceBatch {
   const mel = new Float32Array(payload.buffer, payload.byteOffset, count * melChunkLength);
   const faces = payload.subarray(mel.byteLength, mel.byteLength + count * faceBytes(cropSizePx));
   const rest = payload.subarray(mel.byteLength + faces.byteLength);
-  return { count, mel, faces, references: rest.length === 0 ? faces : rest };
+  return { count, mel, faces, references: rest.length === 0 ? faces : rest, startRow };
 }
 
 function send(message: FromModelThread, transfer: ArrayBuffer[] = []): void {

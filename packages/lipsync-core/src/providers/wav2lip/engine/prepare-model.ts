@@ -1,8 +1,8 @@
-import { availableParallelism } from 'node:os';
 import { LipsyncError } from '../../../errors/index.ts';
 import { repairModel, resolveModel } from '../../../inference/models/resolve-model.ts';
 import { loadSession, type OnnxDevice } from '../../../inference/onnx-session.ts';
 import { encodeOnnxModel } from '../../../inference/onnx-writer.ts';
+import { countModelThreads } from '../../../processes/cpu-share.ts';
 import { melChunkLength } from '../mel-chunks.ts';
 import { describeWav2LipModel } from '../model/model-facts.ts';
 import { wav2lipKind } from '../model/network-kind.ts';
@@ -93,7 +93,7 @@ async function loadTestedModel(path: string, device: OnnxDevice): Promise<FaceMo
 }
 
 async function loadModel(path: string, device: OnnxDevice): Promise<FaceModel> {
-  const session = await loadSession(path, { threads: availableParallelism(), device, spinning: false });
+  const session = await loadSession(path, { threads: await countModelThreads(), device, spinning: false });
   try {
     return new FaceModel(session, describeWav2LipModel(session));
   } catch (error) {

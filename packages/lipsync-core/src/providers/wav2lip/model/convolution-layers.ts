@@ -2,9 +2,9 @@
 import type { FoldedLayer } from '../../../inference/models/batch-norm.ts';
 import type { ElementType } from '../../../inference/models/network-kind.ts';
 import { onnxElementType, type GraphNode } from '../../../inference/onnx-writer.ts';
+import { integers, type GraphPart } from './graph-part.ts';
 import { weightDims } from './layer-weights.ts';
 import type { Layer } from './network.ts';
-import { integers, type GraphPart } from './pixel-layout.ts';
 
 const maxFloat16 = 65_504;
 

@@ -17,8 +17,17 @@ describe('Wav2Lip model facts', () => {
       fixedBatch: null,
       melInput: 'mel_spectrogram',
       framesInput: 'video_frames',
+      startRowInput: null,
       output: 'predicted_frames',
     });
+  });
+
+  it('The start row is recognized by name, element type and shape; any other third input is rejected.', () => {
+    const rows = [port('predicted_frames', [null, 3, null, 96])];
+    const describeWith = (third: PortInfo) => describeWav2LipModel({ inputs: [mel, frames, third], outputs: rows });
+    expect(describeWith(port('start_row', [1], 'int64'))).toMatchObject({ cropSizePx: 96, startRowInput: 'start_row' });
+    for (const third of [port('start_row', [1]), port('start_row', [2], 'int64'), port('row', [1], 'int64')])
+      expect(() => describeWith(third)).toThrow(expect.objectContaining({ code: 'model_invalid' }));
   });
 
   it('The order and names of inputs do not matter when their shapes are unambiguous.', () => {
@@ -28,6 +37,7 @@ describe('Wav2Lip model facts', () => {
       fixedBatch: 4,
       melInput: 'y',
       framesInput: 'x',
+      startRowInput: null,
       output: 'z',
     });
   });

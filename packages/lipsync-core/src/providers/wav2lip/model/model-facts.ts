@@ -3,6 +3,7 @@ import { quoted } from '../../../errors/quoted-text.ts';
 import type { PortInfo } from '../../../inference/onnx-session.ts';
 import { melBandCount } from '../../../audio/mel-spectrogram.ts';
 import { melChunkColumns } from '../mel-chunks.ts';
+import { startRowInputName } from './start-rows.ts';
 
 /** Crop side of the official weights, and the default for models with dynamic sizes. */
 export const officialCropSizePx = 96;
@@ -21,6 +22,8 @@ export interface Wav2LipModelFacts {
   readonly fixedBatch: number | null;
   readonly melInput: string;
   readonly framesInput: string;
+  /** The input for the first row to draw, see `startRowInputName`; null for a model that always draws all rows. */
+  readonly startRowInput: string | null;
   readonly output: string;
 }
 
@@ -42,18 +45,21 @@ const framesName = /frame|face|video|img|image/i;
 /**
  * Derives the facts from a model's ports: inputs mel (batch, 1, 80, 16) and frames (batch, 6, S, S), output (batch, 3,
  * S, S), all float32. Inputs are matched by shape, then by name; an input that can only be mel makes the other one
- * frames. Throws `model_invalid` with the expected and the actual ports.
+ * frames. Models of our importer also have the start row (1), int64. Throws `model_invalid` with the expected and the
+ * actual ports.
  */
 export function describeWav2LipModel(ports: ModelPorts): Wav2LipModelFacts {
-  const onlyMel = ports.inputs.filter((port) => matches(port, melShape) && !matches(port, framesShape));
-  const mel = single(onlyMel) ?? choose(ports.inputs, melShape, melName);
+  const startRow = ports.inputs.find(isStartRow);
+  const inputs = ports.inputs.filter((port) => port !== startRow);
+  const onlyMel = inputs.filter((port) => matches(port, melShape) && !matches(port, framesShape));
+  const mel = single(onlyMel) ?? choose(inputs, melShape, melName);
   const frames = choose(
-    ports.inputs.filter((port) => port !== mel),
+    inputs.filter((port) => port !== mel),
     framesShape,
     framesName,
   );
   const output = choose(ports.outputs, outputShape, framesName);
-  if (ports.inputs.length !== 2 || !mel || !frames || !output) throw notWav2Lip(ports);
+  if (inputs.length !== 2 || !mel || !frames || !output) throw notWav2Lip(ports);
   const cropSizePx = commonSize(ports, [...frames.dims.slice(2), ...output.dims.slice(2)]) ?? officialCropSizePx;
   const fixedBatch = commonSize(
     ports,
@@ -65,6 +71,7 @@ export function describeWav2LipModel(ports: ModelPorts): Wav2LipModelFacts {
     fixedBatch,
     melInput: mel.name,
     framesInput: frames.name,
+    startRowInput: startRow?.name ?? null,
     output: output.name,
   };
 }
@@ -83,6 +90,10 @@ function requireSupportedSize(cropSizePx: number, batch: number): void {
 function choose(ports: readonly PortInfo[], shape: Shape, name: RegExp): PortInfo | undefined {
   const candidates = ports.filter((port) => matches(port, shape));
   return single(candidates) ?? candidates.find((port) => name.test(port.name));
+}
+
+function isStartRow({ name, elementType, dims }: PortInfo): boolean {
+  return name === startRowInputName && elementType === 'int64' && dims.length === 1 && dims[0] === 1;
 }
 
 function single(ports: readonly PortInfo[]): PortInfo | undefined {

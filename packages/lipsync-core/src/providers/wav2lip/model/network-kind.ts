@@ -15,7 +15,7 @@ export const wav2lipKind: NetworkKind = Object.freeze<NetworkKind>({
   source: 'https://github.com/Rudrabha/Wav2Lip',
   licence: 'Weights trained on LRS2: for research, academic and personal use only, no commercial use.',
   markerTensor: 'face_encoder_blocks.0.0.conv_block.0.weight',
-  importerVersion: 3,
+  importerVersion: 4,
   hasForms: true,
   trialModule: resolveEntry('./try-model', import.meta.url),
   async build(tensors, source, kind) {

@@ -1,28 +1,32 @@
 import type { GraphNode } from '../../../inference/onnx-writer.ts';
-import type { FoldedLayer } from '../../../inference/models/batch-norm.ts';
+import { integers, type GraphPart } from './graph-part.ts';
 import type { Layer } from './network.ts';
 import {
   batchShapeNames,
-  integers,
   phaseLayout,
   shiftedPositions,
-  type GraphPart,
+  type LayoutLayerOptions,
   type LayoutPart,
-  type LayoutTensor,
+  type PixelLayout,
+  type PixelShift,
 } from './pixel-layout.ts';
+import { integersByStart } from './start-rows.ts';
 
 /**
  * A 3 × 3 transposed convolution of stride 2 with ReLU by phase decomposition: each of the four output phases is an
- * ordinary convolution with one, two or four taps. The output has phase layout.
+ * ordinary convolution with one, two or four taps. The output has phase layout; its first row is even.
  */
-export function upsamplingLayer(layer: Layer, folded: FoldedLayer, input: LayoutTensor): LayoutPart {
+export function upsamplingLayer(layer: Layer, options: LayoutLayerOptions): LayoutPart {
   const { name, outputChannels } = layer;
-  const layout = phaseLayout(2 * input.layout.sidePx);
-  const { nodes, constants } = phaseParts(layer, folded, input);
+  const sidePx = 2 * options.input.sidePx;
+  const layoutFrom = (startRow: number): PixelLayout => phaseLayout(sidePx, options.firstRowFrom(startRow));
+  const { nodes, constants } = phaseParts(layer, options);
+  const sides = integersByStart(`${name}/sides`, (startRow) => [layoutFrom(startRow).positions, -1, outputChannels]);
   return {
-    output: { name, channels: outputChannels, layout },
+    output: { name, channels: outputChannels, sidePx, layoutFrom },
     nodes: [
       ...nodes,
+      ...sides.nodes,
       { operator: 'Expand', inputs: [`${name}/zeros`, batchShapeNames.first], output: `${name}/outside` },
       {
         operator: 'Concat',
@@ -35,20 +39,25 @@ export function upsamplingLayer(layer: Layer, folded: FoldedLayer, input: Layout
     ],
     constants: [
       ...constants,
-      integers(`${name}/sides`, [layout.positions, -1, outputChannels]),
+      ...sides.constants,
       { name: `${name}/zeros`, dims: [1, outputChannels], data: new Float32Array(outputChannels) },
     ],
   };
 }
 
-/** Same as `upsamplingLayer` with NCHW output. */
-export function upsamplingLayerToImage(layer: Layer, folded: FoldedLayer, input: LayoutTensor): GraphPart {
+/** Same as `upsamplingLayer` with NCHW output, which has the rows from the first one on. */
+export function upsamplingLayerToImage(layer: Layer, options: LayoutLayerOptions): GraphPart {
   const { name, outputChannels } = layer;
-  const { sidePx } = input.layout;
-  const { nodes, constants } = phaseParts(layer, folded, input);
+  const { sidePx } = options.input;
+  const { nodes, constants } = phaseParts(layer, options);
+  const rowsFrom = (startRow: number): number => sidePx - options.firstRowFrom(startRow) / 2;
+  const sides = integersByStart(`${name}/sides`, (startRow) => [2, 2, rowsFrom(startRow), sidePx, -1, outputChannels]);
+  const last = integersByStart(`${name}/last`, (startRow) => [-1, 2 * rowsFrom(startRow), 2 * sidePx, outputChannels]);
   return {
     nodes: [
       ...nodes,
+      ...sides.nodes,
+      ...last.nodes,
       {
         operator: 'Concat',
         inputs: phases.map((phase) => `${name}/phase${phase}`),
@@ -66,34 +75,24 @@ export function upsamplingLayerToImage(layer: Layer, folded: FoldedLayer, input:
       { operator: 'Reshape', inputs: [`${name}/woven`, `${name}/last`], output: `${name}/square` },
       { operator: 'Transpose', inputs: [`${name}/square`], output: name, attributes: { perm: [0, 3, 1, 2] } },
     ],
-    constants: [
-      ...constants,
-      integers(`${name}/sides`, [2, 2, sidePx, sidePx, -1, outputChannels]),
-      integers(`${name}/last`, [-1, 2 * sidePx, 2 * sidePx, outputChannels]),
-    ],
+    constants: [...constants, ...sides.constants, ...last.constants],
   };
 }
 
 const phases = ['00', '01', '10', '11'];
 
 /** The four output phases before the ReLU: tensors `phase…` of shape (pixels × batch, channels). */
-function phaseParts({ name, outputChannels }: Layer, { weight, bias }: FoldedLayer, input: LayoutTensor): GraphPart {
-  const shifts = [0, 1].flatMap((down) =>
-    [0, 1].map((right) => ({ shift: `${down}${right}`, positions: shiftedPositions(input.layout, down, right) })),
+function phaseParts(
+  { name, outputChannels }: Layer,
+  { folded: { weight, bias }, input, firstRowFrom }: LayoutLayerOptions,
+): GraphPart {
+  const shifted = [0, 1].flatMap((down) =>
+    [0, 1].map((right) => shiftedInput(name, { input, firstRowFrom }, { down, right })),
   );
-  const shifted = shifts.flatMap(({ shift }): GraphNode[] => [
-    {
-      operator: 'Gather',
-      inputs: [input.name, `${name}/order${shift}`],
-      output: `${name}/cells${shift}`,
-      attributes: { axis: 0 },
-    },
-    { operator: 'Reshape', inputs: [`${name}/cells${shift}`, `${name}/rest×in`], output: `${name}/rows${shift}` },
-  ]);
   return {
-    nodes: [...shifted, ...phases.flatMap((phase) => phaseNodes(name, phase))],
+    nodes: [...shifted.flatMap(({ nodes }) => nodes), ...phases.flatMap((phase) => phaseNodes(name, phase))],
     constants: [
-      ...shifts.map(({ shift, positions }) => integers(`${name}/order${shift}`, positions)),
+      ...shifted.flatMap(({ constants }) => constants),
       integers(`${name}/rest×in`, [-1, input.channels]),
       ...tapMatrices(weight, input.channels, outputChannels).map((data, tap) => ({
         name: `${name}/weight${tap}`,
@@ -102,6 +101,35 @@ function phaseParts({ name, outputChannels }: Layer, { weight, bias }: FoldedLay
       })),
       { name: `${name}/bias`, dims: [outputChannels], data: bias },
     ],
+  };
+}
+
+/** The input rows that contribute to the output, at an offset: a tensor `rows…` of shape (pixels × batch, channels). */
+function shiftedInput(
+  layer: string,
+  { input, firstRowFrom }: Omit<LayoutLayerOptions, 'folded'>,
+  shift: PixelShift,
+): GraphPart {
+  const suffix = `${shift.down}${shift.right}`;
+  const order = integersByStart(`${layer}/order${suffix}`, (startRow) =>
+    shiftedPositions(input.layoutFrom(startRow), shift, firstRowFrom(startRow) / 2),
+  );
+  return {
+    nodes: [
+      ...order.nodes,
+      {
+        operator: 'Gather',
+        inputs: [input.name, `${layer}/order${suffix}`],
+        output: `${layer}/cells${suffix}`,
+        attributes: { axis: 0 },
+      },
+      {
+        operator: 'Reshape',
+        inputs: [`${layer}/cells${suffix}`, `${layer}/rest×in`],
+        output: `${layer}/rows${suffix}`,
+      },
+    ],
+    constants: order.constants,
   };
 }
 

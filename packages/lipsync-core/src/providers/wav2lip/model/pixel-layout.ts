@@ -1,4 +1,6 @@
-import type { GraphConstant, GraphNode } from '../../../inference/onnx-writer.ts';
+import type { FoldedLayer } from '../../../inference/models/batch-norm.ts';
+import { integers, type GraphPart } from './graph-part.ts';
+import { integersByStart } from './start-rows.ts';
 
 /**
  * The order in which a square image's pixels are stored along axis 0 of a tensor (positions, batch, channels). Every
@@ -6,8 +8,10 @@ import type { GraphConstant, GraphNode } from '../../../inference/onnx-writer.ts
  */
 export interface PixelLayout {
   readonly sidePx: number;
+  /** The first stored row; the rows above it are treated as outside of the image. */
+  readonly firstRow: number;
   readonly positions: number;
-  /** The position of each pixel, in row-major order of the pixels. */
+  /** The position of each pixel of the image, in row-major order; `zeroPosition` for rows that are not stored. */
   readonly positionOf: readonly number[];
   readonly zeroPosition: number;
 }
@@ -20,37 +24,52 @@ export function rowMajorLayout(sidePx: number): PixelLayout {
   const pixels = sidePx * sidePx;
   return {
     sidePx,
+    firstRow: 0,
     positions: pixels + 1,
     positionOf: Array.from({ length: pixels }, (_, pixel) => pixel),
     zeroPosition: pixels,
   };
 }
 
-/** Space-to-depth order: the four phases (even and odd rows × even and odd columns), followed by the zero position. */
-export function phaseLayout(sidePx: number): PixelLayout {
+/**
+ * Space-to-depth order: the four phases (even and odd rows × even and odd columns), followed by the zero position.
+ * `firstRow` is even.
+ */
+export function phaseLayout(sidePx: number, firstRow = 0): PixelLayout {
   const half = sidePx / 2;
+  const zeroPosition = (sidePx - firstRow) * sidePx;
+  const phasePixels = zeroPosition / 4;
   return {
     sidePx,
-    positions: sidePx * sidePx + 1,
-    positionOf: mapPixels(
-      sidePx,
-      (row, column) =>
-        ((row % 2) * 2 + (column % 2)) * half * half + Math.floor(row / 2) * half + Math.floor(column / 2),
+    firstRow,
+    positions: zeroPosition + 1,
+    positionOf: mapPixels(sidePx, (row, column) =>
+      row < firstRow
+        ? zeroPosition
+        : ((row % 2) * 2 + (column % 2)) * phasePixels +
+          Math.floor((row - firstRow) / 2) * half +
+          Math.floor(column / 2),
     ),
-    zeroPosition: sidePx * sidePx,
+    zeroPosition,
   };
 }
 
-/** For each pixel offset within a tile: that pixel of every tile, followed by a zero position. */
-export function tileLayout(sidePx: number, tileSidePx: TileSidePx): PixelLayout {
+/**
+ * For each pixel offset within a tile: that pixel of every tile, followed by a zero position. `firstRow` is a multiple
+ * of the tile side.
+ */
+export function tileLayout(sidePx: number, tileSidePx: TileSidePx, firstRow = 0): PixelLayout {
   const tilesPerRow = sidePx / tileSidePx;
-  const tiles = tilesPerRow * tilesPerRow + 1;
+  const tiles = tilesPerRow * ((sidePx - firstRow) / tileSidePx) + 1;
   return {
     sidePx,
+    firstRow,
     positions: tileSidePx * tileSidePx * tiles,
     positionOf: mapPixels(sidePx, (row, column) => {
+      if (row < firstRow) return tiles - 1;
       const offset = (row % tileSidePx) * tileSidePx + (column % tileSidePx);
-      return offset * tiles + Math.floor(row / tileSidePx) * tilesPerRow + Math.floor(column / tileSidePx);
+      const tileRow = Math.floor((row - firstRow) / tileSidePx);
+      return offset * tiles + tileRow * tilesPerRow + Math.floor(column / tileSidePx);
     }),
     zeroPosition: tiles - 1,
   };
@@ -61,21 +80,29 @@ export function tileSideFor(sidePx: number): TileSidePx {
   return sidePx % 4 === 0 ? 4 : 2;
 }
 
-/** For each pixel in row-major order, the position of the pixel `down` rows below and `right` columns to the right. */
-export function shiftedPositions(layout: PixelLayout, down: number, right: number): readonly number[] {
-  return mapPixels(layout.sidePx, (row, column) => positionAt(layout, row + down, column + right));
+/** An offset in pixels. */
+export interface PixelShift {
+  readonly down: number;
+  readonly right: number;
+}
+
+/** For each pixel from `firstRow` on in row-major order, the position of the pixel at the offset from it. */
+export function shiftedPositions(layout: PixelLayout, { down, right }: PixelShift, firstRow = 0): readonly number[] {
+  const { sidePx } = layout;
+  return mapPixels(sidePx, (row, column) => positionAt(layout, row + down, column + right)).slice(firstRow * sidePx);
 }
 
 /**
- * Positions of input tiles, which have a halo of one pixel: for each pixel offset within an input tile, that pixel of
- * every tile, followed by a zero position.
+ * Positions of the input tiles of a layout of output tiles. Input tiles have a halo of one pixel: for each pixel offset
+ * within an input tile, that pixel of every tile, followed by a zero position.
  */
-export function haloPositions(layout: PixelLayout, tileSidePx: TileSidePx): readonly number[] {
+export function haloPositions(layout: PixelLayout, tileSidePx: TileSidePx, firstRow = 0): readonly number[] {
   const tilesPerRow = layout.sidePx / tileSidePx;
+  const skippedTiles = (firstRow / tileSidePx) * tilesPerRow;
   return mapPixels(tileSidePx + 2, (offsetRow, offsetColumn) => [
     ...mapPixels(tilesPerRow, (row, column) =>
       positionAt(layout, row * tileSidePx + offsetRow - 1, column * tileSidePx + offsetColumn - 1),
-    ),
+    ).slice(skippedTiles),
     layout.zeroPosition,
   ]).flat();
 }
@@ -86,7 +113,7 @@ export function haloPositions(layout: PixelLayout, tileSidePx: TileSidePx): read
 export function conversionIndices(from: PixelLayout, to: PixelLayout): readonly number[] {
   const indices = Array.from({ length: to.positions }, () => from.zeroPosition);
   for (const [pixel, position] of to.positionOf.entries())
-    indices[position] = from.positionOf[pixel] ?? from.zeroPosition;
+    if (position !== to.zeroPosition) indices[position] = from.positionOf[pixel] ?? from.zeroPosition;
   return indices;
 }
 
@@ -99,21 +126,24 @@ function mapPixels<Value>(sidePx: number, valueOf: (row: number, column: number)
   return Array.from({ length: sidePx * sidePx }, (_, pixel) => valueOf(Math.floor(pixel / sidePx), pixel % sidePx));
 }
 
-/** Nodes and the constants that only they use. */
-export interface GraphPart {
-  readonly nodes: readonly GraphNode[];
-  readonly constants: readonly GraphConstant[];
-}
-
 /** A tensor (positions, batch, channels) of the graph. */
 export interface LayoutTensor {
   readonly name: string;
   readonly channels: number;
-  readonly layout: PixelLayout;
+  readonly sidePx: number;
+  /** The layout when the model draws from this row of the picture on. */
+  layoutFrom(startRow: number): PixelLayout;
 }
 
 export interface LayoutPart extends GraphPart {
   readonly output: LayoutTensor;
+}
+
+export interface LayoutLayerOptions {
+  readonly folded: FoldedLayer;
+  readonly input: LayoutTensor;
+  /** The first row of the output that is computed when the model draws from this row of the picture on. */
+  firstRowFrom(startRow: number): number;
 }
 
 /** A square NCHW tensor of the graph. */
@@ -148,7 +178,7 @@ export function batchShapes(input: string): GraphPart {
 export function imageToLayout({ name, channels, sidePx }: ImageTensor): LayoutPart {
   const output = `${name}/cells`;
   return {
-    output: { name: output, channels, layout: rowMajorLayout(sidePx) },
+    output: { name: output, channels, sidePx, layoutFrom: () => rowMajorLayout(sidePx) },
     nodes: [
       { operator: 'Transpose', inputs: [name], output: `${output}/last`, attributes: { perm: [0, 2, 3, 1] } },
       // Prevents the runtime from fusing the two transposes into one slow one.
@@ -165,10 +195,13 @@ export function imageToLayout({ name, channels, sidePx }: ImageTensor): LayoutPa
 
 /** Concatenates the channels of two tensors in the layout of the first. */
 export function concatenateChannels(first: LayoutTensor, second: LayoutTensor, output: string): LayoutPart {
-  const order = conversionIndices(second.layout, first.layout);
+  const order = integersByStart(`${output}/order`, (startRow) =>
+    conversionIndices(second.layoutFrom(startRow), first.layoutFrom(startRow)),
+  );
   return {
-    output: { name: output, channels: first.channels + second.channels, layout: first.layout },
+    output: { ...first, name: output, channels: first.channels + second.channels },
     nodes: [
+      ...order.nodes,
       {
         operator: 'Gather',
         inputs: [second.name, `${output}/order`],
@@ -177,11 +210,6 @@ export function concatenateChannels(first: LayoutTensor, second: LayoutTensor, o
       },
       { operator: 'Concat', inputs: [first.name, `${output}/second`], output, attributes: { axis: 2 } },
     ],
-    constants: [integers(`${output}/order`, order)],
+    constants: order.constants,
   };
-}
-
-/** A one-dimensional int64 constant. */
-export function integers(name: string, values: readonly number[]): GraphConstant {
-  return { name, dims: [values.length], data: BigInt64Array.from(values, BigInt) };
 }

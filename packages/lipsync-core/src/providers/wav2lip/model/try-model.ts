@@ -4,6 +4,7 @@ import type { OnnxSession } from '../../../inference/onnx-session.ts';
 import { melBandCount } from '../../../audio/mel-spectrogram.ts';
 import { melChunkColumns, melChunkLength } from '../mel-chunks.ts';
 import { describeWav2LipModel, type Wav2LipModelFacts } from './model-facts.ts';
+import { startRowTensor } from './start-rows.ts';
 
 /** A deterministic mel value for test inputs, −4 to 4, different at every index. */
 export function testMelValue(index: number): number {
@@ -43,7 +44,7 @@ export const networkTrial: NetworkTrial = {
 };
 
 async function runOnce(session: OnnxSession, facts: Wav2LipModelFacts): Promise<readonly number[]> {
-  const { fixedBatch, cropSizePx, melInput, framesInput, output } = facts;
+  const { fixedBatch, cropSizePx, melInput, framesInput, startRowInput, output } = facts;
   const batch = fixedBatch ?? 1;
   const wave = (length: number, offset: number, amplitude: number): Float32Array =>
     Float32Array.from({ length }, (_, index) => offset + amplitude * Math.sin(index * 0.37));
@@ -59,6 +60,7 @@ async function runOnce(session: OnnxSession, facts: Wav2LipModelFacts): Promise<
         data: wave(batch * 6 * cropSizePx ** 2, 0.5, 0.5),
         dims: [batch, 6, cropSizePx, cropSizePx],
       },
+      ...(startRowInput === null ? {} : { [startRowInput]: startRowTensor(0) }),
     });
     return Array.from(outputs[output]?.data ?? [], Number);
   } catch (cause) {

@@ -24,6 +24,7 @@ import { describeWav2LipModel, officialCropSizePx } from './model-facts.ts';
 import { layersOf, type Layer, type Wav2LipNetwork } from './network.ts';
 import type { PixelLayout } from './pixel-layout.ts';
 import { layerValueAt, outputSize } from './reference-layer.ts';
+import { startRows, startRowTensor } from './start-rows.ts';
 import { testMelValue, testPixelValue } from './try-model.ts';
 import { framesInputName, layerLayouts, layerInputs, melInputName, outputName } from './wav2lip-graph.ts';
 
@@ -38,10 +39,13 @@ const tolerances: { readonly [Type in ElementType]: Tolerance } = {
   float16: { relative: 2e-3, absolute: 1e-3 },
 };
 
+/** Permitted difference between rows of the whole picture and the same rows drawn from a start row. */
+const maxRowDifference = 1e-4;
+
 /**
- * Verifies a written model against its checkpoint: runs it once on test inputs and compares samples of every layer's
- * output with the reference implementation. Restores the file afterwards. Throws `model_invalid` when a layer deviates
- * or the output is not finite.
+ * Verifies a written model against its checkpoint: runs it on test inputs, compares samples of every layer's output
+ * with the reference implementation, and the rows that it draws from each start row with those of the whole picture.
+ * Restores the file afterwards. Throws `model_invalid` when a layer or row deviates or the output is not finite.
  */
 export async function verifyImport(
   model: WrittenModel,
@@ -64,17 +68,37 @@ export async function verifyImport(
   return { layers: errors.length, largestError: Math.max(...errors) };
 }
 
-/** Shows every layer's input and output in one run. */
+/** Shows every layer's input and output in one run for the whole picture, and verifies the start rows. */
 function runModel(model: WrittenModel): Promise<ProbedResults> {
   const { network, kind } = model;
   const names = [
     ...new Set([...layerInputs(network, kind.elementType).values(), ...layersOf(network).map(({ name }) => name)]),
   ];
   const nodes = names.map((name) => cast(name, probeName(name), 'float32'));
-  return runWithProbes(model, nodes, (session) => {
-    describeWav2LipModel({ inputs: session.inputs, outputs: session.outputs.slice(0, 1) });
-    return session.run(testInputs());
+  return runWithProbes(model, nodes, async (session) => {
+    const facts = describeWav2LipModel({ inputs: session.inputs, outputs: session.outputs.slice(0, 1) });
+    const inputs = testInputs();
+    if (facts.startRowInput === null) return session.run(inputs);
+    const { startRowInput } = facts;
+    const drawFrom = (row: number): Promise<ProbedResults> =>
+      session.run({ ...inputs, [startRowInput]: startRowTensor(row) });
+    const whole = await drawFrom(0);
+    for (const row of startRows) compareRows(row, await drawFrom(row), whole);
+    return whole;
   });
+}
+
+/** Compares the rows from `startRow` on with those of the whole picture. */
+function compareRows(startRow: number, drawn: ProbedResults, whole: ProbedResults): void {
+  const [rows, expected] = [drawn, whole].map((results) => Float32Array.from(results[outputName]?.data ?? [], Number));
+  const [plane, skipped] = [officialCropSizePx ** 2, startRow * officialCropSizePx];
+  const isEqual =
+    rows?.length === 3 * (plane - skipped) &&
+    rows.every((value, index) => {
+      const channel = Math.floor(index / (plane - skipped));
+      return Math.abs(value - (expected?.[index + (channel + 1) * skipped] ?? Number.NaN)) <= maxRowDifference;
+    });
+  if (!isEqual) throw deviates(`drawing from row ${startRow} on changes the rows below it`);
 }
 
 function testInputs(): Readonly<Record<string, OnnxTensor>> {

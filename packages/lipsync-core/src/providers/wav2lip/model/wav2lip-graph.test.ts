@@ -1,7 +1,11 @@
 /// <reference lib="es2025.float16" />
 import { describe, expect, it } from 'vitest';
+import { encodeOnnxModel } from '../../../inference/onnx-writer.ts';
+import { loadSession } from '../../../inference/onnx-session.ts';
 import { seededTensors } from '../../../testing/wav2lip-models.ts';
 import { layersOf, wav2lipNetwork } from './network.ts';
+import { startRows, startRowTensor } from './start-rows.ts';
+import { testMelValue, testPixelValue } from './try-model.ts';
 import { layerLayouts, layerInputs, wav2lipGraph } from './wav2lip-graph.ts';
 
 const network = wav2lipNetwork(16);
@@ -63,4 +67,35 @@ describe('Wav2Lip graph', () => {
     const { nodes } = await wav2lipGraph(network, seeded, { elementType: 'float32', form: 'rewritten' });
     expect(nodes.filter(({ operator }) => operator === 'ConvTranspose')).toEqual([]);
   });
+
+  it('The rows from each start row on are those of the whole picture; a row between two starts at the first.', async () => {
+    const graph = await wav2lipGraph(network, seeded, { elementType: 'float32', form: 'rewritten' });
+    const session = await loadSession(encodeOnnxModel(graph), { threads: 1 });
+    const faces = 2;
+    const inputs = {
+      mel_spectrogram: tensor([faces, 1, 80, 16], testMelValue),
+      video_frames: tensor([faces, 6, 96, 96], testPixelValue),
+    };
+    const drawFrom = async (row: number): Promise<Float32Array> => {
+      const { predicted_frames: drawn } = await session.run({ ...inputs, start_row: startRowTensor(row) });
+      return Float32Array.from(drawn?.data ?? [], Number);
+    };
+    const whole = await drawFrom(0);
+    for (const startRow of startRows) {
+      const drawn = await drawFrom(startRow);
+      const plane = (96 - startRow) * 96;
+      expect(drawn).toHaveLength(faces * 3 * plane);
+      const differences = drawn.map((value, index) =>
+        Math.abs(value - (whole[index + (Math.floor(index / plane) + 1) * startRow * 96] ?? Number.NaN)),
+      );
+      expect(Math.max(...differences)).toBeLessThan(1e-5);
+    }
+    expect(await drawFrom(45)).toHaveLength(faces * 3 * (96 - 44) * 96);
+    await session.release();
+  });
 });
+
+function tensor(dims: readonly number[], valueAt: (index: number) => number) {
+  const length = dims.reduce((product, size) => product * size, 1);
+  return { type: 'float32', dims, data: Float32Array.from({ length }, (_, index) => valueAt(index)) } as const;
+}

@@ -5,6 +5,8 @@ import type { GraphNode, OnnxGraph } from '../../../inference/onnx-writer.ts';
 import { melBandCount } from '../../../audio/mel-spectrogram.ts';
 import { melChunkColumns } from '../mel-chunks.ts';
 import { cast, convolutionLayer, gpuConvolutionLayer, singlePixelTransposedLayer } from './convolution-layers.ts';
+import { decodedSidePx, firstDecoderRows, isRewritten } from './decoder-rows.ts';
+import { integers, type GraphPart } from './graph-part.ts';
 import { foldBatchNorm, foldResidual, readLayerTensors } from './layer-weights.ts';
 import { officialCropSizePx } from './model-facts.ts';
 import { layersOf, type Layer, type Wav2LipNetwork } from './network.ts';
@@ -16,37 +18,36 @@ import {
   phaseLayout,
   tileLayout,
   tileSideFor,
-  type GraphPart,
   type LayoutPart,
   type LayoutTensor,
   type PixelLayout,
 } from './pixel-layout.ts';
+import { integersByStart, startRowInputName, startRows, startVariant } from './start-rows.ts';
 import { winogradLayer } from './winograd.ts';
 
 export const melInputName = 'mel_spectrogram';
 export const framesInputName = 'video_frames';
 export const outputName = 'predicted_frames';
 
-/** Largest image side that is rewritten. Larger images have few channels and are limited by memory bandwidth. */
-const maxRewrittenSidePx = 48;
-
 /**
  * Builds the network as an ONNX graph with a dynamic batch axis and folded batch normalization. Each layer's output
- * tensor has the layer's name; `layerInputs` gives its input, and `layerLayouts` the tensors that are not NCHW. Throws
- * the errors of the source.
+ * tensor has the layer's name; `layerInputs` gives its input, and `layerLayouts` the tensors that are not NCHW. The
+ * rewritten form draws the picture from the row on that its input `start_row` states. Throws the errors of the source.
  */
 export async function wav2lipGraph(network: Wav2LipNetwork, source: TensorSource, kind: GraphKind): Promise<OnnxGraph> {
   const folded = new Map<string, FoldedLayer>();
   for (const layer of layersOf(network))
     folded.set(layer.name, foldBatchNorm(layer, await readLayerTensors(layer, source)));
   const side = officialCropSizePx;
+  const hasStartRow = kind.form === 'rewritten';
   return {
     name: 'wav2lip',
     inputs: [
       { name: melInputName, dims: ['batch', 1, melBandCount, melChunkColumns] },
       { name: framesInputName, dims: ['batch', 6, side, side] },
+      ...(hasStartRow ? [{ name: startRowInputName, dims: [1], elementType: 'int64' as const }] : []),
     ],
-    outputs: [{ name: outputName, dims: ['batch', 3, side, side] }],
+    outputs: [{ name: outputName, dims: ['batch', 3, hasStartRow ? 'rows' : side, side] }],
     ...mergeParts(networkParts(network, folded, kind)),
   };
 }
@@ -73,7 +74,7 @@ export function layerInputs(network: Wav2LipNetwork, elementType: ElementType): 
   return names;
 }
 
-/** Layouts by tensor name of the layer inputs and outputs that are not NCHW. */
+/** Layouts by tensor name of the layer inputs and outputs that are not NCHW, when the model draws the whole picture. */
 export function layerLayouts(network: Wav2LipNetwork, form: GraphForm): ReadonlyMap<string, PixelLayout> {
   const layouts = new Map<string, PixelLayout>();
   for (const [index, group] of network.faceDecoder.entries()) {
@@ -86,14 +87,30 @@ export function layerLayouts(network: Wav2LipNetwork, form: GraphForm): Readonly
   return layouts;
 }
 
-type Folded = ReadonlyMap<string, FoldedLayer>;
+/** What a part of the graph is built from. */
+interface GraphSource {
+  readonly network: Wav2LipNetwork;
+  /** Weights by layer name. */
+  readonly folded: ReadonlyMap<string, FoldedLayer>;
+  /** `firstDecoderRows` by start row. */
+  readonly firstRows: ReadonlyMap<number, ReadonlyMap<string, number>>;
+}
 
-function networkParts(network: Wav2LipNetwork, folded: Folded, { elementType, form }: GraphKind): GraphPart[] {
+function networkParts(
+  network: Wav2LipNetwork,
+  folded: GraphSource['folded'],
+  { elementType, form }: GraphKind,
+): GraphPart[] {
   const inputs = layerInputs(network, elementType);
+  const source: GraphSource = {
+    network,
+    folded,
+    firstRows: new Map(startRows.map((startRow) => [startRow, firstDecoderRows(network, startRow)])),
+  };
   const isHalf = elementType === 'float16';
   const imageParts = (layers: readonly Layer[]): GraphPart[] =>
     layers.map((layer) => {
-      const [weights, input] = [foldedOf(layer, folded), inputs.get(layer.name) ?? ''];
+      const [weights, input] = [foldedOf(layer, source), inputs.get(layer.name) ?? ''];
       if (form === 'plain') return gpuConvolutionLayer({ layer, folded: weights, input, elementType });
       if (layer.kind === 'transposed' && layer.padding === 0) return singlePixelTransposedLayer(layer, weights, input);
       return convolutionLayer({
@@ -113,27 +130,36 @@ function networkParts(network: Wav2LipNetwork, folded: Folded, { elementType, fo
         ]
       : []),
     ...imageParts([...network.audioEncoder, ...network.faceEncoder.flat()]),
-    ...(form === 'rewritten' ? [batchShapes(melInputName)] : []),
+    ...(form === 'rewritten' ? [batchShapes(melInputName), startVariant(officialCropSizePx)] : []),
     ...network.faceDecoder.flatMap((group, index) => {
-      if (isRewritten(network, index, form)) return rewrittenGroup(network, index, folded);
+      if (isRewritten(network, index, form)) return rewrittenGroup(source, index);
       const [first, ...rest] = group;
-      const parts =
-        first && isRewritten(network, index - 1, form)
-          ? [
-              upsamplingLayerToImage(first, foldedOf(first, folded), groupOutput(network, index - 1)),
-              ...imageParts(rest),
-            ]
-          : imageParts(group);
-      return [...parts, skipConcatenation(network, index)];
+      if (!first || !isRewritten(network, index - 1, form))
+        return [...imageParts(group), skipConcatenation(network, index, skipLayer(network, index).name)];
+      return [
+        upsamplingLayerToImage(first, {
+          folded: foldedOf(first, source),
+          input: groupOutput(source, index - 1),
+          firstRowFrom: firstRowsOf(first, source),
+        }),
+        ...imageParts(rest),
+        ...cutSkipConcatenation(source, index, first),
+      ];
     }),
     ...imageParts(network.outputBlock),
-    nodesOnly({ operator: 'Sigmoid', inputs: [last], output: isHalf ? `${outputName}/half` : outputName }),
+    ...(form === 'rewritten' ? [neededRows(source, last)] : []),
+    nodesOnly({
+      operator: 'Sigmoid',
+      inputs: [form === 'rewritten' ? `${last}/needed` : last],
+      output: isHalf ? `${outputName}/half` : outputName,
+    }),
     ...(isHalf ? [nodesOnly(cast(`${outputName}/half`, outputName, 'float32'))] : []),
   ];
 }
 
 /** A rewritten decoder group and its skip connection. */
-function rewrittenGroup(network: Wav2LipNetwork, index: number, folded: Folded): GraphPart[] {
+function rewrittenGroup(source: GraphSource, index: number): GraphPart[] {
+  const { network } = source;
   const [upsampling, ...residuals] = network.faceDecoder[index] ?? [];
   if (!upsampling) return [];
   const parts: LayoutPart[] = [];
@@ -141,35 +167,71 @@ function rewrittenGroup(network: Wav2LipNetwork, index: number, folded: Folded):
     parts.push(part);
     return part.output;
   };
-  const previous = groupOutput(network, index - 1);
-  const input = isRewritten(network, index - 1, 'rewritten')
-    ? previous
-    : add(imageToLayout({ ...previous, sidePx: previous.layout.sidePx }));
-  let last = add(upsamplingLayer(upsampling, foldedOf(upsampling, folded), input));
-  for (const layer of residuals) last = add(winogradLayer(layer, foldResidual(layer, foldedOf(layer, folded)), last));
+  const previous = groupOutput(source, index - 1);
+  let last = isRewritten(network, index - 1, 'rewritten') ? previous : add(imageToLayout(previous));
+  for (const layer of [upsampling, ...residuals]) {
+    const options = {
+      folded: foldResidual(layer, foldedOf(layer, source)),
+      input: last,
+      firstRowFrom: firstRowsOf(layer, source),
+    };
+    last = add(layer === upsampling ? upsamplingLayer(layer, options) : winogradLayer(layer, options));
+  }
   const { name, outputChannels } = skipLayer(network, index);
-  add(
-    concatenateChannels(
-      last,
-      add(imageToLayout({ name, channels: outputChannels, sidePx: last.layout.sidePx })),
-      skipName(index),
-    ),
-  );
+  const skip = add(imageToLayout({ name, channels: outputChannels, sidePx: last.sidePx }));
+  add(concatenateChannels(last, skip, skipName(index)));
   return parts;
 }
 
-/** The output of a rewritten decoder group after its skip connection. */
-function groupOutput(network: Wav2LipNetwork, index: number): LayoutTensor {
+/** The output of a decoder group after its skip connection. */
+function groupOutput(source: GraphSource, index: number): LayoutTensor {
+  const { network } = source;
   const sidePx = decodedSidePx(network, index);
-  const channels = network.faceDecoder[index + 1]?.[0]?.inputChannels ?? 0;
-  return { name: skipName(index), channels, layout: tileLayout(sidePx, tileSideFor(sidePx)) };
+  const last = network.faceDecoder[index]?.at(-1);
+  return {
+    name: skipName(index),
+    channels: network.faceDecoder[index + 1]?.[0]?.inputChannels ?? 0,
+    sidePx,
+    layoutFrom: (startRow) => tileLayout(sidePx, tileSideFor(sidePx), last ? firstRowsOf(last, source)(startRow) : 0),
+  };
 }
 
-function skipConcatenation(network: Wav2LipNetwork, index: number): GraphPart {
+/** The first row that a layer computes, by start row. */
+function firstRowsOf({ name }: Layer, { firstRows }: GraphSource): (startRow: number) => number {
+  return (startRow) => firstRows.get(startRow)?.get(name) ?? 0;
+}
+
+/** The skip connection of a decoder group whose first layer computes some rows of the picture. */
+function cutSkipConcatenation(source: GraphSource, index: number, first: Layer): GraphPart[] {
+  const { name } = skipLayer(source.network, index);
+  return [
+    sliceRows(name, `${name}/rows`, firstRowsOf(first, source)),
+    skipConcatenation(source.network, index, `${name}/rows`),
+  ];
+}
+
+/** Removes the halo from the picture. */
+function neededRows(source: GraphSource, name: string): GraphPart {
+  const first = source.network.faceDecoder.at(-1)?.[0];
+  const computedFrom = first ? firstRowsOf(first, source) : (): number => 0;
+  return sliceRows(name, `${name}/needed`, (startRow) => startRow - computedFrom(startRow));
+}
+
+/** The rows of an NCHW tensor without as many of the first ones as `skippedFrom` returns. */
+function sliceRows(name: string, output: string, skippedFrom: (startRow: number) => number): GraphPart {
+  const skipped = integersByStart(`${output}/skipped`, (startRow) => [skippedFrom(startRow)]);
+  const [end, axis] = [`${output}/end`, `${output}/axis`];
+  return {
+    nodes: [...skipped.nodes, { operator: 'Slice', inputs: [name, `${output}/skipped`, end, axis], output }],
+    constants: [...skipped.constants, integers(end, [officialCropSizePx]), integers(axis, [2])],
+  };
+}
+
+function skipConcatenation(network: Wav2LipNetwork, index: number, skip: string): GraphPart {
   const decoded = network.faceDecoder[index]?.at(-1)?.name ?? '';
   return nodesOnly({
     operator: 'Concat',
-    inputs: [decoded, skipLayer(network, index).name],
+    inputs: [decoded, skip],
     output: skipName(index),
     attributes: { axis: 1 },
   });
@@ -182,26 +244,10 @@ function skipLayer({ faceEncoder }: Wav2LipNetwork, index: number): Layer {
   return layer;
 }
 
-function foldedOf({ name }: Layer, folded: Folded): FoldedLayer {
+function foldedOf({ name }: Layer, { folded }: GraphSource): FoldedLayer {
   const values = folded.get(name);
   if (!values) throw new RangeError(`The layer ${name} is not part of the network.`);
   return values;
-}
-
-/** Whether the rewritten form computes this decoder group in pixel layouts instead of NCHW. */
-function isRewritten(network: Wav2LipNetwork, index: number, form: GraphForm): boolean {
-  const first = network.faceDecoder[index]?.[0];
-  return (
-    form === 'rewritten' &&
-    first?.kind === 'transposed' &&
-    first.strides[0] === 2 &&
-    decodedSidePx(network, index) <= maxRewrittenSidePx
-  );
-}
-
-/** Output side of a decoder group: each of the later groups doubles it. */
-function decodedSidePx({ faceDecoder }: Wav2LipNetwork, index: number): number {
-  return officialCropSizePx / 2 ** (faceDecoder.length - 1 - index);
 }
 
 function nodesOnly(...nodes: readonly GraphNode[]): GraphPart {

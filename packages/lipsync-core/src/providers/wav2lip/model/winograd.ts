@@ -4,18 +4,19 @@
  * flattened tiles, the Kronecker product of the one-dimensional matrix with itself.
  */
 import type { GraphNode } from '../../../inference/onnx-writer.ts';
-import type { FoldedLayer } from '../../../inference/models/batch-norm.ts';
+import { integers } from './graph-part.ts';
 import type { Layer } from './network.ts';
 import {
   batchShapeNames,
   haloPositions,
-  integers,
   tileLayout,
   tileSideFor,
+  type LayoutLayerOptions,
   type LayoutPart,
-  type LayoutTensor,
+  type PixelLayout,
   type TileSidePx,
 } from './pixel-layout.ts';
+import { integersByStart, tailByStart } from './start-rows.ts';
 
 /** A row-major matrix. */
 export interface Matrix {
@@ -107,18 +108,33 @@ function kroneckerSquare(matrix: readonly (readonly number[])[]): Matrix {
 }
 
 /** A 3 × 3 convolution of stride 1 with ReLU as a Winograd transform. The output has tile layout. */
-export function winogradLayer({ name, outputChannels }: Layer, folded: FoldedLayer, input: LayoutTensor): LayoutPart {
-  const { sidePx } = input.layout;
+export function winogradLayer(
+  { name, outputChannels }: Layer,
+  { folded, input, firstRowFrom }: LayoutLayerOptions,
+): LayoutPart {
+  const { sidePx } = input;
   const tileSidePx = tileSideFor(sidePx);
-  const layout = tileLayout(sidePx, tileSidePx);
+  const layoutFrom = (startRow: number): PixelLayout => tileLayout(sidePx, tileSidePx, firstRowFrom(startRow));
   const tilePixels = tileSidePx ** 2;
-  const tiles = layout.positions / tilePixels;
+  const tilesFrom = (startRow: number): number => layoutFrom(startRow).positions / tilePixels;
+  const tiles = tilesFrom(0);
   const transform = winogradTransform(tileSidePx);
   const points = transform.inputSidePx ** 2;
   const inner = (suffix: string): string => `${name}/${suffix}`;
+  const halo = integersByStart(inner('halo'), (startRow) =>
+    haloPositions(input.layoutFrom(startRow), tileSidePx, firstRowFrom(startRow)),
+  );
+  const cells = integersByStart(inner('cells'), (startRow) => [layoutFrom(startRow).positions, -1, outputChannels]);
+  const bias = tailByStart(
+    { name: inner('bias'), dims: [tiles, 1, outputChannels], data: repeatedBias(folded.bias, tiles) },
+    (startRow) => tiles - tilesFrom(startRow),
+  );
   return {
-    output: { name, channels: outputChannels, layout },
+    output: { name, channels: outputChannels, sidePx, layoutFrom },
     nodes: [
+      ...halo.nodes,
+      ...cells.nodes,
+      ...bias.nodes,
       { operator: 'Gather', inputs: [input.name, inner('halo')], output: inner('tiles'), attributes: { axis: 0 } },
       reshape(inner('tiles'), inner('points×rest')),
       { operator: 'MatMul', inputs: [inner('input'), inner('tiles/points×rest')], output: inner('transformed') },
@@ -143,12 +159,13 @@ export function winogradLayer({ name, outputChannels }: Layer, folded: FoldedLay
       { operator: 'Reshape', inputs: [inner('places'), inner('cells')], output: name },
     ],
     constants: [
-      integers(inner('halo'), haloPositions(input.layout, tileSidePx)),
+      ...halo.constants,
+      ...cells.constants,
+      ...bias.constants,
       integers(inner('points×rest'), [points, -1]),
       integers(inner('points×tiles×channels'), [points, -1, input.channels]),
       integers(inner('points×channels×channels'), [points, input.channels, outputChannels]),
       integers(inner('one×rest'), [1, -1]),
-      integers(inner('cells'), [layout.positions, -1, outputChannels]),
       { name: inner('input'), dims: [points, points], data: transform.input.data },
       { name: inner('kernel'), dims: [points, 9], data: transform.kernel.data },
       { name: inner('output'), dims: [tilePixels, points], data: transform.output.data },
@@ -157,7 +174,6 @@ export function winogradLayer({ name, outputChannels }: Layer, folded: FoldedLay
         dims: [9, input.channels * outputChannels],
         data: tapsFirst(folded.weight, outputChannels, input.channels),
       },
-      { name: inner('bias'), dims: [tiles, 1, outputChannels], data: repeatedBias(folded.bias, tiles) },
     ],
   };
 }

@@ -84,6 +84,20 @@ export class MouthMaskRenderer {
     }
   }
 
+  /** The first row of the mask that `render` would return: its `area.top`, or `maskSidePx` for an empty mask. */
+  topRow(placement: FacePlacement, points: Float32Array): number {
+    const aspectRatio = placement.width / placement.height;
+    setPolygon(this.#polygon, placement, points);
+    setBounds(this.#bounds, this.#polygon, aspectRatio);
+    const { left, top, right, bottom } = this.#bounds;
+    const sample: CoverageSample = { coverage: 0, inside: false };
+    for (let row = top; row < bottom; row += 1) {
+      for (let column = left; column < right; column += 1)
+        if (alphaAt(this.#polygon, { row, column, aspectRatio }, sample) > 0) return row;
+    }
+    return maskSidePx;
+  }
+
   render(placement: FacePlacement, points: Float32Array): MouthMask {
     const aspectRatio = placement.width / placement.height;
     setPolygon(this.#polygon, placement, points);
@@ -186,20 +200,40 @@ function fillMask(
   area.left = area.top = maskSidePx;
   area.right = area.bottom = 0;
   for (let row = bounds.top; row < bounds.bottom; row += 1) {
-    const y = (row + 0.5) / maskSidePx - 0.5;
     for (let column = bounds.left; column < bounds.right; column += 1) {
-      const x = ((column + 0.5) / maskSidePx - 0.5) * aspectRatio;
-      polygon.sample(x, y, sample);
-      const alpha = Math.round(sample.coverage * borderFade(column, row) * 255);
+      const alpha = alphaAt(polygon, { row, column, aspectRatio }, sample);
       if (!(alpha > 0)) continue;
       coverage[row * maskSidePx + column] = alpha;
-      skin[row * maskSidePx + column] = sample.inside && !isInEllipse(mouth, x, y) ? 1 : 0;
+      const isSkin = sample.inside && !isInEllipse(mouth, acrossAt(column, aspectRatio), downAt(row));
+      skin[row * maskSidePx + column] = isSkin ? 1 : 0;
       area.left = Math.min(area.left, column);
       area.right = Math.max(area.right, column + 1);
       area.top = Math.min(area.top, row);
       area.bottom = row + 1;
     }
   }
+}
+
+interface MaskPixel {
+  readonly row: number;
+  readonly column: number;
+  /** Width of the face box divided by its height. */
+  readonly aspectRatio: number;
+}
+
+/** Alpha of a mask pixel, 0 to 255. Leaves its sample of the polygon in `sample`. */
+function alphaAt(polygon: FeatheredPolygon, { row, column, aspectRatio }: MaskPixel, sample: CoverageSample): number {
+  polygon.sample(acrossAt(column, aspectRatio), downAt(row), sample);
+  return Math.round(sample.coverage * borderFade(column, row) * 255);
+}
+
+/** Box coordinates of mask pixels, as in `acrossBox` and `downBox`. */
+function acrossAt(column: number, aspectRatio: number): number {
+  return ((column + 0.5) / maskSidePx - 0.5) * aspectRatio;
+}
+
+function downAt(row: number): number {
+  return (row + 0.5) / maskSidePx - 0.5;
 }
 
 function borderFade(column: number, row: number): number {

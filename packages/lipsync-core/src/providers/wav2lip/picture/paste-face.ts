@@ -83,6 +83,13 @@ export class FacePaster {
     );
   }
 
+  /** The first row of the generated face that `paste` reads. */
+  firstRow(placement: FacePlacement, points: Float32Array): number {
+    const { cropSizePx } = this.#options;
+    const top = Math.floor((this.#masks.topRow(placement, points) / maskSidePx) * cropSizePx);
+    return Math.max(0, top - kernelRows - blurRows);
+  }
+
   /** Call before the first frame of a new shot: discards the color and sharpness estimates. */
   startShot(): void {
     this.#planes.reset();
@@ -100,6 +107,8 @@ interface FacePlanes {
 
 /** Additional rows above and below the mask that the resampling kernel reads. */
 const kernelRows = 3;
+/** Additional rows that sharpening reads. */
+const blurRows = 1;
 
 /** Converts generated crops to planes with matched color and sharpness. */
 class GeneratedPlanes {

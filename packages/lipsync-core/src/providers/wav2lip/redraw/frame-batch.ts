@@ -29,11 +29,15 @@ export class FrameBatch {
   readonly #faces: Uint8Array;
   readonly #references: Uint8Array;
   readonly #mel: Float32Array;
+  readonly #cropSizePx: number;
   #count = 0;
   #hasOtherReferences = false;
+  #startRow: number;
 
   constructor(frameCapacity: number, cropSizePx: number) {
     this.#frameCapacity = frameCapacity;
+    this.#cropSizePx = cropSizePx;
+    this.#startRow = cropSizePx - 1;
     this.#faceBytes = cropSizePx * cropSizePx * 3;
     this.#faces = new Uint8Array(frameCapacity * maxInferencesPerFrame * this.#faceBytes);
     this.#references = new Uint8Array(this.#faces.length);
@@ -67,6 +71,11 @@ export class FrameBatch {
     this.#count += 1;
   }
 
+  /** Includes the rows of the generated faces from this one on. */
+  needRowsFrom(row: number): void {
+    this.#startRow = Math.min(this.#startRow, row);
+  }
+
   /** The model inputs as views of the batch's buffers. `references` is the same view as `faces` when all are equal. */
   toFaceBatch(): FaceBatch {
     const bytes = this.#count * this.#faceBytes;
@@ -76,6 +85,7 @@ export class FrameBatch {
       faces,
       references: this.#hasOtherReferences ? this.#references.subarray(0, bytes) : faces,
       mel: this.#mel.subarray(0, this.#count * melChunkLength),
+      startRow: this.#startRow,
     };
   }
 
@@ -83,5 +93,6 @@ export class FrameBatch {
     this.pending.length = 0;
     this.#count = 0;
     this.#hasOtherReferences = false;
+    this.#startRow = this.#cropSizePx - 1;
   }
 }

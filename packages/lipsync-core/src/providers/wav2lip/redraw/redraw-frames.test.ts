@@ -84,6 +84,7 @@ function sceneOf(more: Partial<RedrawParts> & { readonly frameCount: number }): 
           pastes.push({ ...paste, generated: paste.generated.slice(), source: paste.source.slice() });
           return 7;
         },
+        firstRow: () => 0,
         startShot: () => void shotStarts.push(pastes.length),
       },
       melChunks: chunksOf(more.frameCount),

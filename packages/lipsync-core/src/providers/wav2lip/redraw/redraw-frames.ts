@@ -28,7 +28,7 @@ export interface RedrawParts {
   readonly cropSizePx: number;
   readonly batchFrames: number;
   readonly cropper: Pick<FaceCropper, 'crop'>;
-  readonly paster: Pick<FacePaster, 'paste' | 'startShot'>;
+  readonly paster: Pick<FacePaster, 'paste' | 'firstRow' | 'startShot'>;
   /** One mel chunk per output frame, in order; silence is used after the last one. */
   readonly melChunks: AsyncIterable<Float32Array>;
   /** The speaker's crop with the most closed mouth, BGR; undefined when no plan uses it. */
@@ -128,6 +128,7 @@ class FrameCollector {
     const startedMs = performance.now();
     const placement = placeFace(face.points);
     const firstInference = batch.count;
+    batch.needRowsFrom(this.#parts.paster.firstRow(placement, face.points));
     for (const { mel, reference } of plan.inferences) {
       if (batch.count === firstInference) this.#parts.cropper.crop(frame, placement, batch.inputAt(firstInference));
       else batch.inputAt(batch.count).set(batch.inputAt(firstInference));
