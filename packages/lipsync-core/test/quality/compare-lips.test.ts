@@ -69,8 +69,8 @@ describe('The comparison of lips', { timeout: 300_000 }, () => {
   });
 
   it('Old lips behind a microphone or a hand are no fault, because the picture of the clip is right there.', async () => {
-    const reported = async (isMouthVisible: (frame: number) => boolean) =>
-      (await compareLips({ ...takes.input, takePath: takes.oldPath, isMouthVisible }, taskContext())).ranges;
+    const reported = (isMouthVisible: (frame: number) => boolean) =>
+      compare({ input: { ...takes.input, isMouthVisible } }, takes.oldPath);
     expect(await reported(() => false)).toEqual([]);
     const [open, ...others] = await reported((frame) => frame >= 50);
     expect(others).toEqual([]);
@@ -79,6 +79,7 @@ describe('The comparison of lips', { timeout: 300_000 }, () => {
 
   it('The comparison stops when its signal aborts.', async () => {
     const context = { ...taskContext(), signal: AbortSignal.abort(new Error('stop')) };
-    await expect(compareLips({ ...takes.input, takePath: takes.oldPath }, context)).rejects.toThrow();
+    const take = { takePath: takes.oldPath, takeFacts: takes.input.clip };
+    await expect(compareLips({ ...takes.input, ...take }, context)).rejects.toThrow();
   });
 });

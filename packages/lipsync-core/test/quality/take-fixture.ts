@@ -20,7 +20,7 @@ export function taskContext(): RenderTaskContext {
 
 /** A clip with a speech, and the takes of both: with the clip's own lips, and with lips that preview has drawn. */
 export interface TakeSet {
-  readonly input: Omit<CompareLipsInput, 'takePath'>;
+  readonly input: Omit<CompareLipsInput, 'takePath' | 'takeFacts'>;
   readonly oldPath: string;
   readonly movingPath: string;
 }
@@ -69,12 +69,13 @@ export class TakeMaker implements AsyncDisposable {
     } as const;
     await previewTask({ ...task, ...drawing }, taskContext());
     const given = { path: speechPath, sound: speech, mouthCurvePath };
-    return { input: { clipPath, clip, speech: given, timeline, limits }, oldPath, movingPath };
+    return { input: { clipPath, clip, speech: given, timeline }, oldPath, movingPath };
   }
 }
 
 export async function compare({ input }: Pick<TakeSet, 'input'>, takePath: string): Promise<readonly QualityRange[]> {
-  return (await compareLips({ ...input, takePath }, taskContext())).ranges;
+  const takeFacts = await probeClip(takePath, { limits });
+  return (await compareLips({ ...input, takePath, takeFacts }, taskContext())).ranges;
 }
 
 /** The length of all ranges in milliseconds. */

@@ -6,15 +6,13 @@ import {
   clipFrameAt,
   framesPerSecond,
   openFrames,
-  probeClip,
   probeSound,
   type ClipFacts,
-  type MediaLimits,
   type Timeline,
 } from '../../media/index.ts';
 import type { AssessmentSpeech } from '../analyzer.ts';
 import type { RenderTaskContext } from '../../processes/render-task.ts';
-import { findRuns, toTimes } from '../labels.ts';
+import { findRuns, toTimes, type IndexRange } from '../labels.ts';
 import { findFaceAreas, samplePatch } from './face-patches.ts';
 import { areLipsUnchanged, judgeSample, type ClipFace, type SampleVerdict } from './lip-verdict.ts';
 import { isOwnSound, readSoundLevels } from './own-sound.ts';
@@ -31,11 +29,11 @@ import { planSpeechWindows, type SpeechWindow } from './speech-windows.ts';
 /** A take and what it was made from. */
 export interface CompareLipsInput {
   readonly takePath: string;
+  readonly takeFacts: ClipFacts;
   readonly clipPath: string;
   readonly clip: ClipFacts;
   readonly speech: AssessmentSpeech;
   readonly timeline: Timeline;
-  readonly limits: MediaLimits;
   /** Whether the mouth is visible in an output frame; the picture of the clip is right where it is hidden. */
   isMouthVisible?(frame: number): boolean;
 }
@@ -105,10 +103,8 @@ async function readClip(
 ): Promise<ReadonlyMap<number, ClipSample>> {
   const wanted = new Set(windows.flatMap(({ samples }) => samples.map((frame) => clipFrameAt(timeline, frame))));
   const starts = new Set(windows.map(({ samples }) => clipFrameAt(timeline, samples[0] ?? 0)));
-  const range = {
-    start: Math.max(0, Math.min(...wanted) - 1),
-    end: Math.min(facts.frameCount, Math.max(...wanted) + 2),
-  };
+  const parts = listNeighborhoods(wanted, facts.frameCount);
+  const range = { start: parts[0]?.start ?? 0, end: parts.at(-1)?.end ?? 0 };
   const samples = new Map<number, ClipSample>();
   const add = async (clipFrame: number, center: RgbFrame, neighbors: readonly RgbFrame[]): Promise<void> => {
     const faces = await findFaces(detector, center, neighbors);
@@ -120,6 +116,7 @@ async function readClip(
     path,
     facts,
     range,
+    parts,
     ...analysisSize(facts),
     pixelFormat: 'rgb24',
     keepFrames: 3,
@@ -133,6 +130,12 @@ async function readClip(
   const center = recent.at(-1);
   if (center && wanted.has(last)) await add(last, center, recent.slice(-2));
   return samples;
+}
+
+/** The wanted frames with the frames beside them, as parts of the clip; only these are scaled and converted. */
+function listNeighborhoods(wanted: ReadonlySet<number>, frameCount: number): readonly IndexRange[] {
+  const isNear = (frame: number): boolean => [frame - 1, frame, frame + 1].some((near) => wanted.has(near));
+  return findRuns(frameCount, isNear);
 }
 
 async function findFaces(
@@ -157,12 +160,11 @@ async function findFaces(
 
 /** Decodes the take once. Returns the verdicts of each window. */
 async function judgeTake(
-  { takePath: path, clip, timeline, limits }: CompareLipsInput,
+  { takePath: path, takeFacts: facts, clip, timeline }: CompareLipsInput,
   windows: readonly SpeechWindow[],
   clipSamples: ReadonlyMap<number, ClipSample>,
   signal: AbortSignal,
 ): Promise<readonly (readonly SampleVerdict[])[]> {
-  const facts = await probeClip(path, { limits, signal });
   const speed = framesPerSecond(facts.frameRate) / framesPerSecond(timeline.frameRate);
   const takeFrameOf = (frame: number): number => Math.min(facts.frameCount - 1, Math.round(frame * speed));
   const plan = windows.flatMap(({ samples }, window) =>
@@ -177,9 +179,12 @@ async function judgeTake(
   let next = 0;
   let registration: Registration = identity;
   let previous: { readonly frame: RgbFrame; readonly window: number } | undefined;
+  const sampled = new Set(plan.map(({ takeFrame }) => takeFrame));
+  const parts = findRuns(facts.frameCount, (frame) => sampled.has(frame));
+  const options = { path, facts, parts, ...analysisSize(facts), pixelFormat: 'rgb24', signal } as const;
   const range = { start: 0, end: (plan.at(-1)?.takeFrame ?? 0) + 1 };
-  for await (const frame of openFrames({ path, facts, range, ...analysisSize(facts), pixelFormat: 'rgb24', signal })) {
-    for (; plan[next]?.takeFrame === frame.index; next += 1) {
+  for await (const frame of openFrames({ ...options, range })) {
+    for (; plan[next]?.takeFrame === frame.clipFrame; next += 1) {
       const { window = 0, sample } = plan[next] ?? {};
       if (!sample) continue;
       if (sample.picture) registration = registerPictures(sample.picture, shrink(frame, thumbnailPx), registration);

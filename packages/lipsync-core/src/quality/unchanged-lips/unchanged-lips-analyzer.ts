@@ -76,9 +76,9 @@ class UnchangedLipsAnalyzer implements Analyzer {
   /** Compares the pictures, unless the landmarks already show other lips: that decodes both files once more. */
   async finish(speech: VideoSpeech): Promise<Findings> {
     if (this.#areClearlyNew(speech)) return {};
-    const { input, limits, faces, frameCount, framesPerSecond: rate } = this.#setup;
+    const { input, facts, faces, frameCount, framesPerSecond: rate } = this.#setup;
     const { clipPath, clip, timeline } = this.#source;
-    const take = { takePath: input.videoPath, clipPath, clip, timeline, speech: this.#speech, limits };
+    const take = { takePath: input.videoPath, takeFacts: facts, clipPath, clip, timeline, speech: this.#speech };
     const takeFrameOf = (frame: number): number =>
       Math.min(frameCount - 1, Math.round((frame * rate) / framesPerSecond(timeline.frameRate)));
     const isMouthVisible = (frame: number): boolean => faces.isMouthVisible(takeFrameOf(frame));
