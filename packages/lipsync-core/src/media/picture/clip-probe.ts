@@ -32,6 +32,17 @@ export interface ClipProbeContext extends ProbeContext {
  * and a remedy, `media_failed`, or the abort error.
  */
 export async function probeClip(path: string, context: ClipProbeContext): Promise<ClipFacts> {
+  return (await examineClip(path, context)).facts;
+}
+
+/** A probed clip, with the report of ffprobe on its streams. */
+interface ExaminedClip {
+  readonly facts: ClipFacts;
+  readonly report: ProbeReport;
+}
+
+/** As `probeClip`, for callers that also need the other streams. */
+export async function examineClip(path: string, context: ClipProbeContext): Promise<ExaminedClip> {
   await requireFile(path, 'clip', 'clip_unusable');
   const otherImage = await sniffOtherImage(path);
   if (otherImage !== undefined)
@@ -75,21 +86,22 @@ export async function probeClip(path: string, context: ClipProbeContext): Promis
   };
   if (demuxer !== undefined) {
     const frameMs = 1000 / framesPerSecond(stillFrameRate);
-    return {
-      ...common,
-      kind: 'still',
-      frameRate: stillFrameRate,
-      frameCount: 1,
-      durationMs: frameMs,
-      variableFrameRate: false,
-      ...(isTruncated && { missing: 'the lower part of the picture' }),
-    };
+    const missing = isTruncated ? { missing: 'the lower part of the picture' } : {};
+    const timing = { frameRate: stillFrameRate, frameCount: 1, durationMs: frameMs, variableFrameRate: false };
+    return { facts: { ...common, kind: 'still', ...timing, ...missing }, report };
   }
   const timing = await readClipTiming(path, { stream, report, firstFrameS, ...context });
   requireDuration(timing.durationMs / 1000, context.limits, 'clip', 'clip_unusable');
   const actualMs = (timing.startMs ?? 0) + timing.durationMs;
   const missing = describeMissing(await measureMissingMs(path, { stream, report, actualMs }));
-  return { ...common, kind: 'video', ...timing, ...(isTruncated && { missing: 'its end' }), ...missing };
+  const facts = {
+    ...common,
+    kind: 'video' as const,
+    ...timing,
+    ...(isTruncated && { missing: 'its end' }),
+    ...missing,
+  };
+  return { facts, report };
 }
 
 async function isTruncatedStill(path: string, demuxer: string, signal?: AbortSignal): Promise<boolean> {

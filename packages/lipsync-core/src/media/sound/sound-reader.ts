@@ -1,5 +1,5 @@
 import { inputArguments, selectSound } from '../ffmpeg-arguments.ts';
-import { isPicture, runProbe } from '../ffprobe.ts';
+import { isPicture, runProbe, type ProbeReport } from '../ffprobe.ts';
 import type { SoundSource } from '../media-types.ts';
 import { decodeSamples, silenceNonFinite } from '../sample-decoder.ts';
 import { meanOfChannels, monoFilters } from './sound-mix.ts';
@@ -30,7 +30,11 @@ export interface SoundTrack extends SoundFormat, SoundSource {
  * `media_failed` or the abort error.
  */
 export async function probeSound(path: string, signal?: AbortSignal): Promise<SoundTrack | null> {
-  const report = await runProbe(path, { signal });
+  return soundTrackOf(await runProbe(path, { signal }));
+}
+
+/** As `probeSound`, of a file that ffprobe has reported on. */
+export function soundTrackOf(report: ProbeReport): SoundTrack | null {
   const [track] = orderTracks(listSoundTracks(report));
   const stream = track?.stream;
   if (!stream?.sample_rate || !stream.channels) return null;

@@ -1,5 +1,5 @@
 import { abortError, toLipsyncError } from '../../errors/index.ts';
-import { framesPerSecond, openFramesAhead, probeClip, type Frame, type MediaLimits } from '../../media/index.ts';
+import { framesPerSecond, openFramesAhead, probeVideo, type Frame, type MediaLimits } from '../../media/index.ts';
 import type { RenderTaskContext } from '../../processes/render-task.ts';
 import type {
   Analyzer,
@@ -35,7 +35,7 @@ const timeLimit = { startMs: 120_000, perVideoMs: 30 };
  */
 export async function assessVideoTask(input: AssessVideoInput, context: RenderTaskContext): Promise<MeasuredQuality> {
   const { limits, models, videoPath } = input;
-  const facts = await probeClip(videoPath, { limits, signal: context.signal });
+  const { picture: facts, sound: track } = await probeVideo(videoPath, { limits, signal: context.signal });
   // A timer takes whole milliseconds, and the length of a video at 30000/1001 frames per second is a fraction.
   const limitMs = Math.ceil(timeLimit.startMs + timeLimit.perVideoMs * facts.durationMs);
   // Ends what still decodes when a measurement fails.
@@ -45,7 +45,7 @@ export async function assessVideoTask(input: AssessVideoInput, context: RenderTa
   const frameCount = facts.frameCount;
   const rate = framesPerSecond(facts.frameRate);
   const video = { input, models, limits, facts, framesPerSecond: rate, frameCount, resources, signal };
-  const sound = await SoundFeed.open(videoPath, signal);
+  const sound = new SoundFeed(videoPath, track, signal);
   const faces = await FaceReader.open(video, (fraction) => context.onProgress({ stage: 'tracking', fraction }));
   try {
     const setup: AnalyzerSetup = { ...video, faces, sound };

@@ -11,7 +11,7 @@ export class SoundFeed {
   readonly #signal: AbortSignal;
   readonly #listeners: ChunkListener[] = [];
 
-  private constructor(path: string, track: SoundTrack | null, signal: AbortSignal) {
+  constructor(path: string, track: SoundTrack | null, signal: AbortSignal) {
     this.#path = path;
     this.track = track;
     this.#signal = signal;
