@@ -22,6 +22,7 @@ const streamSchema = z.object({
   r_frame_rate: z.string().default('0/0'),
   avg_frame_rate: z.string().default('0/0'),
   start_time: number,
+  field_order: z.string().optional(),
   /** Frames that the decoder delays to put them in order. */
   has_b_frames: z.int().optional(),
   nb_frames: number,

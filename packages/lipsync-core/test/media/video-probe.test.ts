@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { probeClip, probeSound, probeVideo } from '../../src/media/index.ts';
-import { limits } from './make-media.ts';
+import { limits, makeMedia, makeSpeech, passThrough, temporaryFolder } from './make-media.ts';
 
 const samples = join(import.meta.dirname, '..', '..', '..', '..', 'samples');
 
@@ -11,4 +11,39 @@ it('Picture and sound of a video are described as by the probes of each.', async
   expect(picture).toEqual(await probeClip(path, { limits }));
   expect(sound).toEqual(await probeSound(path));
   expect(sound).toMatchObject({ sampleRateHz: expect.any(Number) });
+});
+
+it.each(['25', '30000/1001'])(
+  'A take at %s frames per second is described alike with expected frames.',
+  async (rate) => {
+    const folder = await temporaryFolder();
+    const source = ['-f', 'lavfi', '-i', `testsrc2=size=320x180:rate=${rate}:duration=2`, '-pix_fmt', 'yuv420p'];
+    const clipPath = await makeMedia(...source, '-colorspace', 'bt709', join(folder, 'clip.mp4'));
+    const { takePath, clip, timeline } = await passThrough(
+      folder,
+      clipPath,
+      await makeSpeech(join(folder, 'a.wav'), 1),
+    );
+    const { width, height } = clip;
+    const expected = { width, height, frameRate: timeline.frameRate, frameCount: timeline.frameCount };
+    const complete = await probeVideo(takePath, { limits });
+    expect(await probeVideo(takePath, { limits }, expected)).toEqual(complete);
+    const latePath = await makeMedia(
+      '-i',
+      takePath,
+      '-c',
+      'copy',
+      '-output_ts_offset',
+      '0.5',
+      join(folder, 'late.mp4'),
+    );
+    const late = await probeVideo(latePath, { limits }, expected);
+    expect(late).toEqual(await probeVideo(latePath, { limits }));
+    expect(late.picture).not.toEqual(complete.picture);
+  },
+);
+
+it('A file that is not the expected take fails as a clip does.', async () => {
+  const expected = { width: 320, height: 180, frameRate: { numerator: 25, denominator: 1 }, frameCount: 50 };
+  await expect(probeVideo('/missing.mp4', { limits }, expected)).rejects.toMatchObject({ code: 'not_found' });
 });

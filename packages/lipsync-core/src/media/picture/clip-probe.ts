@@ -180,12 +180,17 @@ function getPixelFormat({ codec_name: codec, pix_fmt: pixelFormat = 'unknown', t
   return hasSecondPicture ? 'yuva420p' : pixelFormat;
 }
 
-async function readColor(stream: ProbedStream, pixelFormat: string): Promise<Pick<ClipFacts, 'color' | 'hdr'>> {
+/** The color tags that a stream specifies. */
+export function colorTagsOf(stream: ProbedStream, pixelFormat: string): ColorTags {
   const range = pixelFormat.startsWith('yuvj') ? 'pc' : stream.color_range;
   const tags = { primaries: stream.color_primaries, transfer: stream.color_transfer, space: stream.color_space, range };
-  const known: ColorTags = Object.fromEntries(
+  return Object.fromEntries(
     Object.entries(tags).filter(([, value]) => value !== undefined && value !== 'unknown' && value !== 'reserved'),
   );
+}
+
+async function readColor(stream: ProbedStream, pixelFormat: string): Promise<Pick<ClipFacts, 'color' | 'hdr'>> {
+  const known = colorTagsOf(stream, pixelFormat);
   const hdr = completeHdrColor(known, pixelFormat);
   if (hdr && !(await hasFilters(toneMapFilters))) {
     throw new LipsyncError(

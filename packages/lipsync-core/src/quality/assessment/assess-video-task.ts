@@ -1,5 +1,12 @@
 import { abortError, toLipsyncError } from '../../errors/index.ts';
-import { framesPerSecond, openFramesAhead, probeVideo, type Frame, type MediaLimits } from '../../media/index.ts';
+import {
+  framesPerSecond,
+  openFramesAhead,
+  probeVideo,
+  type ExpectedPicture,
+  type Frame,
+  type MediaLimits,
+} from '../../media/index.ts';
 import type { RenderTaskContext } from '../../processes/render-task.ts';
 import type {
   Analyzer,
@@ -35,7 +42,11 @@ const timeLimit = { startMs: 120_000, perVideoMs: 30 };
  */
 export async function assessVideoTask(input: AssessVideoInput, context: RenderTaskContext): Promise<MeasuredQuality> {
   const { limits, models, videoPath } = input;
-  const { picture: facts, sound: track } = await probeVideo(videoPath, { limits, signal: context.signal });
+  const { picture: facts, sound: track } = await probeVideo(
+    videoPath,
+    { limits, signal: context.signal },
+    expectedPicture(input),
+  );
   // A timer takes whole milliseconds, and the length of a video at 30000/1001 frames per second is a fraction.
   const limitMs = Math.ceil(timeLimit.startMs + timeLimit.perVideoMs * facts.durationMs);
   // Ends what still decodes when a measurement fails.
@@ -63,6 +74,14 @@ export async function assessVideoTask(input: AssessVideoInput, context: RenderTa
     faces.close();
     ended.abort();
   }
+}
+
+/** The picture that a take should have. Undefined for interlaced sources, whose takes may be interlaced without a mark. */
+function expectedPicture({ source }: AssessVideoInput): ExpectedPicture | undefined {
+  if (!source || source.clip.interlacing) return undefined;
+  const { width, height } = source.clip;
+  const { frameRate, frameCount } = source.timeline;
+  return { width, height, frameRate, frameCount };
 }
 
 /** An analyzer at work; `failure` is why it stopped. */
