@@ -118,7 +118,7 @@ async function measure({ folder, modelPath }: Side, { home, jobs, inputs, signal
     return {
       aloneSeconds: alone ? secondsBetween(alone.started_at, alone.completed_at) : NaN,
       allSeconds: (performance.now() - startedMs) / 1_000,
-      longestWaitSeconds: Math.max(...ended.map((job) => secondsBetween(job.created_at, job.started_at))),
+      longestWaitSeconds: Math.max(...ended.map(waitOf)),
       completed: ended.filter(({ status }) => status === 'completed').length,
     };
   } finally {
@@ -133,6 +133,11 @@ async function runJobs(client: LipsyncClient, inputs: Inputs, count: number): Pr
       return client.follow(id, () => undefined);
     }),
   );
+}
+
+/** Time from the acceptance of a job to the start of its attempt. */
+function waitOf({ created_at, attempts }: JobView): number {
+  return secondsBetween(created_at, attempts.at(-1)?.started_at ?? null);
 }
 
 function secondsBetween(from: string | null, to: string | null): number {
