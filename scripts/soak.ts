@@ -28,6 +28,7 @@ import { proveQualityGate } from './soak/quality-gate.ts';
 import { proveQualityFaults } from './soak/quality-faults.ts';
 import { proveRestore } from './soak/restore.ts';
 import { proveScaling } from './soak/scaling.ts';
+import { proveSegments } from './soak/segments.ts';
 import { proveSlowUrls } from './soak/slow-urls.ts';
 import { proveSyncOffsets } from './soak/sync-offsets.ts';
 import { proveTakeover } from './soak/takeover.ts';
@@ -62,6 +63,7 @@ const proofs: Readonly<Record<string, () => Promise<boolean>>> = {
   'quality-faults': proveQualityFaults,
   restore: proveRestore,
   scaling: proveScaling,
+  segments: proveSegments,
   'slow-urls': proveSlowUrls,
   'sync-offsets': proveSyncOffsets,
   takeover: proveTakeover,

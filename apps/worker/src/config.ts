@@ -35,6 +35,7 @@ export const workerSettings = {
   WORKER_CLOUD_CONCURRENCY: wholeNumber(16, { minimum: 1, maximum: 1_000 }),
   WORKER_RENDER_CONCURRENCY: wholeNumberOrAuto(1, { minimum: 1, maximum: 64 }),
   WORKER_WEBHOOK_CONCURRENCY: wholeNumber(32, { minimum: 1, maximum: 1_000 }),
+  WORKER_SEGMENT_MS: wholeNumber(20_000, { minimum: 0, maximum: 3_600_000 }),
   WORKER_SHUTDOWN_GRACE_MS: wholeNumber(10_000, { minimum: 0, maximum: 3_600_000 }),
   QUEUE_LOCK_MS: wholeNumber(30_000, { minimum: 500, maximum: 3_600_000 }),
   QUEUE_STALLED_INTERVAL_MS: wholeNumber(15_000, { minimum: 100, maximum: 3_600_000 }),
@@ -49,6 +50,8 @@ export interface WorkerConfig {
   readonly probes: { readonly host: string; readonly port: number } | null;
   /** Lanes that this worker serves, and the maximum number of concurrent jobs in each. */
   readonly lanes: readonly { readonly lane: Lane; readonly concurrency: number }[];
+  /** Longer takes are split into segments of about this length; 0: never. */
+  readonly segmentMs: number;
   /** Time that running jobs have to finish after a stop signal. */
   readonly shutdownGraceMs: number;
   readonly lockMs: number;
@@ -75,6 +78,7 @@ export function workerConfigFromEnvironment(environment: Environment = readEnvir
       lane: name,
       concurrency: concurrency[name],
     })),
+    segmentMs: values.WORKER_SEGMENT_MS,
     shutdownGraceMs: values.WORKER_SHUTDOWN_GRACE_MS,
     lockMs: values.QUEUE_LOCK_MS,
     stalledIntervalMs: values.QUEUE_STALLED_INTERVAL_MS,

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { JobRunner, Logger } from '@lipsync/core/host';
+import type { JobRunner, Logger, SegmentHelper } from '@lipsync/core/host';
 import {
   createWorkerConnection,
   queueNames,
@@ -13,6 +13,7 @@ import { Worker, type Processor } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { WorkerConfig } from './config.ts';
 import { createJobProcessor, leaveToLaterVersion } from './job-processor.ts';
+import { createSegmentProcessor } from './segment-processor.ts';
 
 /** Time that aborted jobs have to end their processes and to go back into the queue. */
 const handBackLimitMs = 10_000;
@@ -21,11 +22,13 @@ const handBackWithoutRedisLimitMs = 3_000;
 const outagePollMs = 200;
 const refusedClaimPauseMs = 1_000;
 
-export type LaneConfig = Omit<WorkerConfig, 'core' | 'probes' | 'retention'>;
+export type LaneConfig = Omit<WorkerConfig, 'core' | 'probes' | 'retention' | 'segmentMs'>;
 
 export interface LaneWorkersOptions {
   readonly config: LaneConfig;
   readonly runner: Pick<JobRunner, 'run'>;
+  /** Without it, offered segments are left to other workers. */
+  readonly segmentHelper?: Pick<SegmentHelper, 'help'> | undefined;
   readonly producer: LipsyncProducer;
   readonly redis: Pick<RedisConnections, 'report' | 'serves' | 'verify' | 'clock'>;
   /** That of `RedisConnections`. */
@@ -41,20 +44,20 @@ export class LaneWorkers {
   readonly #stopping = new AbortController();
 
   constructor(options: LaneWorkersOptions) {
-    const { config, runner, producer, redis } = options;
+    const { config, runner, segmentHelper, producer, redis } = options;
     this.#options = options;
     this.#connection = createWorkerConnection({
       url: config.redisUrl,
       onError: (error) => void redis.report(error),
     });
-    const runRecordedJob = createJobProcessor({
-      runner,
-      producer,
-      verifyRedis: () => redis.verify(),
-      clock: redis.clock,
-      stopping: this.#stopping.signal,
-    });
-    const processors = { lipsync: runRecordedJob, quality: runRecordedJob, webhook: runRecordedJob };
+    const shared = { producer, verifyRedis: () => redis.verify(), stopping: this.#stopping.signal };
+    const runRecordedJob = createJobProcessor({ ...shared, runner, clock: redis.clock });
+    const processors = {
+      lipsync: runRecordedJob,
+      quality: runRecordedJob,
+      webhook: runRecordedJob,
+      ...(segmentHelper && { segments: createSegmentProcessor({ ...shared, helper: segmentHelper }) }),
+    };
     this.#workers = config.lanes.map((lane) =>
       createLaneWorker({ ...options, ...lane, processors, connection: this.#connection }),
     );
@@ -104,7 +107,7 @@ interface LaneWorkerOptions extends LaneWorkersOptions {
   readonly lane: Lane;
   readonly concurrency: number;
   /** One per kind of job in the catalog: a kind without a processor does not compile. */
-  readonly processors: Readonly<Record<JobName, Processor>>;
+  readonly processors: Readonly<Record<Exclude<JobName, 'segments'>, Processor>> & { readonly segments?: Processor };
   readonly connection: Redis;
 }
 

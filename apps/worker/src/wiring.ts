@@ -93,14 +93,15 @@ export async function startWorker(config: WorkerConfig, log: Logger, signal: Abo
   const store = new RedisJobStore({ connection, onUnreadable, onChange: metrics.observe });
   const producer = new LipsyncProducer({ connection, store, clock, logger });
   const notifications = new RedisJobNotifications({ connection: redis.subscriptions });
-  const core = createCore(config, { connection, store, producer, metrics, clock, logger });
   const results = new RedisResultCache({ connection, store, artifacts });
+  const core = createCore(config, { connection, store, producer, artifacts, results, metrics, clock, logger });
   const runnerOptions = {
     results,
     store,
     inputs: createInputFetcher(config, artifacts),
     pipeline: core.pipeline,
     labeler: core.labeler,
+    segments: core.segments?.board,
     marker: core.marker,
     consentRequired: config.core.consentRequired,
     qualityPipeline: core.qualityPipeline,
@@ -120,7 +121,7 @@ export async function startWorker(config: WorkerConfig, log: Logger, signal: Abo
     webhook: createWebhookHandler(config, redis),
   };
   const runner = new JobRunner({ ...runnerOptions, handlers });
-  const lanes = new LaneWorkers({ config, runner, producer, redis, logger });
+  const lanes = new LaneWorkers({ config, runner, segmentHelper: core.segments?.helper, producer, redis, logger });
   await lanes.start();
   probes.started();
   const shared = { store, producer, clock, logger, verifyRedis: () => redis.verify() };
@@ -267,13 +268,15 @@ interface CoreParts {
   readonly connection: Redis;
   readonly store: JobStore;
   readonly producer: LipsyncProducer;
+  readonly artifacts: ArtifactStore;
+  readonly results: Pick<RedisResultCache, 'engineVersion'>;
   readonly metrics: JobMetrics;
   readonly clock: Clock;
   readonly logger: Logger;
 }
 
 function createCore(config: WorkerConfig, parts: CoreParts): LipsyncCore {
-  const { connection, store, producer, metrics, clock, logger } = parts;
+  const { connection, store, producer, artifacts, results, metrics, clock, logger } = parts;
   return createLipsyncCore(config.core, {
     state: new RedisStateStore({ connection }),
     slots: new RedisConcurrencySlots({ connection, clock }),
@@ -281,6 +284,14 @@ function createCore(config: WorkerConfig, parts: CoreParts): LipsyncCore {
     slotPollIntervalMs,
     callbackBaseUrl: config.core.publicBaseUrl,
     load: () => producer.load(),
+    segments: {
+      artifacts,
+      logger,
+      segmentMs: config.segmentMs,
+      engineVersion: () => results.engineVersion,
+      countWorkers: async () => (await producer.load()).inlineSeats,
+      offer: (jobId, count) => producer.offerSegments(jobId, count),
+    },
     onLateCost: (cost) => recordLateCost(store, cost),
     onUnansweredSettlement: ({ provider, jobId }, error) =>
       logger.warn({ provider, jobId, error }, 'cost of an operation not available yet; reconciled again later'),

@@ -47,6 +47,12 @@ const recordedJob = {
   },
 } as const satisfies CatalogEntry;
 
+/** Entries by which other workers take segments of a job. They do nothing once none is left. */
+const segmentOffer = {
+  payload: recordedJobPayload,
+  options: { ...recordedJob.options, removeOnComplete: true, removeOnFail: true },
+} as const satisfies CatalogEntry;
+
 /**
  * Payload and BullMQ options of each kind of queued job, by the name of its queue entries. A payload carries only an
  * id; the record is the source of truth. A failed job is final in its record and its entry fails as unrecoverable, so
@@ -56,7 +62,8 @@ export const jobCatalog = Object.freeze({
   lipsync: recordedJob,
   quality: recordedJob,
   webhook: recordedJob,
-} satisfies Record<RunnableKind, CatalogEntry>);
+  segments: segmentOffer,
+} satisfies Record<RunnableKind | 'segments', CatalogEntry>);
 
 export type JobName = keyof typeof jobCatalog;
 export type JobPayload<Name extends JobName> = z.output<(typeof jobCatalog)[Name]['payload']>;

@@ -6,6 +6,7 @@ import {
   isOfKind,
   isTerminal,
   LipsyncError,
+  SegmentBoard,
   UnreadableRecordError,
   type LedgerPseudonyms,
   type VendorCopies,
@@ -37,6 +38,7 @@ import {
 } from './job-keys.ts';
 import { cancelJob, type CancelOptions } from './queued-jobs.ts';
 import { listStoredJobs } from './stored-jobs.ts';
+import { RedisStateStore } from './redis-state-store.ts';
 import { UploadedInputs } from './uploaded-inputs.ts';
 
 /** `pending`: the job is still running; `resumeAll` erases it once it has ended. */
@@ -68,9 +70,12 @@ const deletionLimitMs = 15_000;
  */
 export class JobErasure {
   readonly #options: JobErasureOptions;
+  /** Segments that a killed worker has left. */
+  readonly #segments: SegmentBoard;
 
   constructor(options: JobErasureOptions) {
     this.#options = options;
+    this.#segments = new SegmentBoard({ ...options, state: new RedisStateStore(options) });
   }
 
   /**
@@ -93,6 +98,7 @@ export class JobErasure {
     await this.#replaceUser(record);
     await this.#deleteVendorCopies(record);
     await this.#countInputs();
+    await this.#segments.remove(record.id);
     await this.#deleteFiles(record.id, filesOf(record, 'all'));
     await this.#deleteRecord(record);
     return 'erased';
@@ -155,7 +161,9 @@ export class JobErasure {
     await this.#countInputs();
     // First: from now on, the job cannot be retried and its output is not reused.
     const record = await store.append(jobId, { type: 'files_deleted', files, atMs });
-    if (isTerminal(record.status)) await this.#deleteFiles(jobId, filesOf(record, files));
+    if (!isTerminal(record.status)) return;
+    await this.#segments.remove(jobId);
+    await this.#deleteFiles(jobId, filesOf(record, files));
   }
 
   /** Deletes uploads whose requests have created no job, because their process was killed. Returns their number. */

@@ -145,6 +145,19 @@ export class LipsyncProducer {
     return guardRedis(() => this.#entries.remove(jobId));
   }
 
+  /** Lets up to `count` other render workers take segments of a job, as soon as they have nothing else to do. */
+  offerSegments(jobId: string, count: number): Promise<void> {
+    return guardRedis(async () => {
+      const record = await this.#options.store.get(jobId);
+      if (record?.kind === 'lipsync' && !isTerminal(record.status)) await this.#entries.offerSegments(record, count);
+    });
+  }
+
+  /** Returns whether a job waits for a render worker. */
+  async hasWaitingRenders(): Promise<boolean> {
+    return (await this.sampleWaiting('render', 100)).count > 0;
+  }
+
   /** The work of the render lane. */
   load(): Promise<Load> {
     return guardRedis(() => this.#entries.load());

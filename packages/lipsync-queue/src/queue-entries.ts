@@ -19,6 +19,9 @@ export type LipsyncQueueHandle = Queue<JobPayload<JobName>, unknown, JobName>;
 const waitingSets = ['prioritized', 'delayed'] as const;
 const endedStates: ReadonlySet<string> = new Set(['completed', 'failed', 'unknown']);
 
+/** Ids of offered segments begin with it; those of jobs do not. */
+const offerPrefix = 'segments-';
+
 /** BullMQ orders by priority times this plus a counter. */
 const scoreOfPriority = 2 ** 32;
 
@@ -43,6 +46,20 @@ export class QueueEntries {
 
   async add(record: JobRecord, lane: Lane): Promise<void> {
     await addEntry(await this.queue(lane), record);
+  }
+
+  /**
+   * Offers segments of a job to up to `count` other workers, behind what waits with the same priority. An offer that
+   * already waits is not repeated.
+   */
+  async offerSegments(record: JobRecord<'lipsync'>, count: number): Promise<void> {
+    const queue = await this.queue('render');
+    const { id: jobId, spec, batch } = record;
+    const priority = queuePriority(spec.options.priority, batch?.item);
+    for (let number = 1; number <= count; number += 1) {
+      const options = { ...jobCatalog.segments.options, jobId: `${offerPrefix}${jobId}-${number}`, priority };
+      await queue.add('segments', { jobId }, options);
+    }
   }
 
   /** As `add`, in place of an entry of the same job that has ended in that lane. */
@@ -72,8 +89,8 @@ export class QueueEntries {
   }
 
   /**
-   * Returns the jobs that wait in no lane, among them jobs that run and jobs whose worker was lost; `isLive` is true for
-   * both. Sends at most two commands per lane, and none after the last job was found.
+   * Returns the jobs that wait in no lane, among them jobs that run and jobs whose worker was lost; `isLive` is true
+   * for both. Sends at most two commands per lane, and none after the last job was found.
    */
   async filterNotWaiting(jobIds: readonly string[]): Promise<readonly string[]> {
     let rest = jobIds;
@@ -107,7 +124,10 @@ export class QueueEntries {
     const queue = await this.queue(lane);
     const { wait = 0, prioritized = 0 } = await queue.getJobCounts('wait', 'prioritized');
     const count = wait + prioritized;
-    if (count <= limit) return { count, ids: await queue.getRanges(['wait', 'prioritized'], 0, -1), firstIds: [] };
+    if (count <= limit) {
+      const ids = withoutOffers(await queue.getRanges(['wait', 'prioritized'], 0, -1));
+      return { count: ids.length, ids, firstIds: [] };
+    }
     // Every job has a priority, so `wait` has only jobs whose worker was lost.
     if (wait > prioritized) return { count, ids: await queue.getRanges(['wait'], 0, limit - 1), firstIds: [] };
     const key = queue.toKey('prioritized');
@@ -117,7 +137,8 @@ export class QueueEntries {
       const [lowest, highest] = [priority, priority + 1].map((value) => value * scoreOfPriority);
       return this.#connection.zrange(key, lowest ?? 0, `(${highest}`, 'BYSCORE', 'LIMIT', 0, 1);
     });
-    return { count, ids: (await Promise.all(sampled)).flat(), firstIds: (await Promise.all(firsts)).flat() };
+    const [ids, firstIds] = await Promise.all([Promise.all(sampled), Promise.all(firsts)]);
+    return { count, ids: withoutOffers(ids.flat()), firstIds: withoutOffers(firstIds.flat()) };
   }
 
   queue(lane: Lane): Promise<LipsyncQueueHandle> {
@@ -134,12 +155,20 @@ export class QueueEntries {
 }
 
 /**
- * Returns one rank in each of `limit` equal parts of a queue of `count` jobs. Equal distances could coincide with a period
- * of the queue, such as the interleaved jobs of several batches; steps of the golden ratio coincide with none. Pure.
+ * Returns one rank in each of `limit` equal parts of a queue of `count` jobs. Equal distances could coincide with a
+ * period of the queue, such as the interleaved jobs of several batches; steps of the golden ratio coincide with none.
+ * Pure.
  */
 function sampleRanks(count: number, limit: number): readonly number[] {
   const ratio = (Math.sqrt(5) - 1) / 2;
   return Array.from({ length: limit }, (_, index) => Math.floor(((index + ((index * ratio) % 1)) * count) / limit));
+}
+
+/**
+ * Offers are no jobs. There are fewer than workers, so that they do not distort a count that is not read completely.
+ */
+function withoutOffers(ids: readonly string[]): readonly string[] {
+  return ids.filter((id) => !id.startsWith(offerPrefix));
 }
 
 /** A batch has no entry: its jobs have. */

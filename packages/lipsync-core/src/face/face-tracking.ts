@@ -2,7 +2,8 @@ import type { Warning } from '../contract/provider-types.ts';
 import { LipsyncError } from '../errors/index.ts';
 import { createFaceDetector } from './face-detector.ts';
 import type { FaceTrack } from './face-types.ts';
-import { trackFaces } from './track-faces.ts';
+import { trackFaces, trackFacesTo } from './track-faces.ts';
+import { openTrackFile } from './track-file.ts';
 import { clipFrameAt, type ClipFacts, type StageFigures, type Timeline } from '../media/index.ts';
 import type { RenderTaskContext } from '../processes/render-task.ts';
 import { annotateSpan, traced } from '../tracing/spans.ts';
@@ -24,6 +25,10 @@ export interface TrackShownFaceOptions {
   readonly timeline: Timeline;
   readonly trackCacheFolder: string;
   readonly workFolder: string;
+  /** A file of `shareTrackTask` for the same timeline, which is read in place of tracking. */
+  readonly trackPath?: string | undefined;
+  /** Where a copy of the track is left for other workers; nowhere by default. */
+  readonly copyPath?: string | undefined;
 }
 
 /**
@@ -31,24 +36,13 @@ export interface TrackShownFaceOptions {
  * `clip_unusable` when no shown frame has a face, and the errors of `trackFaces`.
  */
 export async function trackShownFace(options: TrackShownFaceOptions, context: RenderTaskContext): Promise<TrackedFace> {
-  const { clip, timeline } = options;
+  const { timeline } = options;
   const startedMs = performance.now();
   const range = trackedRange(timeline);
-  const track = await traced('track face', {}, async () => {
-    const followed = await trackFaces({
-      clipPath: options.clipPath,
-      clipDigest: options.clipDigest,
-      clip,
-      range,
-      detector: await context.resources.get(createFaceDetector),
-      cacheDir: options.trackCacheFolder,
-      workDir: options.workFolder,
-      signal: context.signal,
-      onProgress: (fraction) => context.onProgress({ stage: 'tracking', fraction }),
-    });
-    annotateSpan({ 'lipsync.frames': followed.frameCount, 'lipsync.cached': followed.cached });
-    return followed;
-  });
+  const track =
+    options.trackPath === undefined
+      ? await trackClip(options, range, context)
+      : openGivenTrack(options.trackPath, range);
   const { ranges, isFaceShown } = findShownAbsence(track.absentRanges, timeline);
   if (!isFaceShown) {
     track.close();
@@ -63,6 +57,33 @@ export async function trackShownFace(options: TrackShownFaceOptions, context: Re
     warnings: faceWarnings(track, ranges, options),
     figures: { stage: 'tracking', wallMs: performance.now() - startedMs, frames: track.cached ? 0 : track.frameCount },
   };
+}
+
+function openGivenTrack(path: string, { start, end }: FrameRange): FaceTrack {
+  const opening = openTrackFile(path, true);
+  if (opening.state === 'intact' && opening.track.frameCount === end - start) return opening.track;
+  if (opening.state === 'intact') opening.track.close();
+  throw new LipsyncError('media_failed', 'The shared face track of the job cannot be read. Try again.');
+}
+
+function trackClip(options: TrackShownFaceOptions, range: FrameRange, context: RenderTaskContext): Promise<FaceTrack> {
+  const { copyPath } = options;
+  return traced('track face', {}, async () => {
+    const request = {
+      clipPath: options.clipPath,
+      clipDigest: options.clipDigest,
+      clip: options.clip,
+      range,
+      detector: await context.resources.get(createFaceDetector),
+      cacheDir: options.trackCacheFolder,
+      workDir: options.workFolder,
+      signal: context.signal,
+      onProgress: (fraction: number) => context.onProgress({ stage: 'tracking', fraction }),
+    };
+    const followed = copyPath === undefined ? await trackFaces(request) : await trackFacesTo(copyPath, request);
+    annotateSpan({ 'lipsync.frames': followed.frameCount, 'lipsync.cached': followed.cached });
+    return followed;
+  });
 }
 
 function faceWarnings(

@@ -2,6 +2,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { readdir, rename, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createFolder } from '../processes/workspace.ts';
+import { linkOrCopy } from '../storage/durable-files.ts';
 import type { FaceTrack } from './face-types.ts';
 import { openTrackFile } from './track-file.ts';
 
@@ -55,6 +56,11 @@ export class TrackCache {
     const opening = openTrackFile(path, false);
     await this.#evict(path);
     return opening.state === 'intact' ? opening.track : undefined;
+  }
+
+  /** Leaves a copy of a finished track at `targetPath`, or a link to it. Throws the errors of the file system. */
+  async copyTo(key: TrackKey, targetPath: string): Promise<void> {
+    await linkOrCopy(this.#pathOf(key), targetPath);
   }
 
   #pathOf({ clipDigest, start, end, frameRate, size, detector, trackerVersion }: TrackKey): string {

@@ -77,6 +77,18 @@ export async function trackFaces(options: TrackFacesOptions): Promise<FaceTrack>
   }
 }
 
+/** As `trackFaces`, and leaves a copy of the track at `targetPath`, which `openTrackFile` reads. */
+export async function trackFacesTo(targetPath: string, options: TrackFacesOptions): Promise<FaceTrack> {
+  const track = await trackFaces(options);
+  try {
+    await new TrackCache(options.cacheDir, options.cacheBytes ?? defaultCacheBytes).copyTo(keyOf(options), targetPath);
+    return track;
+  } catch (error) {
+    track.close();
+    throw error;
+  }
+}
+
 function keyOf({ clipDigest, clip, range, detector }: TrackFacesOptions): TrackKey {
   const { numerator, denominator } = clip.frameRate;
   return {

@@ -11,6 +11,7 @@ import { acceptedAtMs } from './job-retry.ts';
 import type { LipsyncPipeline, PipelineOutcome } from './lipsync-pipeline.ts';
 import type { FetchedInputs } from './pipeline-types.ts';
 import type { ResultCache } from './result-cache.ts';
+import type { SegmentBoard } from './segments/segment-board.ts';
 import { annotateSpan } from '../tracing/spans.ts';
 import { failStore } from '../storage/store-failure.ts';
 import { isAccepted, TakePublisher, type TakePublisherOptions } from './take-publisher.ts';
@@ -21,6 +22,8 @@ export interface LipsyncHandlerOptions extends TakePublisherOptions {
   readonly abandonTimeoutMs?: number;
   /** Whether a job without a consent is refused; by default not. */
   readonly consentRequired?: boolean;
+  /** Where the segments of takes are kept until their job ends; none are made without it. */
+  readonly segments?: Pick<SegmentBoard, 'remove'> | undefined;
   /** Results of equal jobs; none is reused without it. */
   readonly results?: ResultCache;
 }
@@ -142,8 +145,13 @@ export class LipsyncHandler implements JobHandler<'lipsync'> {
     return this.#takes.publishFinished(run);
   }
 
-  removeKept(record: JobRecord<'lipsync'>): Promise<void> {
-    return this.#takes.remove(record);
+  async removeKept(record: JobRecord<'lipsync'>): Promise<void> {
+    const { logger, segments } = this.#options;
+    await this.#takes.remove(record);
+    // What remains is deleted with the job.
+    await segments
+      ?.remove(record.id)
+      .catch((error: unknown) => logger.warn({ jobId: record.id, error }, 'segments of an ended job remain'));
   }
 
   async #toEvent(outcome: PipelineOutcome, run: JobRun<'lipsync'>, attempts: AttemptRecorder): Promise<JobEvent> {

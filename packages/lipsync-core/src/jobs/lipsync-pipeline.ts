@@ -10,7 +10,7 @@ import type { Admission } from '../providers/admission.ts';
 import type { ChainContext, LocalPrice, TakeStore } from '../providers/attempt-runner.ts';
 import { abandonChain, runChain, type ChainOutcome } from '../providers/chain.ts';
 import type { ActiveProviders } from '../providers/active-providers.ts';
-import type { TakeRequest } from '../providers/provider.ts';
+import type { TakeMaker, TakeRequest } from '../providers/provider.ts';
 import { expectedMs, type ExpectedOutput, type Forecast } from '../scheduling/completion-forecast.ts';
 import {
   dependsOnOutlook,
@@ -48,6 +48,8 @@ export interface LipsyncPipelineOptions {
   /** How takes are assessed; none is without it. */
   readonly quality?: QualityGateOptions;
   readonly clock: Clock;
+  /** As in `ChainContext`. */
+  readonly takeMaker?: TakeMaker;
   /** Cost of one hour of local work in micros; 0 by default. */
   readonly localMicrosPerHour?: number;
 }
@@ -178,10 +180,11 @@ export class LipsyncPipeline {
     > &
       Partial<Pick<PipelineContext, 'firstAttempt' | 'latestProbeMs'>>,
   ): ChainContext {
-    const { admission, clock } = this.#options;
+    const { admission, clock, takeMaker } = this.#options;
     const { priority, userId, maxCostUsd } = options;
     const maxCostMicros = maxCostUsd === undefined ? null : usdToMicros(maxCostUsd);
-    return { ...context, jobId, priority, payer: payerOf(owner, userId, batch), maxCostMicros, admission, clock };
+    const payer = payerOf(owner, userId, batch);
+    return { ...context, jobId, priority, payer, maxCostMicros, admission, clock, ...(takeMaker && { takeMaker }) };
   }
 
   #localPrice({ options }: PipelineInput, inputs: PreparedInputs): { readonly localPrice?: LocalPrice } {
@@ -209,14 +212,15 @@ export class LipsyncPipeline {
   /** Best effort: a failed write must not fail the job. */
   async #recordThroughput(
     { options }: PipelineInput,
-    { provider, attempts }: MadeOutcome,
+    { provider, attempts, take }: MadeOutcome,
     durationMs: number,
   ): Promise<void> {
     const { startedAtMs, endedAtMs } = attempts.at(-1) ?? { startedAtMs: 0, endedAtMs: null };
     if (endedAtMs === null) return;
     annotateSpan({ 'lipsync.real_time_factor': (endedAtMs - startedAtMs) / durationMs });
     const output = { provider: provider.facts.id, options, durationMs };
-    await this.#options.forecast.record(output, endedAtMs - startedAtMs).catch(() => undefined);
+    const workMs = endedAtMs - startedAtMs + (take.workElsewhereMs ?? 0);
+    await this.#options.forecast.record(output, workMs).catch(() => undefined);
   }
 }
 

@@ -58,9 +58,12 @@ export {
   drawEach,
   passThroughRenderTask,
   passThroughTask,
+  processedFrames,
   runTakeLoop,
   type FrameStage,
   type StageFigures,
   type TakeLoopOptions,
   type TakeReport,
+  type TakeSegment,
 } from './takes/take-loop.ts';
+export { joinSegments, type JoinOptions, type RenderedSegment } from './takes/join-segments.ts';

@@ -18,7 +18,15 @@ import type { Admission, AdmissionDecision, AttemptReference, SlotApplicant } fr
 import { AttemptLog, remainingMicros, unacknowledgedRequest, type AttemptLogOptions } from './attempt-log.ts';
 import type { Attempt, KeptTake } from './attempt.ts';
 import { cancelOperation } from './cancel-operation.ts';
-import type { InlineProvider, Provider, RemoteProvider, Take, TakeContext, TakeRequest } from './provider.ts';
+import type {
+  InlineProvider,
+  Provider,
+  RemoteProvider,
+  Take,
+  TakeContext,
+  TakeMaker,
+  TakeRequest,
+} from './provider.ts';
 import { advanceRemote, type AttemptProgress, type StorageGuard } from './remote-attempt.ts';
 
 /** Keeps finished takes until the job ends, so that none is made or paid for twice. */
@@ -57,6 +65,8 @@ export interface ChainContext extends TakeContext, AttemptLogOptions, SlotApplic
   readonly localPrice?: LocalPrice;
   readonly clock: Clock;
   readonly admission: Admission;
+  /** Makes the takes of inline providers; by default they do themselves. */
+  readonly takeMaker?: TakeMaker;
   /** Without it, an interrupted run leaves no take behind. */
   readonly takes?: TakeStore;
   /** Attempts of earlier runs of this job. A remote one that was still running is resumed. */
@@ -166,7 +176,7 @@ export class AttemptRunner {
     switch (provider.kind) {
       case 'inline':
         await this.#reserveLocalCost(provider);
-        return { type: 'made', take: await provider.run(await prepare(), context) };
+        return { type: 'made', take: await this.#makeInline(provider, await prepare()) };
       case 'remote':
         return advanceRemote({
           provider,
@@ -181,6 +191,11 @@ export class AttemptRunner {
     }
   }
 
+  #makeInline(provider: InlineProvider, request: TakeRequest): Promise<Take> {
+    const { takeMaker } = this.#context;
+    return takeMaker ? takeMaker.make(provider, request, this.#context) : provider.run(request, this.#context);
+  }
+
   async #reserveLocalCost(provider: InlineProvider): Promise<void> {
     const { localPrice, maxCostMicros, admission } = this.#context;
     if (!localPrice) return;
@@ -188,15 +203,16 @@ export class AttemptRunner {
     await admission.reserve(provider, this.#reference(), micros, remainingMicros(this.log.attempts, maxCostMicros));
   }
 
-  /** Computing on this machine costs the time that it took, whatever its outcome. */
-  #localCostMicros({ kind }: Provider): number {
+  /** Computing on our machines costs the time that it took, whatever its outcome. */
+  #localCostMicros({ kind }: Provider, workElsewhereMs = 0): number {
     const { clock, localPrice } = this.#context;
     if (kind === 'remote' || !localPrice) return 0;
-    return localCostMicros(clock.nowMs() - this.log.current.startedAtMs, localPrice.microsPerHour);
+    const workMs = clock.nowMs() - this.log.current.startedAtMs + workElsewhereMs;
+    return localCostMicros(workMs, localPrice.microsPerHour);
   }
 
   async #endMade(provider: Provider, take: Take): Promise<Take> {
-    const costMicros = take.costMicros + this.#localCostMicros(provider);
+    const costMicros = take.costMicros + this.#localCostMicros(provider, take.workElsewhereMs);
     // First: a crash then repeats the work only if the take is lost.
     const kept = await this.#context.takes?.keep(take, { provider, index: this.log.index });
     await this.#context.admission.finish(provider, this.#reference(), {

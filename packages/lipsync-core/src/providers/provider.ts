@@ -5,6 +5,7 @@ import type { ErrorCode } from '../errors/index.ts';
 import type { ClipFacts, SpeechFacts } from '../media/media-types.ts';
 import type { TakeEncoding } from '../media/takes/take-encoding.ts';
 import type { TakeLabel } from '../media/takes/take-label.ts';
+import type { TakeSegment } from '../media/takes/take-loop.ts';
 import type { Timeline } from '../media/timeline.ts';
 
 /** What a provider is, as data. */
@@ -33,6 +34,10 @@ export interface TakeRequest {
   readonly label?: TakeLabel | undefined;
   /** Options of single providers, by provider id. */
   readonly providerOptions: Readonly<Record<string, ProviderOptionValues>>;
+  /** A finished face track of the clip, which is used in place of tracking. */
+  readonly trackPath?: string | undefined;
+  /** Make only this part of the take, without sound. Set only for providers with `rendersSegments`. */
+  readonly segment?: TakeSegment | undefined;
   /** Where the take is to be written; its folder is private to this attempt and is removed afterwards. */
   readonly takePath: string;
 }
@@ -48,6 +53,8 @@ export interface Take {
   readonly path: string;
   readonly warnings: readonly Warning[];
   readonly costMicros: number;
+  /** Time that other runs and other workers have spent on the take; none by default. */
+  readonly workElsewhereMs?: number;
 }
 
 /**
@@ -63,9 +70,16 @@ export type OperationStatus =
 export interface InlineProvider {
   readonly kind: 'inline';
   readonly facts: ProviderFacts;
+  /** Whether several workers may render parts of one take: it honors `segment` and `trackPath` of a request. */
+  readonly rendersSegments?: true;
   run(request: TakeRequest, context: TakeContext): Promise<Take>;
   /** Ends what the provider keeps running between takes. */
   close?(): Promise<void>;
+}
+
+/** Makes the takes of inline providers, on several workers where that helps. Its errors are those of `run`. */
+export interface TakeMaker {
+  make(provider: InlineProvider, request: TakeRequest, context: TakeContext): Promise<Take>;
 }
 
 /** Makes takes at a vendor. No worker waits for an operation: its job is parked between status checks. */

@@ -8,6 +8,9 @@ import { LipsyncPipeline } from '../jobs/lipsync-pipeline.ts';
 import { OutputLabeler } from '../jobs/output-labels.ts';
 import type { QualityGateOptions } from '../jobs/quality-gate.ts';
 import { QualityPipeline } from '../jobs/quality-pipeline.ts';
+import { SegmentBoard, type SegmentBoardOptions } from '../jobs/segments/segment-board.ts';
+import { SegmentHelper, type SegmentHelperOptions } from '../jobs/segments/segment-helper.ts';
+import { SegmentedTakes, type SegmentedTakesOptions } from '../jobs/segments/segmented-takes.ts';
 import { SharedAdmission } from '../jobs/shared-admission.ts';
 import { OutputMarker } from '../marking/output-marker.ts';
 import type { MediaLimits } from '../media/index.ts';
@@ -17,7 +20,11 @@ import { toAssessmentModels } from './quality-models.ts';
 import { QualityAssessor } from '../quality/assessment/quality-assessor.ts';
 import { RenderProcessPool } from '../processes/render-pool.ts';
 import { PendingSettlementStore } from '../billing/pending-settlements.ts';
-import { SettlementReconciler, type LateCost } from '../providers/settlement-reconciler.ts';
+import {
+  SettlementReconciler,
+  type LateCost,
+  type SettlementReconcilerOptions,
+} from '../providers/settlement-reconciler.ts';
 import { VendorCopies } from '../providers/vendor-copies.ts';
 import { ActiveProviders } from '../providers/active-providers.ts';
 import type { ProviderParts } from '../providers/definition.ts';
@@ -47,13 +54,21 @@ export interface LipsyncCore {
   deleteVendorCopies(signal: AbortSignal): Promise<number>;
   /** Releases the concurrency slots of jobs for which `isGone` resolves with true. Returns how many. */
   sweepSlots(isGone: (jobId: string) => Promise<boolean>): Promise<number>;
+  /** The segments of takes, and the part of this host in those of others; undefined where no take is split. */
+  readonly segments: { readonly board: SegmentBoard; readonly helper: SegmentHelper } | undefined;
   /** Folder for work in progress. */
   readonly workFolder: string;
   /** Ends the processes of the core, running tasks included. */
   close(): Promise<void>;
 }
 
+/** How a host shares the segments of long takes with other workers. */
+export type SegmentHost = Pick<SegmentHelperOptions, 'artifacts' | 'engineVersion' | 'logger'> &
+  Pick<SegmentedTakesOptions, 'countWorkers' | 'offer' | 'segmentMs'>;
+
 export interface CoreHost extends ForecastHost {
+  /** Takes are not split without it. */
+  readonly segments?: SegmentHost;
   /** How long a job that waits for a slot sleeps when nothing wakes it. */
   readonly slotPollIntervalMs: number;
   /** Base URL of an API that shares the state, for callbacks of vendors; empty without one. */
@@ -87,8 +102,6 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
     callbackBaseUrl = '',
     onSlotReleased = () => undefined,
     onBreakerChange = () => undefined,
-    onLateCost,
-    onUnansweredSettlement,
     onDevice,
   } = host;
   const limits = { maxDurationMs: config.maxDurationMs, maxDimensionPx: config.maxDimensionPx };
@@ -97,15 +110,15 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
   const assessor = new QualityAssessor({ renderPool, limits, models: toAssessmentModels(config) });
   const parts = { renderPool, state, clock, callbackBaseUrl, ...(onDevice && { onDevice }) };
   const activeProviders = new ActiveProviders(createProviders(config, parts));
+  const workFolder = join(config.dataDir, 'work');
+  const segments = createSegments(host, { clock, renderPool, trackCacheFolder, workFolder, activeProviders });
   const ledger = new Ledger({ state, clock, caps: config.budget });
   const breaker = new CircuitBreaker({ state, clock, onStateChange: onBreakerChange });
   const pendingSettlements = new PendingSettlementStore({ state, clock });
-  const reconciler = new SettlementReconciler({
+  const reconciler = createReconciler(host, {
     store: pendingSettlements,
     ledger,
     clock,
-    ...(onLateCost && { onLateCost }),
-    ...(onUnansweredSettlement && { onVendorError: onUnansweredSettlement }),
     async onSettled({ provider, jobId }) {
       onSlotReleased(provider, await slots.release(provider, jobId));
     },
@@ -141,12 +154,38 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
       label: config.marking.label,
       limits,
       quality: createGateOptions(config, { assessor, trackCacheFolder }),
+      ...(segments && { takeMaker: segments.takeMaker }),
     }),
-    workFolder: join(config.dataDir, 'work'),
+    segments,
+    workFolder,
     async close() {
       await Promise.all([renderPool.close(), ...activeProviders.all.map((provider) => provider.close?.())]);
     },
   };
+}
+
+function createReconciler(
+  { onLateCost, onUnansweredSettlement }: CoreHost,
+  options: Pick<SettlementReconcilerOptions, 'clock' | 'ledger' | 'onSettled' | 'store'>,
+): SettlementReconciler {
+  return new SettlementReconciler({
+    ...options,
+    ...(onLateCost && { onLateCost }),
+    ...(onUnansweredSettlement && { onVendorError: onUnansweredSettlement }),
+  });
+}
+
+/** The parts that share the segments of long takes with other workers; undefined for a host that does not. */
+function createSegments(
+  { segments, state }: CoreHost,
+  parts: Pick<SegmentBoardOptions, 'clock'> &
+    Pick<SegmentedTakesOptions, 'renderPool' | 'trackCacheFolder'> &
+    Pick<SegmentHelperOptions, 'activeProviders' | 'workFolder'>,
+) {
+  if (!segments) return undefined;
+  const board = new SegmentBoard({ ...parts, state, artifacts: segments.artifacts });
+  const options = { ...segments, ...parts, board };
+  return { board, helper: new SegmentHelper(options), takeMaker: new SegmentedTakes(options) };
 }
 
 function createProviders(config: CoreConfig, parts: ProviderParts): readonly Provider[] {

@@ -1,5 +1,5 @@
 import { LipsyncError } from '../../errors/index.ts';
-import type { FrameRange, PictureArea, PixelFormat } from './decode-filter.ts';
+import { canSeek, type FrameRange, type PictureArea, type PixelFormat } from './decode-filter.ts';
 import { FramePool, frameBytesOf, type DecoderOptions, type FrameStatistics } from './frame-decoder.ts';
 import { ForwardSource, SpillSource, spillCapacity, type FrameSource } from './frame-sources.ts';
 import type { ClipFacts } from '../media-types.ts';
@@ -41,12 +41,17 @@ export interface RangeOptions extends CommonOptions {
 
 export interface TimelineFrameOptions extends CommonOptions {
   readonly timeline: Timeline;
+  /**
+   * Yields only these output frames; all by default. A clip with `canSeek` is read from a keyframe before them, and one
+   * that does not deliver all of its frames then throws `media_failed` at the end.
+   */
+  readonly outputs?: FrameRange | undefined;
   /** Folder for a temporary file when the timeline repeats parts of the clip. */
   readonly workFolder: string;
   readonly spillBytes?: number;
   /**
-   * Yields the two pictures of an output frame at the seam of a loop one after the other, with the same `index`: its own
-   * one, then that of `seamFrameAt`. By default, only its own one.
+   * Yields the two pictures of an output frame at the seam of a loop one after the other, with the same `index`: its
+   * own one, then that of `seamFrameAt`. By default, only its own one.
    */
   readonly withSeams?: boolean;
 }
@@ -80,13 +85,19 @@ export function openFrames(options: RangeOptions | TimelineFrameOptions): FrameS
   return { statistics, [Symbol.asyncIterator]: () => deliver(options, statistics) };
 }
 
-/** The clip frame at each output index, and the range that contains them. */
+/** The clip frame at each index from `firstIndex` on, and the range that contains them. */
 interface FrameOrder {
+  readonly firstIndex: number;
   readonly frameCount: number;
   readonly start: number;
   readonly end: number;
   /** Whether seams are delivered. */
   readonly repeats: boolean;
+  /** Whether one pass over the range is known to suffice. */
+  readonly isForward: boolean;
+  readonly seek: boolean;
+  /** Whether the clip must deliver every frame of the range. */
+  readonly exact: boolean;
   at(index: number): number;
   /** The other clip frame at a seam. */
   seamAt(index: number): number | undefined;
@@ -107,9 +118,11 @@ class SeamPictures {
     if (isNeeded && !this.#pictures.has(clipFrame)) this.#pictures.set(clipFrame, this.#pool.acquireCopy(data));
   }
 
-  copyOf(clipFrame: number): readonly { readonly clipFrame: number; readonly data: Uint8Array }[] {
-    const picture = this.#pictures.get(clipFrame);
-    return picture ? [{ clipFrame, data: this.#pool.acquireCopy(picture) }] : [];
+  /** Returns a copy; of a picture that was not read yet, the one that `source` reads. */
+  async copyOf(clipFrame: number, source: FrameSource): Promise<Uint8Array> {
+    const picture = this.#pictures.get(clipFrame) ?? (await source.read(clipFrame, false));
+    this.#pictures.set(clipFrame, picture);
+    return this.#pool.acquireCopy(picture);
   }
 }
 
@@ -119,62 +132,105 @@ async function* deliver(
 ): AsyncGenerator<Frame> {
   const { facts } = options;
   const order = getOrder(options);
-  const { every = 1, parts, seek, exact = false, area } = 'range' in options ? options : {};
+  const { every = 1, parts, area } = 'range' in options ? options : {};
   const { width = facts.width, height = facts.height } = { ...options, ...area };
   const { pixelFormat = 'yuv420p', keepFrames = 1 } = options;
-  const shape = { width, height, pixelFormat, start: order.start, end: order.end, every, parts, seek, area };
+  const { start, end, seek } = order;
+  const shape = { width, height, pixelFormat, start, end, every, parts, seek, area };
   const pool = new FramePool(frameBytesOf(shape), statistics);
   const { path, signal } = options;
-  const source = chooseSource(options, { path, facts, shape, pool, statistics, signal });
+  const source = chooseSource(options, order, { path, facts, shape, pool, statistics, signal });
   const seams = new SeamPictures(pool);
   const delivered: Uint8Array[] = [];
   try {
-    for (let index = 0; index < order.frameCount; index += 1) {
+    const endIndex = order.firstIndex + order.frameCount;
+    for (let index = order.firstIndex; index < endIndex; index += 1) {
       const clipFrame = order.at(index);
-      const again = index + 1 < order.frameCount && order.at(index + 1) === clipFrame;
+      const again = index + 1 < endIndex && order.at(index + 1) === clipFrame;
       const data = await source.read(clipFrame, again);
       if (order.repeats) seams.keep(clipFrame, order, data);
       const other = order.seamAt(index);
-      const pictures = [{ clipFrame, data }, ...(other === undefined ? [] : seams.copyOf(other))];
+      const pictures = [{ clipFrame, data }];
+      if (other !== undefined) pictures.push({ clipFrame: other, data: await seams.copyOf(other, source) });
       for (const picture of pictures) {
         delivered.push(picture.data);
         yield { index, clipFrame: picture.clipFrame, width, height, data: picture.data };
         if (delivered.length >= keepFrames) pool.release(delivered.shift() ?? picture.data);
       }
     }
-    if (exact && statistics.framesDecoded < order.frameCount)
+    if (order.exact && statistics.framesDecoded < countDecoded(order, { every, parts }))
       throw new LipsyncError('media_failed', 'The clip has fewer frames than expected. Use another copy of the file.');
   } finally {
     await source.close();
   }
 }
 
-function getOrder(options: RangeOptions | TimelineFrameOptions): FrameOrder {
-  if ('range' in options) {
-    const { range, every = 1, parts } = options;
-    const { start, end } = range;
-    if (parts) {
-      const frames = parts.flatMap((part) => Array.from({ length: part.end - part.start }, (_, i) => part.start + i));
-      const frameAt = (index: number): number => frames[index] ?? end - 1;
-      return { frameCount: frames.length, start, end, repeats: false, at: frameAt, seamAt: () => undefined };
-    }
-    const at = (index: number): number => start + index * every;
-    return { frameCount: Math.ceil((end - start) / every), start, end, repeats: false, at, seamAt: () => undefined };
-  }
-  const { timeline, withSeams = false } = options;
-  const { windowStart: start, windowLength } = timeline;
-  return {
-    frameCount: timeline.frameCount,
-    start,
-    end: start + windowLength,
-    repeats: withSeams && timeline.frameCount > windowLength,
-    at: (index) => clipFrameAt(timeline, index),
-    seamAt: (index) => (withSeams ? seamFrameAt(timeline, index)?.clipFrame : undefined),
-  };
+/** Frames that ffmpeg delivers for an order: all of its range, or only those that it selects. */
+function countDecoded(
+  { start, end, frameCount }: FrameOrder,
+  { every, parts }: { readonly every: number; readonly parts: readonly FrameRange[] | undefined },
+): number {
+  return every > 1 || parts ? frameCount : end - start;
 }
 
-function chooseSource(options: RangeOptions | TimelineFrameOptions, decoding: DecoderOptions): FrameSource {
-  if ('range' in options || options.facts.kind === 'still') return new ForwardSource(decoding);
+function getOrder(options: RangeOptions | TimelineFrameOptions): FrameOrder {
+  return 'range' in options ? getRangeOrder(options) : getTimelineOrder(options);
+}
+
+function getRangeOrder({ range, every = 1, parts, seek = false, exact = false }: RangeOptions): FrameOrder {
+  const { start, end } = range;
+  const common = { firstIndex: 0, start, end, repeats: false, isForward: true, seek, exact, seamAt: () => undefined };
+  if (parts) {
+    const frames = parts.flatMap((part) => Array.from({ length: part.end - part.start }, (_, i) => part.start + i));
+    return { ...common, frameCount: frames.length, at: (index) => frames[index] ?? end - 1 };
+  }
+  return { ...common, frameCount: Math.ceil((end - start) / every), at: (index) => start + index * every };
+}
+
+function getTimelineOrder({ facts, timeline, outputs, withSeams = false }: TimelineFrameOptions): FrameOrder {
+  const { windowStart, windowLength } = timeline;
+  const at = (index: number): number => clipFrameAt(timeline, index);
+  const seamAt = (index: number): number | undefined =>
+    withSeams ? seamFrameAt(timeline, index)?.clipFrame : undefined;
+  const repeats = withSeams && timeline.frameCount > windowLength;
+  const whole = { start: windowStart, end: windowStart + windowLength };
+  const { start: firstIndex, end: endIndex } = outputs ?? { start: 0, end: timeline.frameCount };
+  const range = outputs ? usedRange({ start: firstIndex, end: endIndex }, { at, seamAt }) : whole;
+  const frameCount = endIndex - firstIndex;
+  const isForward = outputs !== undefined && readsForward(outputs, { at, seamAt });
+  // Frames that are read once are counted, so that a missing one is noticed.
+  const seek = isForward && range.start > 0 && canSeek(facts);
+  return { firstIndex, frameCount, ...range, repeats, isForward, seek, exact: seek, at, seamAt };
+}
+
+/** The clip frames of some output frames and of their seams. */
+function usedRange({ start, end }: FrameRange, { at, seamAt }: Pick<FrameOrder, 'at' | 'seamAt'>): FrameRange {
+  let first = Infinity;
+  let last = 0;
+  for (let index = start; index < end; index += 1) {
+    const own = at(index);
+    const other = seamAt(index) ?? own;
+    first = Math.min(first, own, other);
+    last = Math.max(last, own, other);
+  }
+  return { start: first, end: last + 1 };
+}
+
+/** Whether the clip frames ascend and no seam shows another one. */
+function readsForward({ start, end }: FrameRange, { at, seamAt }: Pick<FrameOrder, 'at' | 'seamAt'>): boolean {
+  for (let index = start; index < end; index += 1) {
+    if (seamAt(index) !== undefined) return false;
+    if (index > start && at(index) < at(index - 1)) return false;
+  }
+  return true;
+}
+
+function chooseSource(
+  options: RangeOptions | TimelineFrameOptions,
+  { isForward }: FrameOrder,
+  decoding: DecoderOptions,
+): FrameSource {
+  if ('range' in options || isForward || options.facts.kind === 'still') return new ForwardSource(decoding);
   const { timeline, workFolder, spillBytes = defaultSpillBytes } = options;
   const repeats = timeline.frameCount > timeline.windowLength && timeline.windowLength > 1;
   const spill = { ...decoding, workFolder, maxBytes: spillBytes };

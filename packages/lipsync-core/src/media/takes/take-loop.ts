@@ -1,6 +1,7 @@
 import type { Warning } from '../../contract/provider-types.ts';
 import { defineRenderTask, type RenderTaskContext } from '../../processes/render-task.ts';
 import { traced } from '../../tracing/spans.ts';
+import type { FrameRange } from '../picture/decode-filter.ts';
 import type { Frame } from '../picture/frame-reader.ts';
 import type { ClipFacts, SpeechFacts } from '../media-types.ts';
 import type { TakeEncoding } from './take-encoding.ts';
@@ -19,6 +20,23 @@ export interface TakeLoopOptions {
   readonly encoding?: TakeEncoding | undefined;
   /** As in `TakeOptions`. */
   readonly label?: TakeLabel | undefined;
+  /** Makes only these frames, without sound; the whole take by default. */
+  readonly segment?: TakeSegment | undefined;
+}
+
+/** A part of a take that is rendered on its own. Plain data. */
+export interface TakeSegment {
+  /** Output frames, end exclusive. */
+  readonly start: number;
+  readonly end: number;
+  /** Frames before `start` that are processed but not encoded, for what is smoothed over time. */
+  readonly warmUpFrames: number;
+}
+
+/** The output frames that are processed. Pure. */
+export function processedFrames({ timeline, segment }: Pick<TakeLoopOptions, 'timeline' | 'segment'>): FrameRange {
+  if (!segment) return { start: 0, end: timeline.frameCount };
+  return { start: segment.start - segment.warmUpFrames, end: segment.end };
 }
 
 /** Wall time and volume of one stage of a render task. */
@@ -68,7 +86,8 @@ export function runTakeLoop(
   stage: FrameStage,
   context: TakeLoopContext,
 ): Promise<TakeLoopFigures> {
-  const attributes = { 'lipsync.frames': options.timeline.frameCount };
+  const { start, end } = processedFrames(options);
+  const attributes = { 'lipsync.frames': end - start };
   return traced('draw and encode', { attributes }, () => drawAndEncode(options, stage, context));
 }
 
@@ -77,13 +96,15 @@ async function drawAndEncode(
   stage: FrameStage,
   context: TakeLoopContext,
 ): Promise<TakeLoopFigures> {
-  const { clip, timeline } = options;
+  const { clip, timeline, segment } = options;
   const { signal } = context;
+  const { start, end } = segment ?? { start: 0, end: timeline.frameCount };
   const startedMs = performance.now();
   const frames = openFramesAhead({
     path: options.clipPath,
     facts: clip,
     timeline,
+    ...(segment && { outputs: processedFrames(options) }),
     workFolder: options.workFolder,
     // At a seam each frame that waits to be written has passed with another one.
     keepFrames: maxPendingWrites * 2 + stage.heldFrames + 1,
@@ -95,30 +116,32 @@ async function drawAndEncode(
     width: clip.width,
     height: clip.height,
     frameRate: timeline.frameRate,
-    frameCount: timeline.frameCount,
+    frameCount: end - start,
     color: clip.color,
-    speech: { path: options.speechPath, facts: options.speech },
+    ...(!segment && { speech: { path: options.speechPath, facts: options.speech } }),
     encoding: options.encoding,
-    label: options.label,
+    // The encoder draws it from the start of its file on; no later segment begins while it is shown.
+    label: start === 0 ? options.label : undefined,
     signal,
   });
   const pendingWrites: Promise<void>[] = [];
   try {
     for await (const frame of dissolveSeams(stage.apply(frames), timeline)) {
+      if (frame.index < start) continue;
       const write = take.write(frame.data);
       // Awaited below in order; prevents an unhandled rejection until then.
       write.catch(() => undefined);
       pendingWrites.push(write);
       if (pendingWrites.length > maxPendingWrites) await pendingWrites.shift();
       if (frame.index % progressEveryFrames === 0)
-        context.onProgress({ stage: 'rendering', fraction: frame.index / timeline.frameCount });
+        context.onProgress({ stage: 'rendering', fraction: (frame.index - start) / (end - start) });
     }
     await Promise.all(pendingWrites);
     await take.finish();
   } finally {
     await take.abort();
   }
-  const bytesCopiedPerFrame = frames.statistics.bytesCopied / timeline.frameCount;
+  const bytesCopiedPerFrame = frames.statistics.bytesCopied / (end - start);
   return { wallMs: performance.now() - startedMs, bytesCopiedPerFrame };
 }
 

@@ -121,7 +121,10 @@ function feed({ stdin, ended }: MediaProcess, frame: Uint8Array): Promise<void> 
 }
 
 /** Requires the specified frame count, and video and sound that end within one frame of each other. */
-async function verifyTake(path: string, { frameCount, frameRate, speech, signal }: TakeOptions): Promise<void> {
+export async function verifyTake(
+  path: string,
+  { frameCount, frameRate, speech, signal }: Pick<TakeOptions, 'frameCount' | 'frameRate' | 'speech' | 'signal'>,
+): Promise<void> {
   const facts = await probeTake(path, { signal });
   const frameMs = 1000 / framesPerSecond(frameRate);
   const expected = { frameCount, hasSound: speech !== undefined };

@@ -40,7 +40,9 @@ export interface MelChunksOptions {
   /** Speech samples: mono, 16 kHz, −1 to 1, in blocks of any length. */
   readonly samples: AsyncIterable<Float32Array>;
   readonly frameRate: FrameRate;
-  /** Number of output frames, including those after the end of the speech. */
+  /** The first output frame that gets a chunk; 0 by default. */
+  readonly firstFrame?: number;
+  /** Number of output frames, including those before the first one and after the end of the speech. */
   readonly frameCount: number;
   /**
    * Start of the 200 ms window relative to its frame, in whole milliseconds: 0 in the published inference script, −40
@@ -50,21 +52,22 @@ export interface MelChunksOptions {
 }
 
 /**
- * Streams one mel chunk per output frame: `frameCount` arrays of 80 × 16 values, band-major from the lowest band. The
- * caller owns the arrays. Columns before and after the speech are silent. Reads only the samples that the frames need
- * and closes the source then, or when the caller stops early; passes on its errors. Memory does not depend on the
- * lengths.
+ * Streams one mel chunk per output frame from the first one on: arrays of 80 × 16 values, band-major from the lowest
+ * band. The caller owns the arrays. Columns before and after the speech are silent. Reads only the samples that the
+ * frames need and closes the source then, or when the caller stops early; passes on its errors. Memory does not depend
+ * on the lengths.
  */
 export async function* openMelChunks({
   samples,
   frameRate,
+  firstFrame = 0,
   frameCount,
   windowStartMs,
 }: MelChunksOptions): AsyncGenerator<Float32Array> {
   const ring = new ColumnRing();
   const spectrogram = new MelSpectrogram((column) => ring.add(column));
-  let frame = 0;
-  let start = chunkStartColumn(0, frameRate, windowStartMs);
+  let frame = firstFrame;
+  let start = chunkStartColumn(frame, frameRate, windowStartMs);
   const next = (): Float32Array => {
     const chunk = ring.chunkAt(start);
     frame += 1;

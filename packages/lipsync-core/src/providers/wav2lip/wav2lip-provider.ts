@@ -38,6 +38,7 @@ export function createWav2LipProvider(dependencies: Wav2LipProviderDependencies)
   return {
     kind: 'inline',
     facts: wav2lipFacts,
+    rendersSegments: true,
     run: (request, context) => run(dependencies, request, context),
   };
 }

@@ -1,5 +1,12 @@
 import type { Warning } from '../../contract/provider-types.ts';
-import { openFrames, readSpeech, runTakeLoop, type Frame, type TakeReport } from '../../media/index.ts';
+import {
+  openFrames,
+  processedFrames,
+  readSpeech,
+  runTakeLoop,
+  type Frame,
+  type TakeReport,
+} from '../../media/index.ts';
 import type { EngineAddress } from './engine/engine-address.ts';
 import { connectEngine, type EngineClient } from './engine/engine-client.ts';
 import { openMelChunks } from './mel-chunks.ts';
@@ -67,7 +74,8 @@ async function redrawTake(
     },
     context,
   );
-  const frames = timeline.frameCount;
+  const { start, end } = processedFrames(task);
+  const frames = end - start;
   const faceHeightPx = meanFaceHeightPx(followed.track, countUsedFrames(timeline));
   return {
     warnings: [
@@ -102,6 +110,7 @@ async function redrawParts(
     silenceMode,
   } = task;
   const { voiced } = await readMouthCurve(task.mouthCurvePath, frameCount);
+  const { start, end } = processedFrames(task);
   return {
     engine,
     cropSizePx,
@@ -111,7 +120,8 @@ async function redrawParts(
     melChunks: openMelChunks({
       samples: readSpeech(task.speechPath, { ...task.speech, signal }),
       frameRate,
-      frameCount,
+      firstFrame: start,
+      frameCount: end,
       windowStartMs,
     }),
     closedMouth: silenceMode === 'close' ? await cropClosedMouth(task, followed, signal) : undefined,

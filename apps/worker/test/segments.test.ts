@@ -1,0 +1,102 @@
+import { newJobRecord, SegmentBoard, silentLogger, systemClock, type SegmentHelper } from '@lipsync/core/host';
+import { lipsyncOptionsSchema } from '@lipsync/core/contract';
+import { createClientConnection, LipsyncProducer, RedisClock, RedisJobStore, RedisStateStore } from '@lipsync/queue';
+import { startTestRedis, type TestRedis } from '@lipsync/queue/testing';
+import type { Redis } from 'ioredis';
+import { beforeAll, expect, it } from 'vitest';
+import { LaneWorkers } from '../src/lane-workers.ts';
+
+const jobId = 'job_long';
+let redis: TestRedis;
+let connection: Redis;
+let producer: LipsyncProducer;
+
+beforeAll(async () => {
+  redis = await startTestRedis();
+  connection = createClientConnection({ url: redis.url, onError: () => undefined });
+  const store = new RedisJobStore({ connection });
+  producer = new LipsyncProducer({ connection, store, clock: systemClock, logger: silentLogger });
+  const input = (digit: string) => ({ kind: 'artifact', key: `inputs/${digit.repeat(64)}`, name: 'input' }) as const;
+  await store.create(
+    newJobRecord({
+      id: jobId,
+      nowMs: Date.now(),
+      owner: null,
+      requestId: 'req_1',
+      traceparent: null,
+      options: lipsyncOptionsSchema.parse({}),
+      video: input('a'),
+      audio: input('b'),
+    }),
+  );
+  return async () => {
+    await producer.close();
+    connection.disconnect();
+    await redis.stop();
+  };
+});
+
+it('An idle worker takes an offer, which is put back while the worker is needed elsewhere, and is no waiting job.', async () => {
+  const helped: string[] = [];
+  const segmentHelper: Pick<SegmentHelper, 'help'> = {
+    async help(id, { isNeededElsewhere }) {
+      helped.push(`${id} ${String(await isNeededElsewhere())}`);
+      return helped.length === 1 ? 'interrupted' : 'done';
+    },
+  };
+  // Repeated offers are one.
+  await producer.offerSegments(jobId, 1);
+  await producer.offerSegments(jobId, 1);
+  expect(await producer.sampleWaiting('render', 10)).toEqual({ count: 0, ids: [], firstIds: [] });
+  const worker = new LaneWorkers({
+    config: {
+      redisUrl: redis.url,
+      lanes: [{ lane: 'render', concurrency: 1 }],
+      shutdownGraceMs: 0,
+      lockMs: 5_000,
+      stalledIntervalMs: 1_000,
+    },
+    runner: { run: () => Promise.reject(new Error('No job is queued.')) },
+    segmentHelper,
+    producer,
+    redis: { report: () => true, serves: true, verify: async () => undefined, clock: new RedisClock(systemClock) },
+    logger: silentLogger,
+  });
+  await worker.start();
+  try {
+    await expect.poll(() => helped.length, { timeout: 10_000 }).toBe(2);
+    expect(helped).toEqual([`${jobId} false`, `${jobId} false`]);
+    await expect.poll(async () => (await producer.queue('render')).getJobCountByTypes()).toBe(0);
+  } finally {
+    await worker.stop();
+  }
+});
+
+it('A segment has one holder at a time in Redis, and the end of the job deletes all of its files.', async () => {
+  const deleted: string[] = [];
+  const artifacts = { delete: async (key: string) => void deleted.push(key) };
+  const board = new SegmentBoard({ state: new RedisStateStore({ connection }), clock: systemClock, artifacts });
+  const free = { warmUpFrames: 0, lease: null, finished: null };
+  const list = await board.create({
+    jobId,
+    binding: 'binding',
+    engineVersion: 'engine',
+    provider: 'wav2lip',
+    // `as`: only workers read it.
+    request: { clipDigest: 'a' } as unknown as Parameters<typeof board.create>[0]['request'],
+    traceparent: null,
+    segments: [
+      { ...free, start: 0, end: 20 },
+      { ...free, start: 20, end: 90 },
+    ],
+  });
+  const leases = await Promise.all([board.lease(list), board.lease(list), board.lease(list)]);
+  expect(new Set(leases.map((leased) => leased?.index))).toEqual(new Set([0, 1, undefined]));
+  const [held] = leases.filter((leased) => leased?.index === 1);
+  if (!held) throw new Error('The longer segment has no holder.');
+  expect((await board.finish(held, { workMs: 5, warnings: [] }))?.segments[1]?.finished?.key).toBe(held.key);
+  await board.remove(jobId);
+  expect(deleted).toEqual(expect.arrayContaining(leases.flatMap((leased) => leased?.key ?? [])));
+  expect(await board.renew(held, 1)).toBeUndefined();
+  expect(await board.read(jobId)).toBeUndefined();
+});

@@ -1,0 +1,23 @@
+import type { RenderTaskContext } from '../processes/render-task.ts';
+import { trackShownFace, type TrackShownFaceOptions } from './face-tracking.ts';
+
+export interface ShareTrackInput extends TrackShownFaceOptions {
+  /** Where a copy of the track is left. */
+  readonly copyPath: string;
+}
+
+export interface SharedTrack {
+  /** First frame of each shot, relative to the first frame of the window of the timeline. */
+  readonly shotStarts: readonly number[];
+}
+
+/**
+ * Tracks the face that the timeline shows, or finds its track in the cache, and leaves a file of it that `trackPath` of
+ * other tasks names. Throws the errors of `trackShownFace`.
+ */
+export async function shareTrackTask(input: ShareTrackInput, context: RenderTaskContext): Promise<SharedTrack> {
+  const { track } = await trackShownFace(input, context);
+  const { shotStarts } = track;
+  track.close();
+  return { shotStarts };
+}

@@ -1,0 +1,98 @@
+import type { Logger } from '../../contract/ports.ts';
+import { openProcessWorkspace, sweepProcessWorkspaces, type Workspace } from '../../processes/workspace.ts';
+import type { ActiveProviders } from '../../providers/active-providers.ts';
+import type { InlineProvider } from '../../providers/provider.ts';
+import type { ArtifactStore } from '../../storage/artifact-store.ts';
+import type { SegmentBoard } from './segment-board.ts';
+import { sharedFiles, sharedKeyOf, type SegmentList, type SharedFile } from './segment-list.ts';
+import { LeaseLost, SegmentRenderer, type SegmentFiles } from './segment-renderer.ts';
+import { clipKeyOf } from './segmented-takes.ts';
+
+export interface SegmentHelperOptions {
+  readonly board: SegmentBoard;
+  readonly artifacts: ArtifactStore;
+  readonly activeProviders: ActiveProviders;
+  readonly workFolder: string;
+  readonly logger: Logger;
+  /** Version of the engine of this host; undefined while it is unknown. */
+  engineVersion(): string | undefined;
+}
+
+export interface HelpContext {
+  readonly signal: AbortSignal;
+  /** Returns whether this worker is needed for something else; called after each segment. */
+  isNeededElsewhere(): Promise<boolean>;
+}
+
+/** Renders segments of jobs that other workers run. */
+export class SegmentHelper {
+  readonly #options: SegmentHelperOptions;
+  readonly #renderer: SegmentRenderer;
+
+  constructor(options: SegmentHelperOptions) {
+    this.#options = options;
+    this.#renderer = new SegmentRenderer(options);
+  }
+
+  /**
+   * Renders segments of a job until none is left (`done`) or this worker is needed elsewhere (`interrupted`). A segment
+   * that fails is left to the worker of the job. Throws the abort error of `signal`, and the errors of the stores.
+   */
+  async help(jobId: string, context: HelpContext): Promise<'done' | 'interrupted'> {
+    const { activeProviders, board, workFolder } = this.#options;
+    const list = await board.read(jobId);
+    const provider = list && activeProviders.get(list.provider);
+    const isOurs = list !== undefined && list.engineVersion === this.#options.engineVersion();
+    if (!isOurs || provider?.kind !== 'inline' || !provider.rendersSegments) return 'done';
+    await sweepProcessWorkspaces(workFolder);
+    const workspace = await openProcessWorkspace(workFolder);
+    try {
+      return await this.#renderAll(list, provider, workspace, context);
+    } finally {
+      await workspace.remove();
+    }
+  }
+
+  async #renderAll(
+    list: SegmentList,
+    provider: InlineProvider,
+    workspace: Workspace,
+    context: HelpContext,
+  ): Promise<'done' | 'interrupted'> {
+    const { board, logger } = this.#options;
+    let files: SegmentFiles | undefined;
+    for (;;) {
+      const leased = await board.lease(list);
+      if (!leased) return 'done';
+      const { jobId } = list;
+      const { index } = leased;
+      try {
+        files ??= await this.#fetchFiles(list, workspace);
+        await this.#renderer.render(leased, { provider, files, context });
+        logger.info({ jobId, segment: index }, 'segment rendered for another worker');
+      } catch (error) {
+        if (context.signal.aborted) throw error;
+        await board.release(leased);
+        if (!(error instanceof LeaseLost))
+          logger.warn({ jobId, segment: index, error }, 'segment not rendered; the worker of the job does it');
+        return 'done';
+      }
+      if (await context.isNeededElsewhere()) return 'interrupted';
+    }
+  }
+
+  async #fetchFiles(list: SegmentList, workspace: Workspace): Promise<SegmentFiles> {
+    const { artifacts } = this.#options;
+    const clipPath = workspace.file('clip');
+    await artifacts.materialize(clipKeyOf(list.request), clipPath);
+    const pathOf = (file: SharedFile): string => workspace.file(file);
+    await Promise.all(sharedFiles.map((file) => artifacts.materialize(sharedKeyOf(list, file), pathOf(file))));
+    return {
+      clipPath,
+      trackPath: pathOf('track'),
+      mouthCurvePath: pathOf('curve'),
+      speechPath: pathOf('speech'),
+      pathOf: (index) => workspace.file(`segment-${index}.mp4`),
+    };
+  }
+}

@@ -1,0 +1,107 @@
+import { z } from 'zod';
+import type { ProviderId } from '../../contract/index.ts';
+import type { Warning } from '../../contract/provider-types.ts';
+import type { TakeSegment } from '../../media/index.ts';
+import type { TakeRequest } from '../../providers/provider.ts';
+
+/** The part of a request that all workers share; each has files of its own. */
+export type SharedRequest = Omit<
+  TakeRequest,
+  'clipPath' | 'mouthCurvePath' | 'segment' | 'speechPath' | 'takePath' | 'trackPath'
+>;
+
+/** The right of one worker to render a segment. It renews the lease until the segment is finished. */
+export interface SegmentLease {
+  readonly id: string;
+  readonly untilMs: number;
+  /** Rendered part of the segment, 0–1. */
+  readonly fraction: number;
+}
+
+/** A rendered segment. */
+export interface FinishedSegment {
+  /** Artifact key of its file. */
+  readonly key: string;
+  readonly leaseId: string;
+  readonly workMs: number;
+  readonly warnings: readonly Warning[];
+}
+
+export interface StoredSegment extends TakeSegment {
+  readonly lease: SegmentLease | null;
+  readonly finished: FinishedSegment | null;
+}
+
+/** The segments of the take that a job makes. Stored as one document. */
+export interface SegmentList {
+  readonly jobId: string;
+  /** Part of the names of its files. */
+  readonly id: string;
+  /** Digest of what decides the frames of the take; a run with another one does not use the list. */
+  readonly binding: string;
+  /** Only workers with this engine render its segments. */
+  readonly engineVersion: string;
+  readonly provider: ProviderId;
+  readonly request: SharedRequest;
+  /** Trace of the run that made the list; null without one. */
+  readonly traceparent: string | null;
+  readonly segments: readonly StoredSegment[];
+  /** Artifact keys of all files that may exist for it. */
+  readonly keys: readonly string[];
+}
+
+/** The files that all segments of a list are rendered from, besides the clip. */
+export const sharedFiles = ['track', 'curve', 'speech'] as const;
+export type SharedFile = (typeof sharedFiles)[number];
+
+/** Artifact key of a file that all segments need. */
+export function sharedKeyOf({ jobId, id }: Pick<SegmentList, 'jobId' | 'id'>, file: SharedFile): string {
+  return `outputs/${jobId}/segments-${id}-${file}`;
+}
+
+/** Artifact key of the file that the holder of a lease makes. */
+export function segmentKeyOf({ jobId, id }: Pick<SegmentList, 'jobId' | 'id'>, leaseId: string): string {
+  return `outputs/${jobId}/segment-${id}-${leaseId}.mp4`;
+}
+
+export function frameCountOf({ start, end }: TakeSegment): number {
+  return end - start;
+}
+
+const frame = z.int().nonnegative();
+const warning = z.looseObject({ code: z.string(), message: z.string() });
+
+/** Only this service writes lists; the schema detects those of other versions. */
+const segmentListSchema = z.object({
+  jobId: z.string(),
+  id: z.string(),
+  binding: z.string(),
+  engineVersion: z.string(),
+  provider: z.string(),
+  request: z.looseObject({ clipDigest: z.string() }),
+  traceparent: z.string().nullable(),
+  segments: z.array(
+    z.object({
+      start: frame,
+      end: frame,
+      warmUpFrames: frame,
+      lease: z.object({ id: z.string(), untilMs: z.number(), fraction: z.number() }).nullable(),
+      finished: z
+        .object({ key: z.string(), leaseId: z.string(), workMs: z.number(), warnings: z.array(warning) })
+        .nullable(),
+    }),
+  ),
+  keys: z.array(z.string()),
+});
+
+/** Reads a stored list; undefined for one that another version has stored in another form. */
+export function parseSegmentList(document: unknown): SegmentList | undefined {
+  const { data } = segmentListSchema.safeParse(document);
+  // `as`: the schema checks all but the contents of the request, which a worker of the same engine version has written.
+  return data as SegmentList | undefined;
+}
+
+/** The files that a stored list of any version names. */
+export function keysOf(document: unknown): readonly string[] {
+  return z.looseObject({ keys: z.array(z.string()) }).safeParse(document).data?.keys ?? [];
+}

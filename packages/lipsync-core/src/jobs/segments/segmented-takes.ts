@@ -1,0 +1,237 @@
+import { createHash } from 'node:crypto';
+import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { readMouthCurve } from '../../audio/index.ts';
+import type { Warning } from '../../contract/provider-types.ts';
+import { abortError, LipsyncError } from '../../errors/index.ts';
+import { shareTrackRenderTask } from '../../face/index.ts';
+import { framesPerSecond, joinSegments, labelEndMs } from '../../media/index.ts';
+import type { RenderPool } from '../../processes/render-pool.ts';
+import type { InlineProvider, Take, TakeContext, TakeMaker, TakeRequest } from '../../providers/provider.ts';
+import type { ArtifactStore } from '../../storage/artifact-store.ts';
+import { linkOrCopy } from '../../storage/durable-files.ts';
+import { failStorage, failStore } from '../../storage/store-failure.ts';
+import { activeTraceparent, annotateSpan, traced } from '../../tracing/spans.ts';
+import { countSegments, planSegments } from './plan-segments.ts';
+import type { LeasedSegment, SegmentBoard } from './segment-board.ts';
+import { frameCountOf, sharedKeyOf, type SegmentList, type SharedFile, type SharedRequest } from './segment-list.ts';
+import { LeaseLost, SegmentRenderer, type SegmentFiles } from './segment-renderer.ts';
+
+/** How often the worker of a job looks for segments that others have finished, while it has none to render. */
+const pollMs = 500;
+
+export interface SegmentedTakesOptions {
+  readonly board: SegmentBoard;
+  readonly artifacts: ArtifactStore;
+  readonly renderPool: RenderPool;
+  readonly trackCacheFolder: string;
+  /** Longer takes are split into segments of about this length; 0 for never. */
+  readonly segmentMs: number;
+  /** Version of the engine of this host; undefined while it is unknown, which splits nothing. */
+  engineVersion(): string | undefined;
+  /** The number of living workers that could render segments, with this one. */
+  countWorkers(): Promise<number>;
+  /** Lets up to `count` other workers take segments of the job, as soon as they have nothing else to do. */
+  offer(jobId: string, count: number): Promise<void>;
+}
+
+/** A take that is made in segments. */
+interface SegmentedTake {
+  readonly list: SegmentList;
+  readonly provider: InlineProvider;
+  readonly request: TakeRequest;
+  readonly files: SegmentFiles;
+  readonly context: TakeContext;
+}
+
+/**
+ * Makes long takes in segments that several workers render, and joins them. Other takes are made by their provider. A
+ * repeated run of a job continues with the segments that exist.
+ */
+export class SegmentedTakes implements TakeMaker {
+  readonly #options: SegmentedTakesOptions;
+  readonly #renderer: SegmentRenderer;
+
+  constructor(options: SegmentedTakesOptions) {
+    this.#options = options;
+    this.#renderer = new SegmentRenderer(options);
+  }
+
+  async make(provider: InlineProvider, request: TakeRequest, context: TakeContext): Promise<Take> {
+    const list = await this.#openList(provider, request, context);
+    if (!list) return provider.run(request, context);
+    annotateSpan({ 'lipsync.segments': list.segments.length });
+    const files = await this.#shareFiles(list, request, context);
+    return this.#finish({ list, provider, request, files, context });
+  }
+
+  /** The list of an earlier run, or a new one; undefined when the take is not split. */
+  async #openList(
+    provider: InlineProvider,
+    request: TakeRequest,
+    context: TakeContext,
+  ): Promise<SegmentList | undefined> {
+    const { artifacts, board, segmentMs, countWorkers } = this.#options;
+    const engineVersion = this.#options.engineVersion();
+    if (!provider.rendersSegments || segmentMs === 0 || engineVersion === undefined) return undefined;
+    const shared = toSharedRequest(request);
+    const binding = bindingOf({ provider: provider.facts.id, engineVersion, request: shared });
+    const { jobId, timeline } = request;
+    const earlier = await board.read(jobId).catch(failStore);
+    if (earlier?.binding === binding && earlier.segments.length > 0) return earlier;
+    await board.remove(jobId).catch(failStore);
+    if (timeline.durationMs <= segmentMs) return undefined;
+    const count = countSegments(timeline, { segmentMs, workers: await countWorkers().catch(failStore) });
+    const isShared = count > 1 && (await artifacts.stat(clipKeyOf(request)).catch(failStorage)) !== undefined;
+    if (!isShared) return undefined;
+    const { shotStarts } = await this.#trackFace(request, context);
+    const { voiced } = await readMouthCurve(request.mouthCurvePath, timeline.frameCount);
+    const firstCut = request.label ? Math.ceil((labelEndMs / 1_000) * framesPerSecond(timeline.frameRate)) : 0;
+    const segments = planSegments({ timeline, shotStarts, voiced, firstCut, count });
+    if (segments.length < 2) return undefined;
+    const list = {
+      jobId,
+      binding,
+      engineVersion,
+      provider: provider.facts.id,
+      request: shared,
+      traceparent: activeTraceparent() ?? null,
+      segments: segments.map((segment) => ({ ...segment, lease: null, finished: null })),
+    };
+    return board.create(list).catch(failStore);
+  }
+
+  /** Publishes what other workers need, unless an earlier run has, and returns the files of this worker. */
+  async #shareFiles(list: SegmentList, request: TakeRequest, context: TakeContext): Promise<SegmentFiles> {
+    const { artifacts } = this.#options;
+    const trackPath = trackPathOf(request);
+    const isStored = async (file: SharedFile): Promise<boolean> =>
+      (await artifacts.stat(sharedKeyOf(list, file)).catch(failStorage)) !== undefined;
+    if (await isStored('track')) await artifacts.materialize(sharedKeyOf(list, 'track'), trackPath).catch(failStorage);
+    else await this.#trackFace(request, context);
+    const { clipPath, mouthCurvePath, speechPath } = request;
+    const paths = { track: trackPath, curve: mouthCurvePath, speech: speechPath };
+    for (const file of ['track', 'curve', 'speech'] as const)
+      if (!(await isStored(file))) await this.#publish(paths[file], sharedKeyOf(list, file));
+    const folder = dirname(request.takePath);
+    const pathOf = (index: number): string => join(folder, `segment-${index}.mp4`);
+    return { clipPath, mouthCurvePath, speechPath, trackPath, pathOf };
+  }
+
+  async #publish(path: string, key: string): Promise<void> {
+    const copyPath = `${path}.shared`;
+    await linkOrCopy(path, copyPath);
+    await this.#options.artifacts.publish(copyPath, key).catch(failStorage);
+  }
+
+  #trackFace(request: TakeRequest, context: TakeContext): Promise<{ readonly shotStarts: readonly number[] }> {
+    const { renderPool, trackCacheFolder } = this.#options;
+    const { clip, clipDigest, clipPath, timeline, takePath } = request;
+    const files = { trackCacheFolder, workFolder: dirname(takePath), copyPath: trackPathOf(request) };
+    return renderPool.run(shareTrackRenderTask, { clip, clipDigest, clipPath, timeline, ...files }, context);
+  }
+
+  /** Renders segments until all are finished by this and other workers, and joins them. */
+  async #finish(take: SegmentedTake): Promise<Take> {
+    const { board, countWorkers, offer } = this.#options;
+    const { context, request } = take;
+    const ownLeases = new Set<string>();
+    for (;;) {
+      if (context.signal.aborted) throw abortError(context.signal);
+      const leased = await board.lease(take.list).catch(failStore);
+      const list = leased?.list ?? (await board.read(request.jobId).catch(failStore));
+      if (list?.id !== take.list.id) throw new LipsyncError('media_failed', 'The segments of the take were removed.');
+      reportProgress(list, context);
+      if (leased) {
+        ownLeases.add(leased.leaseId);
+        // Without an offer, this worker renders all segments.
+        const others = Math.min(await countWorkers().catch(() => 1), countOpen(list)) - 1;
+        if (others > 0) await offer(request.jobId, others).catch(() => undefined);
+        await this.#renderOwn(leased, take);
+      } else if (countOpen(list) === 0) return this.#join(list, take, ownLeases);
+      else await sleep(pollMs, undefined, { signal: context.signal }).catch(() => undefined);
+    }
+  }
+
+  async #renderOwn(leased: LeasedSegment, { provider, files, context }: SegmentedTake): Promise<void> {
+    const onChange = (list: SegmentList): void => reportProgress(list, context);
+    try {
+      await this.#renderer.render(leased, { provider, files, context, onChange });
+    } catch (error) {
+      if (!(error instanceof LeaseLost)) throw error;
+    }
+  }
+
+  async #join(list: SegmentList, take: SegmentedTake, ownLeases: ReadonlySet<string>): Promise<Take> {
+    const { artifacts, board } = this.#options;
+    const { files, request, context } = take;
+    const finished = list.segments.flatMap((segment) => segment.finished ?? []);
+    for (const [index, { key, leaseId }] of finished.entries())
+      if (!ownLeases.has(leaseId)) await artifacts.materialize(key, files.pathOf(index)).catch(failStorage);
+    const segments = list.segments.map((segment, index) => ({
+      path: files.pathOf(index),
+      frameCount: frameCountOf(segment),
+    }));
+    try {
+      const { signal } = context;
+      await traced('join segments', {}, () => joinSegments({ ...request, segments, signal }));
+    } catch (error) {
+      // The next attempt renders all segments again.
+      if (!context.signal.aborted) await board.remove(list.jobId).catch(() => undefined);
+      throw error;
+    }
+    const workElsewhereMs = finished
+      .filter(({ leaseId }) => !ownLeases.has(leaseId))
+      .reduce((sum, { workMs }) => sum + workMs, 0);
+    const warnings = withoutRepeats(finished.flatMap((segment) => segment.warnings));
+    return { path: request.takePath, warnings, costMicros: 0, workElsewhereMs };
+  }
+}
+
+function trackPathOf({ takePath }: TakeRequest): string {
+  return `${takePath}.track`;
+}
+
+/** Inputs are stored under the hash of their content. */
+export function clipKeyOf({ clipDigest }: Pick<TakeRequest, 'clipDigest'>): string {
+  return `inputs/${clipDigest}`;
+}
+
+function toSharedRequest(request: TakeRequest): SharedRequest {
+  const {
+    clipPath: _,
+    mouthCurvePath: _1,
+    speechPath: _2,
+    takePath: _3,
+    trackPath: _4,
+    segment: _5,
+    ...rest
+  } = request;
+  return rest;
+}
+
+function bindingOf(parts: {
+  readonly provider: string;
+  readonly engineVersion: string;
+  readonly request: SharedRequest;
+}): string {
+  return createHash('sha256').update(JSON.stringify(parts)).digest('hex');
+}
+
+function countOpen({ segments }: SegmentList): number {
+  return segments.filter(({ finished }) => !finished).length;
+}
+
+function reportProgress({ segments }: SegmentList, { onProgress }: TakeContext): void {
+  const total = segments.reduce((sum, segment) => sum + frameCountOf(segment), 0);
+  const rendered = segments.reduce(
+    (sum, segment) => sum + frameCountOf(segment) * (segment.finished ? 1 : (segment.lease?.fraction ?? 0)),
+    0,
+  );
+  onProgress({ stage: 'rendering', fraction: rendered / total });
+}
+
+/** Each segment repeats the warnings on the whole clip. */
+function withoutRepeats(warnings: readonly Warning[]): readonly Warning[] {
+  return [...new Map(warnings.map((warning) => [JSON.stringify(warning), warning])).values()];
+}
