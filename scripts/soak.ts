@@ -20,6 +20,7 @@ import { proveHeygenWaiting } from './soak/heygen-waiting.ts';
 import { proveJobLists } from './soak/job-lists.ts';
 import { proveKills } from './soak/kills.ts';
 import { proveMachines } from './soak/machines.ts';
+import { proveMarkingSize } from './soak/marking-size.ts';
 import { proveMemory, proveWav2LipMemory } from './soak/memory.ts';
 import { provePacked } from './soak/packed.ts';
 import { proveQualityOfClips } from './soak/quality-clips.ts';
@@ -48,6 +49,7 @@ const proofs: Readonly<Record<string, () => Promise<boolean>>> = {
   files: proveFiles,
   'full-outputs': proveFullOutputs,
   machines: proveMachines,
+  'marking-size': proveMarkingSize,
   memory: proveMemory,
   'heygen-breaker': proveHeygenBreaker,
   'heygen-cancels': proveHeygenCancels,

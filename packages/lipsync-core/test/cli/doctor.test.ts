@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { formAdvice } from '../../src/providers/wav2lip/definition.ts';
 import { hasCudaLibrary, runtimeLibraryFolder } from '../../src/inference/onnx-session.ts';
 import { checkpointBytes, seededState } from '../wav2lip/seeded-checkpoint.ts';
+import { localIdentityIn } from '../../src/marking/local-certificates.ts';
 import { runCli } from './run-cli.ts';
 
 interface Finding {
@@ -69,6 +70,7 @@ describe('doctor', () => {
       'syncnet',
       'lr-asd',
       'dnsmos',
+      'marking',
     ]);
     const optional = ['heygen', 'wav2lip', 'syncnet', 'lr-asd', 'dnsmos'];
     expect(names.filter((name) => finding(name)?.state !== 'ok')).toEqual(optional);
@@ -88,6 +90,19 @@ describe('doctor', () => {
     });
     await writeFile(path, onnxBytes);
     expect((await findings()).finding('lr-asd')).toMatchObject({ state: 'ok', detail: `${path}; measures who speaks` });
+  });
+
+  it('doctor names the signer of outputs once it exists, and a file of it that is damaged.', async () => {
+    expect((await findings()).finding('marking')?.detail).toContain('the first start makes');
+    await localIdentityIn(join(folder, 'data', 'marking'), Date.now());
+    const made = (await findings()).finding('marking');
+    expect(made).toMatchObject({ state: 'ok', advice: '' });
+    expect(made?.detail).toMatch(/^signed by CN=Lipsync output, O=Lipsync until \d{4}-\d\d-\d\d$/);
+    await writeFile(join(folder, 'data', 'marking', 'signer.pem'), 'damaged');
+    expect((await findings()).finding('marking')).toMatchObject({
+      state: 'missing',
+      advice: expect.stringContaining('signer.pem'),
+    });
   });
 
   it('doctor prints one line per check, and an advice line where something is to be done.', async () => {
