@@ -1,4 +1,4 @@
-import { systemClock } from '@lipsync/core/host';
+import { LipsyncError, systemClock } from '@lipsync/core/host';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { LipsyncClient } from '@lipsync/client';
 import { authorizationOf, form, json, startApi, tenantKeys, type RunningApi } from './running-api.ts';
@@ -76,6 +76,32 @@ describe('a consent where none is required', () => {
     const refusal = { status: 422, code: 'consent_expired', fields: ['consent'] };
     expect(await outcome(await post('/lipsync', { ...urls, consent: expired }))).toEqual(refusal);
   });
+});
+
+it('A repeated request gets the first answer, also after its consent has expired.', async () => {
+  let isExpired = false;
+  const api = await startApi({
+    checkConsent() {
+      if (isExpired) throw new LipsyncError('consent_expired', 'The consent of this request has expired.');
+    },
+  });
+  await using _ = { [Symbol.asyncDispose]: () => api.close() };
+  const sendUrls = (key: string) =>
+    api.post('/lipsync', JSON.stringify({ ...urls, consent }), {
+      'Content-Type': 'application/json',
+      'Idempotency-Key': key,
+    });
+  const sendFiles = (key: string) =>
+    api.post('/lipsync', form({ consent: JSON.stringify(consent) }), { 'Idempotency-Key': key });
+  for (const send of [sendUrls, sendFiles]) {
+    isExpired = false;
+    const { id } = await json(await send(`${send.name}-1`));
+    isExpired = true;
+    const repeated = await send(`${send.name}-1`);
+    expect([repeated.status, repeated.headers.get('Idempotent-Replayed')]).toEqual([202, 'true']);
+    expect((await json(repeated)).id).toBe(id);
+    expect(await outcome(await send(`${send.name}-2`))).toMatchObject({ code: 'consent_expired' });
+  }
 });
 
 describe('LIPSYNC_CONSENT=required', () => {

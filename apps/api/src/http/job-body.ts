@@ -60,7 +60,14 @@ export async function readJobBody<Options extends object>(
   if (request.is('multipart/form-data')) return readForm(request, rules, dependencies);
   if (request.is('application/json')) {
     const fields = await readJsonFields(request, response, dependencies.bodyTime);
-    return parseUrlFields(fields, rules, dependencies);
+    const { checkRequest, ...others } = rules;
+    const body = await parseUrlFields(fields, others, dependencies);
+    const { options, inputs } = body;
+    // A repeated request gets the first answer, also when it would be refused by now.
+    const record = checkRequest && (await dependencies.idempotent?.findRepeated({ kind: rules.kind, options, inputs }));
+    if (record) return { type: 'repeated', record };
+    checkRequest?.(options);
+    return body;
   }
   const { required } = rules.files;
   const [files, urls] = [required, required.map(urlField)].map((names) =>
@@ -94,6 +101,7 @@ async function readForm<Options extends object>(
     const inputs = { ...urls, ...(await uploads.references()) };
     const record = await idempotent?.findRepeated({ kind: rules.kind, options, inputs });
     if (!record) {
+      rules.checkRequest?.(options);
       await uploads.commit(noted);
       return { type: 'received', inputs, options };
     }
@@ -134,6 +142,7 @@ export function parseJsonBody<Options>(
   { requiredUrls = rules.files.required, ...checks }: UrlChecks & Partial<Pick<FieldRules, 'requiredUrls'>>,
 ): JobBody<Options> {
   const { options, urls } = parseFields(fields, rules, { ...checks, problems: [], requiredUrls });
+  rules.checkRequest?.(options);
   rules.checkOptions?.(options);
   return { type: 'received', inputs: urls, options };
 }
@@ -155,7 +164,7 @@ interface FieldRules extends UrlChecks {
 /** Options and URLs among the fields of a request. Throws an error that lists every problem. */
 function parseFields<Options>(
   fields: ReadonlyMap<string, unknown>,
-  { files: { required, optional }, schema, checkRequest }: BodyRules<Options>,
+  { files: { required, optional }, schema }: BodyRules<Options>,
   { checkUrl, refuseReceiver, problems, requiredUrls }: FieldRules,
 ): { readonly options: Options; readonly urls: JobInputs } {
   const isUrl = isUrlField({ required, optional });
@@ -169,10 +178,8 @@ function parseFields<Options>(
     ...refuseReceiver(fields.get(webhookField)),
   ];
   const others = [...problems, ...parsed.problems];
-  if (parsed.options !== undefined && refusals.length === 0 && others.length === 0) {
-    checkRequest?.(parsed.options);
+  if (parsed.options !== undefined && refusals.length === 0 && others.length === 0)
     return { options: parsed.options, urls: Object.fromEntries(read) };
-  }
   throw invalidFields(
     'request',
     [...refusals.map(({ problem }) => problem), ...others],
