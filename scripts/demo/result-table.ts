@@ -50,10 +50,12 @@ function tableOf(rows: readonly (readonly [string, string])[]): string {
   return table.toString();
 }
 
-function attemptLine({ provider, outcome, code, cost_usd: costUsd, operation_id: operationId }: AttemptView): string {
+function attemptLine(attempt: AttemptView): string {
+  const { provider, outcome, code, cost_usd: costUsd, operation_id: operationId, model_precision: precision } = attempt;
   const result = code === null ? outcome : `${outcome} (${code})`;
   return [
     `${provider}: ${result}`,
+    ...(precision === null ? [] : [precision]),
     ...(costUsd === null ? [] : [usd(costUsd)]),
     ...(operationId === null ? [] : [`operation ${operationId}`]),
   ].join(', ');

@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { json, startApi } from './running-api.ts';
 
 const closed = { state: 'closed', reason: null, open_until: null };
-const unknown = { device: null, licence: null, model_suits_device: null, balance_usd: null };
+const unknown = { device: null, licence: null, model_precision: null, model_suits_device: null, balance_usd: null };
 
 let folder: string;
 let state: StateStore;

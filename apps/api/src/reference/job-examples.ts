@@ -88,6 +88,7 @@ export const completedJob: JobView = {
       ended_at: '2026-11-21T09:30:41.000Z',
       cost_usd: 0,
       operation_id: null,
+      model_precision: 'float32',
       quality,
     },
   ],

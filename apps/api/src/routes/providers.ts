@@ -35,7 +35,7 @@ async function viewProvider(
   { breaker }: Dependencies,
 ): Promise<ProvidersView['providers'][number]> {
   const { id, missingSetting, degraded, microsPerSecond } = provider;
-  const { device, licence, modelSuitsDevice, balanceMicros } = await provider.inspect();
+  const { device, licence, modelPrecision, modelSuitsDevice, balanceMicros } = await provider.inspect();
   const { state, reason, openUntilMs } = await breaker.inspect(id);
   return {
     id,
@@ -44,6 +44,7 @@ async function viewProvider(
     degraded,
     device,
     licence,
+    model_precision: modelPrecision,
     model_suits_device: modelSuitsDevice,
     usd_per_second:
       microsPerSecond &&

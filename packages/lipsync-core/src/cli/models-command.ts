@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { Option, type Command } from 'commander';
 import { configFromEnvironment } from '../config.ts';
 import { LipsyncError, type ErrorCode } from '../errors/index.ts';
-import { isOnnx, readModelRecord, type ModelRecord } from '../inference/models/model-record.ts';
+import { isOnnx, readModelRecord } from '../inference/models/model-record.ts';
 import type { ImportReport } from '../inference/models/import-model.ts';
 import { tryModelApart } from '../inference/models/try-model-apart.ts';
 import type { NetworkKind } from '../inference/models/network-kind.ts';
@@ -23,19 +23,10 @@ import {
 } from './model-files.ts';
 import { type Findings, megabytes, printFindings } from './findings.ts';
 import { fetchModel, type FetchFlags } from './fetch-model.ts';
+import { describeQuantization, kindOf } from './model-form.ts';
+import { defaultMaxError, precisions, targets, toImportForm, type ImportFlags } from './import-flags.ts';
 import { type Terminal, createProgressDisplay } from './terminal.ts';
-import { invalidFlags, UsageError } from './usage-error.ts';
-
-/** Target devices of an imported model: rewritten layers for a CPU, plain layers for a GPU. */
-const targets = ['cpu', 'gpu'] as const;
-
-interface ImportFlags {
-  readonly output: string;
-  readonly for?: (typeof targets)[number];
-  readonly float16?: boolean;
-  readonly overwrite?: boolean;
-  readonly json?: boolean;
-}
+import { UsageError } from './usage-error.ts';
 
 interface FolderFlags {
   readonly folder: string;
@@ -56,28 +47,9 @@ export function addModelsCommand(
   const report = async (json: boolean | undefined, find: (signal: AbortSignal) => Promise<Findings>): Promise<void> => {
     setExitCode(await printFindings(json ?? false, find, terminal));
   };
-  models
-    .command('import')
-    .description('convert an official checkpoint to ONNX; no code in the checkpoint is executed')
-    .argument('<checkpoint>', '.pth file as released by its authors')
-    .requiredOption(
-      '-o, --output <file>',
-      'path of the .onnx file to create, with a record in the same folder (required)',
-    )
-    .addOption(
-      new Option(
-        '--for <device>',
-        'target device: cpu (rewritten layers) or gpu (plain layers) (default: cpu, or gpu with --float16)',
-      ).choices(targets),
-    )
-    .option('--float16', 'half precision, for a GPU only (default: single precision)')
-    .option('--overwrite', 'replace an existing output (default: refuse)')
-    .option('--json', 'print the result as one line of JSON on stdout')
-    .action((checkpoint: string, flags: ImportFlags) =>
-      report(flags.json, (signal) =>
-        importCheckpoint({ checkpoint, flags, kinds: listNetworkKinds(definitions) }, terminal, signal),
-      ),
-    );
+  addImportCommand(models, (checkpoint, flags) =>
+    report(flags.json, (signal) => importCheckpoint({ checkpoint, flags, definitions }, terminal, signal)),
+  );
   models
     .command('fetch')
     .description("download a model of the manifest from its authors' address; shows license and size first")
@@ -108,36 +80,64 @@ export function addModelsCommand(
     );
 }
 
+function addImportCommand(models: Command, run: (checkpoint: string, flags: ImportFlags) => Promise<void>): void {
+  models
+    .command('import')
+    .description('convert an official checkpoint to ONNX; no code in the checkpoint is executed')
+    .argument('<checkpoint>', '.pth file as released by its authors')
+    .requiredOption(
+      '-o, --output <file>',
+      'path of the .onnx file to create, with a record in the same folder (required)',
+    )
+    .addOption(
+      new Option(
+        '--for <device>',
+        'target device: cpu (rewritten layers) or gpu (plain layers) (default: cpu, or gpu with --float16)',
+      ).choices(targets),
+    )
+    .addOption(
+      new Option(
+        '--precision <precision>',
+        'float16 for a GPU only; int8 for a CPU only, faster, with an error that the import measures (default: float32)',
+      ).choices(precisions),
+    )
+    .option('--float16', 'same as --precision float16')
+    .option('--calibrate <clip>', 'clip with a face that int8 is calibrated on')
+    .option('--calibrate-speech <file>', 'recording of speech for a calibration clip without sound')
+    .option(
+      '--max-error <levels>',
+      `largest mean error of int8 in levels of 255; smaller keeps more layers in float32 (default: ${defaultMaxError})`,
+    )
+    .option('--overwrite', 'replace an existing output (default: refuse)')
+    .option('--json', 'print the result as one line of JSON on stdout')
+    .action(run);
+}
+
 interface ImportArguments {
   readonly checkpoint: string;
   readonly flags: ImportFlags;
-  readonly kinds: readonly NetworkKind[];
+  readonly definitions: readonly ProviderDefinition[];
 }
 
 async function importCheckpoint(
-  { checkpoint: checkpointPath, flags, kinds }: ImportArguments,
+  { checkpoint: checkpointPath, flags, definitions }: ImportArguments,
   terminal: Terminal,
   signal: AbortSignal,
 ): Promise<Findings> {
-  const { output, float16 = false, overwrite = false, for: target = float16 ? 'gpu' : 'cpu' } = flags;
-  const problems = [
-    ...(float16 && target === 'cpu' ? [{ flag: '--float16', message: 'requires --for gpu' }] : []),
-    ...(isOnnx(output) ? [] : [{ flag: '--output', message: `must end in .onnx, for example ${output}.onnx` }]),
-  ];
-  if (problems.length > 0) throw invalidFlags(problems);
+  const form = toImportForm(flags, () => configFromEnvironment(undefined, definitions));
+  const { output, overwrite = false } = flags;
   const display = createProgressDisplay(terminal.stderr);
   try {
     const { importModel } = await import('../inference/models/import-model.ts');
     const request = {
       checkpointPath,
       outputPath: output,
-      plain: target === 'gpu',
-      float16,
+      ...form,
       overwrite,
       signal,
       onProgress: (done: number) => display.show({ stage: 'importing', progress: Math.floor(done * 99), message: '' }),
     };
-    const report = await namingFile(checkpointPath, () => importModel(request, kinds));
+    const report = await namingFile(checkpointPath, () => importModel(request, listNetworkKinds(definitions)));
     return describeImport(report);
   } finally {
     display.end();
@@ -165,6 +165,7 @@ function describeImport({ modelPath, recordPath, record }: ImportReport): Findin
       `checkpoint  ${checkpoint.format} format, ${megabytes(checkpoint.bytes)}, sha256 ${checkpoint.sha256}`,
       `model       ${kindOf(model)}, ${megabytes(model.bytes)}, sha256 ${model.sha256}`,
       `verified    ${verification.layers} layers against their definition`,
+      ...(record.quantization === null ? [] : describeQuantization(record.quantization)),
       `source      ${record.source}`,
       `license     ${record.licence}`,
     ],
@@ -265,6 +266,7 @@ async function verify(
   );
   const licence = record?.licence ?? null;
   const { element_type = null, form = null } = record?.model ?? {};
+  const quantization = record?.quantization ?? null;
   return {
     exitCode: 0,
     json: {
@@ -272,12 +274,14 @@ async function verify(
       ...facts,
       element_type,
       form,
+      quantization,
       licence,
     },
     stdout: [
       `${check.state.padEnd(10)}  sha256 ${check.foundSha256}${check.state === 'unrecorded' ? ' (no record to compare it with)' : ''}`,
       `runs        ${summary}`,
       ...(element_type === null ? [] : [`written     ${kindOf({ element_type, form })}`]),
+      ...(quantization === null ? [] : describeQuantization(quantization)),
       `license     ${licence ?? 'unknown; see the license of its authors'}`,
     ],
   };
@@ -317,16 +321,4 @@ function describeFetched({ name, licence }: FetchableModel, check: DigestCheck):
 
 function toJson({ path, state, expectedSha256, foundSha256 }: DigestCheck): object {
   return { path, state, expected_sha256: expectedSha256, found_sha256: foundSha256 };
-}
-
-/** Precision and form of a model, for display. */
-function kindOf({ element_type: elementType, form }: Pick<ModelRecord['model'], 'element_type' | 'form'>): string {
-  switch (form) {
-    case 'plain':
-      return `${elementType}, plain layers, for a GPU`;
-    case 'rewritten':
-      return `${elementType}, layers rewritten for a CPU`;
-    case null:
-      return elementType;
-  }
 }

@@ -19,6 +19,10 @@ export const attemptViewSchema = z
     ended_at: timestamp.nullable().describe('End of the attempt; null while it runs.'),
     cost_usd: z.number().nullable().describe('Cost in dollars; null while it is unknown.'),
     operation_id: z.string().nullable().describe('Id of the operation at the provider.'),
+    model_precision: z
+      .string()
+      .nullable()
+      .describe('Precision of the model that drew its take: `float32`, `float16` or `int8`; null if unknown.'),
     quality: qualityViewSchema.nullable().describe('Quality of its take; null while the take is not assessed.'),
   })
   .meta({ id: 'Attempt', description: 'One try of one provider within a job.' });

@@ -135,6 +135,10 @@ const providerViewSchema = z
     degraded: z.boolean().describe('Whether its output is for checking only.'),
     device: z.string().nullable().describe('Device that a worker used last: `cuda`, `webgpu` or `cpu`.'),
     licence: z.string().nullable().describe('License of the configured weights.'),
+    model_precision: z
+      .string()
+      .nullable()
+      .describe('Precision of the configured model, from the record beside it: `float32`, `float16` or `int8`.'),
     model_suits_device: z
       .boolean()
       .nullable()

@@ -1,6 +1,7 @@
 import type { PixelArea } from './planes.ts';
 
-const blockPx = 8;
+/** Side of the blocks. */
+export const blockPx = 8;
 /** Constants C1 and C2 of SSIM (Wang et al., "Image Quality Assessment", 2004). */
 const c1 = (0.01 * 255) ** 2;
 const c2 = (0.03 * 255) ** 2;
@@ -19,15 +20,20 @@ export interface PlanePair {
  * Mean SSIM of two luma planes over the 8 × 8 blocks that do not overlap `excluded`; 1 for identical planes. NaN when
  * no block remains.
  */
-export function ssimOutside(
+export function ssimOutside(pair: PlanePair, excluded?: Readonly<PixelArea>): number {
+  return ssimOfBlocks(pair, (left, top) => excluded === undefined || !overlaps(left, top, excluded));
+}
+
+/** Mean SSIM of two luma planes over the 8 × 8 blocks whose top left pixel is chosen. NaN when there is none. */
+export function ssimOfBlocks(
   { a, b, width, height, stepPx = blockPx }: PlanePair,
-  excluded?: Readonly<PixelArea>,
+  isChosen: (left: number, top: number) => boolean,
 ): number {
   let sum = 0;
   let blocks = 0;
   for (let top = 0; top + blockPx <= height; top += stepPx) {
     for (let left = 0; left + blockPx <= width; left += stepPx) {
-      if (excluded && overlaps(left, top, excluded)) continue;
+      if (!isChosen(left, top)) continue;
       sum += blockSsim(a, b, width, left, top);
       blocks += 1;
     }

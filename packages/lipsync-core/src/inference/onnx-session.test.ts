@@ -1,9 +1,10 @@
+import { readFileSync } from 'node:fs';
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import { encodeOnnxModel } from './onnx-writer.ts';
-import { hasCudaLibrary, loadSession, runtimeLibraryFolder } from './onnx-session.ts';
+import { hasCudaLibrary, loadSession, runtimeLibraryFolder, saturatesEightBitProducts } from './onnx-session.ts';
 
 const relu = encodeOnnxModel({
   name: 'relu',
@@ -33,6 +34,14 @@ it.each([true, false])(
     await session.release();
   },
 );
+
+it.skipIf(!hasVnni())('A processor with VNNI computes eight-bit products exactly.', async () => {
+  expect(await saturatesEightBitProducts()).toBe(false);
+});
+
+function hasVnni(): boolean {
+  return process.platform === 'linux' && /_vnni\b/.test(readFileSync('/proc/cpuinfo', 'utf8'));
+}
 
 it('A session is loaded from a file.', async () => {
   const folder = await folderFor(relu);

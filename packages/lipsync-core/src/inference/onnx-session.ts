@@ -3,6 +3,8 @@ import nodeModule from 'node:module';
 import { dirname, join } from 'node:path';
 import type * as OnnxRuntime from 'onnxruntime-node';
 import { LipsyncError } from '../errors/index.ts';
+import { memoizeAsync } from '../processes/memoize-async.ts';
+import { measureSaturation } from './eight-bit-saturation.ts';
 
 /** A dense row-major tensor; `data.length` is the product of `dims`. */
 export type OnnxTensor =
@@ -88,6 +90,11 @@ export class OnnxSession {
     return this.#session.release();
   }
 }
+
+/** As `measureSaturation`; a property of the processor. */
+export const saturatesEightBitProducts = memoizeAsync(async () => measureSaturation(await loadRuntime()), {
+  retryAfterFailure: true,
+});
 
 async function checkReadable(path: string): Promise<void> {
   try {

@@ -14,13 +14,15 @@ export interface GraphNode {
   readonly inputs: readonly string[];
   readonly output: string;
   readonly attributes?: Readonly<Record<string, string | number | readonly number[]>>;
+  /** The set that defines the operator; ONNX by default. `com.microsoft` has those that only the ONNX runtime knows. */
+  readonly domain?: 'com.microsoft';
 }
 
 export interface GraphConstant {
   readonly name: string;
   readonly dims: readonly number[];
   /** Row-major values; the array type determines the element type. */
-  readonly data: Float32Array | Float16Array | BigInt64Array;
+  readonly data: Float32Array | Float16Array | BigInt64Array | Int32Array | Uint8Array | Int8Array;
 }
 
 /** An input or output of the graph. */
@@ -51,9 +53,10 @@ interface Message {
 
 const irVersion = 8;
 const operatorSetVersion = 13;
+const runtimeOperatorSetVersion = 1;
 
 /** TensorProto.DataType; also the values of Cast's `to` attribute. */
-export const onnxElementType = { float32: 1, int64: 7, float16: 10 } as const;
+export const onnxElementType = { float32: 1, uint8: 2, int8: 3, int32: 6, int64: 7, float16: 10 } as const;
 
 const attributeType = { int: 2, string: 3, ints: 7 } as const;
 
@@ -107,11 +110,19 @@ function encodeModel(graph: OnnxGraph): Message {
     integerField(1, irVersion),
     stringField(2, 'lipsync'),
     field(7, encodeGraph(graph)),
-    field(8, message([stringField(1, ''), integerField(2, operatorSetVersion)])),
+    ...operatorSetsOf(graph).map(([domain, version]) =>
+      field(8, message([stringField(1, domain), integerField(2, version)])),
+    ),
     ...Object.entries(graph.metadata ?? {}).map(([key, value]) =>
       field(14, message([stringField(1, key), stringField(2, value)])),
     ),
   ]);
+}
+
+/** Domains and versions of the operator sets that the graph uses. */
+function operatorSetsOf({ nodes }: OnnxGraph): readonly (readonly [domain: string, version: number])[] {
+  const domains = new Set(nodes.flatMap(({ domain }) => domain ?? []));
+  return [['', operatorSetVersion], ...Array.from(domains, (domain) => [domain, runtimeOperatorSetVersion] as const)];
 }
 
 function encodeGraph(graph: OnnxGraph): Message {
@@ -132,6 +143,7 @@ function encodeNode(node: GraphNode): Message {
     stringField(3, node.output),
     stringField(4, node.operator),
     ...attributes.map(([name, value]) => field(5, message([stringField(1, name), ...encodeAttribute(value)]))),
+    ...(node.domain === undefined ? [] : [stringField(7, node.domain)]),
   ]);
 }
 
@@ -152,7 +164,10 @@ function encodeConstant({ name, dims, data }: GraphConstant): Message {
 
 function elementTypeOf(data: GraphConstant['data']): number {
   if (data instanceof Float32Array) return onnxElementType.float32;
-  return data instanceof BigInt64Array ? onnxElementType.int64 : onnxElementType.float16;
+  if (data instanceof BigInt64Array) return onnxElementType.int64;
+  if (data instanceof Int32Array) return onnxElementType.int32;
+  if (data instanceof Uint8Array) return onnxElementType.uint8;
+  return data instanceof Int8Array ? onnxElementType.int8 : onnxElementType.float16;
 }
 
 function encodePort({ name, dims, elementType = 'float32' }: GraphPort): Message {

@@ -125,6 +125,7 @@ function toAttemptView(attempt: Attempt): AttemptView {
     ended_at: attempt.endedAtMs === null ? null : toTimestamp(attempt.endedAtMs),
     cost_usd: microsToUsdOrNull(attempt.costMicros),
     operation_id: attempt.operation?.id ?? null,
+    model_precision: attempt.modelPrecision ?? null,
     quality: attempt.quality ? toQualityView(attempt.quality) : null,
   };
 }

@@ -4,7 +4,8 @@ import { LipsyncError } from '../errors/index.ts';
 import type { Attempt } from './attempt.ts';
 import type { Provider } from './provider.ts';
 
-export type AttemptEnd = Pick<Attempt, 'outcome'> & Partial<Pick<Attempt, 'code' | 'message' | 'costMicros' | 'take'>>;
+export type AttemptEnd = Pick<Attempt, 'outcome'> &
+  Partial<Pick<Attempt, 'code' | 'message' | 'costMicros' | 'modelPrecision' | 'take'>>;
 
 export interface AttemptLogOptions {
   readonly clock: Clock;

@@ -223,7 +223,8 @@ export class AttemptRunner {
       stop: 'none',
     });
     const end = { outcome: 'succeeded', code: null, message: null, costMicros } as const;
-    await this.log.end({ ...end, ...(kept && { take: kept.facts }) });
+    const { modelPrecision } = take;
+    await this.log.end({ ...end, ...(modelPrecision && { modelPrecision }), ...(kept && { take: kept.facts }) });
     return { ...take, path: kept?.path ?? take.path, costMicros };
   }
 

@@ -22,6 +22,8 @@ export interface Attempt {
   readonly isStopSent?: true;
   /** Transient failures since the last progress of this attempt; none of them ended it. */
   readonly transientFailures: number;
+  /** Precision of the model that drew its take; absent without a take, for remote providers and if unknown. */
+  readonly modelPrecision?: string;
   /** Measured quality of its take; absent while it is not assessed. */
   readonly quality?: Quality;
   /** Its take is kept until the job ends. Absent without a take, and once it is deleted. */

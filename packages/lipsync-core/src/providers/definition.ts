@@ -47,6 +47,8 @@ export interface ProviderFindings {
   readonly device: string | null;
   /** License of the configured weights, from the record beside them. */
   readonly licence: string | null;
+  /** Precision of the configured model, from the record beside it: `float32`, `float16` or `int8`. */
+  readonly modelPrecision: string | null;
   /** Whether the layers of the configured model are built for that device. */
   readonly modelSuitsDevice: boolean | null;
   readonly balanceMicros: number | null;

@@ -82,6 +82,7 @@ function listReady(config: ProviderConfig): readonly InstalledProvider[] {
 const noFindings: ProviderFindings = Object.freeze({
   device: null,
   licence: null,
+  modelPrecision: null,
   modelSuitsDevice: null,
   balanceMicros: null,
 });

@@ -58,7 +58,7 @@ describe('models import', () => {
     [['--for', 'cpu'], 'float32', 'rewritten', 'float32, layers rewritten for a CPU'],
     [['--for', 'gpu'], 'float32', 'plain', 'float32, plain layers, for a GPU'],
     [['--float16'], 'float16', 'plain', 'float16, plain layers, for a GPU'],
-    [['--for', 'gpu', '--float16'], 'float16', 'plain', 'float16, plain layers, for a GPU'],
+    [['--for', 'gpu', '--precision', 'float16'], 'float16', 'plain', 'float16, plain layers, for a GPU'],
   ] as const)(
     'models import with %j writes %s layers that are %s, and every command shows it.',
     async (flags, elementType, form, words) => {
@@ -88,6 +88,19 @@ describe('models import', () => {
     });
     expect((await runCli('models', 'import', checkpoint, '-o', model, '--for', 'tpu')).exitCode).toBe(2);
     await expect(stat(model)).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+
+  it.each([
+    [['--precision', 'int8'], '--calibrate is required'],
+    [['--precision', 'int8', '--calibrate', 'clip.mp4', '--for', 'gpu'], 'int8 is for a CPU'],
+    [['--precision', 'int8', '--calibrate', 'clip.mp4', '--max-error', 'none'], '--max-error must be a number'],
+    [['--precision', 'int8', '--calibrate', 'clip.mp4', '--float16'], '--float16 contradicts'],
+    [['--calibrate', 'clip.mp4'], '--calibrate requires --precision int8'],
+  ])('models import refuses %j.', async (flags, problem) => {
+    expect(await json('import', checkpoint, '-o', model, ...flags)).toMatchObject({
+      exitCode: 2,
+      said: { error: { code: 'request_invalid', message: expect.stringContaining(problem) } },
+    });
   });
 
   it('models import replaces a file only with --overwrite.', async () => {

@@ -92,11 +92,17 @@ describe('SyncNet model', () => {
     });
   });
 
-  it('SyncNet has one form, so options for a GPU are refused.', async () => {
+  it('SyncNet has one form, so options for a GPU and eight bits are refused.', async () => {
     const checkpointPath = join(folder, 'form.model');
     await writeFile(checkpointPath, checkpointBytes(await seededSyncNetState(), { format: 'legacy' }));
     const request = { checkpointPath, outputPath: join(folder, 'form.onnx'), float16: true, signal };
     await expect(importModel(request, kinds)).rejects.toMatchObject({ code: 'not_supported' });
+    const limits = { maxDurationMs: 1_000, maxDimensionPx: 1_000 };
+    const calibration = { clipPath: join(folder, 'clip.mp4'), speechPath: null, maxError: 1, limits };
+    await expect(importModel({ ...request, float16: false, calibration }, kinds)).rejects.toMatchObject({
+      code: 'not_supported',
+      message: expect.stringContaining('no eight-bit form'),
+    });
   });
 
   it('The first layer equals the three-dimensional convolution that it replaces.', async () => {

@@ -62,5 +62,5 @@ export class ConfiguredModel {
 /** Whether the model's form is the one for this kind of device; null when either is unknown. */
 export function suitsDevice({ form }: Pick<ConfiguredModelFacts, 'form'>, device: string | null): boolean | null {
   if (form === null || device === null) return null;
-  return (form === 'rewritten') === (device === 'cpu');
+  return (form !== 'plain') === (device === 'cpu');
 }

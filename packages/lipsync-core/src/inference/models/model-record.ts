@@ -6,6 +6,7 @@ import { syncFile } from '../../storage/durable-files.ts';
 import { hashChunkBytes, hashStream, type FileHash } from '../../storage/file-hash.ts';
 import { openRegularFile } from '../../storage/regular-file.ts';
 import type { NetworkKind } from './network-kind.ts';
+import { quantizationSchema } from './quantization.ts';
 
 const recordSchema = z.object({
   /** The id of a `NetworkKind`; records of versions that imported nothing but Wav2Lip do not name it. */
@@ -19,11 +20,17 @@ const recordSchema = z.object({
   model: z.object({
     sha256: z.string(),
     bytes: z.int(),
-    element_type: z.enum(['float32', 'float16']),
+    /** Of weights and activations; `int8` for the form `quantized`, in which some layers are float32. */
+    element_type: z.enum(['float32', 'float16', 'int8']),
     /** A `GraphForm`; null for a network with only one form, and in records of versions before it was stored. */
-    form: z.enum(['plain', 'rewritten']).nullable().default(null),
+    form: z.enum(['plain', 'rewritten', 'quantized']).nullable().default(null),
   }),
-  /** Layers verified, and the largest error relative to the magnitude of the summed terms. */
+  /** Null for models that are not quantized. */
+  quantization: quantizationSchema.nullable().default(null),
+  /**
+   * Layers verified, and the largest error relative to the magnitude of the summed terms; of eight-bit layers, relative
+   * to the permitted rounding.
+   */
   verification: z.object({ layers: z.int(), largest_error: z.number() }),
   importer_version: z.int(),
   imported_at: z.iso.datetime(),
@@ -32,12 +39,17 @@ const recordSchema = z.object({
 /** The JSON record that is stored next to an imported model. */
 export type ModelRecord = Readonly<z.infer<typeof recordSchema>>;
 
+type ImportFacts = Omit<
+  ModelRecord,
+  'network' | 'role' | 'source' | 'licence' | 'importer_version' | 'quantization'
+> & { readonly quantization?: ModelRecord['quantization'] };
+
 /** Completes a record with network, role, source, license and importer version. */
 export function newModelRecord(
   { id, role, source, licence, importerVersion }: NetworkKind,
-  { name, ...facts }: Omit<ModelRecord, 'network' | 'role' | 'source' | 'licence' | 'importer_version'>,
+  { name, quantization = null, ...facts }: ImportFacts,
 ): ModelRecord {
-  return { network: id, name, role, source, licence, ...facts, importer_version: importerVersion };
+  return { network: id, name, role, source, licence, ...facts, quantization, importer_version: importerVersion };
 }
 
 /** Path of a model's record. */

@@ -1,5 +1,6 @@
 import type { OnnxSession, PortInfo } from '../onnx-session.ts';
 import type { OnnxGraph } from '../onnx-writer.ts';
+import type { Quantization } from './quantization.ts';
 
 /** A source of named tensors: a checkpoint, or seeded test weights. The caller owns the row-major values. */
 export interface TensorSource {
@@ -16,7 +17,8 @@ export type TensorDims = ReadonlyMap<string, { readonly dims: readonly number[] 
 
 /**
  * `plain`: each layer with the operators of its definition, for GPUs. `rewritten`: layers with fewer multiplications
- * and memory passes, for CPUs. Both compute the same result up to rounding.
+ * and memory passes, for CPUs. Both compute the same result up to rounding. A record also has `quantized`: most layers
+ * in eight bits, for CPUs, within a measured error.
  */
 export type GraphForm = 'plain' | 'rewritten';
 
@@ -27,6 +29,12 @@ export type ElementType = 'float32' | 'float16';
 export type GraphKind =
   | { readonly elementType: 'float32'; readonly form: GraphForm }
   | { readonly elementType: 'float16'; readonly form: 'plain' };
+
+/** The tensors of a checkpoint. */
+export interface NetworkWeights {
+  readonly tensors: TensorDims;
+  readonly source: TensorSource;
+}
 
 export interface Verification {
   readonly layers: number;
@@ -48,6 +56,29 @@ export interface BuiltNetwork {
    * when one deviates.
    */
   verify(file: WrittenFile, signal: AbortSignal): Promise<Verification>;
+}
+
+/** The clip that eight-bit scales are derived from, and how large the error may be. */
+export interface CalibrationRequest {
+  readonly clipPath: string;
+  /** A recording of speech; null for the sound of the clip. */
+  readonly speechPath: string | null;
+  /** Largest mean difference from the float32 form, in levels of 255, where drawings are pasted. */
+  readonly maxError: number;
+  readonly limits: { readonly maxDurationMs: number; readonly maxDimensionPx: number };
+}
+
+export interface QuantizationContext {
+  /** Folder for temporary files, which the caller removes. */
+  readonly workFolder: string;
+  readonly signal: AbortSignal;
+  /** Called with the completed share, 0 to 1. */
+  onProgress(done: number): void;
+}
+
+/** A network in eight bits, with what the calibration measured. */
+export interface QuantizedNetwork extends BuiltNetwork {
+  readonly quantization: Quantization;
 }
 
 export interface NetworkPorts {
@@ -93,4 +124,13 @@ export interface NetworkKind {
    * network.
    */
   build(tensors: TensorDims, source: TensorSource, kind: GraphKind): Promise<BuiltNetwork>;
+  /**
+   * Builds the graph in eight bits; absent for a network without this form. Throws like `build`, the errors of reading
+   * the calibration clip, and `not_supported` when the error cannot be met.
+   */
+  quantize?(
+    weights: NetworkWeights,
+    request: CalibrationRequest,
+    context: QuantizationContext,
+  ): Promise<QuantizedNetwork>;
 }

@@ -10,6 +10,7 @@ import { hasCudaLibrary, runtimeLibraryFolder } from '../../inference/onnx-sessi
 import { defineProvider, type DoctorCheck, type ProviderFindings } from '../definition.ts';
 import { EnginePool } from './engine/engine-pool.ts';
 import { noteLastDevice, readLastDevice } from './last-device.ts';
+import { defaultWindowStartMs } from './mel-chunks.ts';
 import { wav2lipKind } from './model/network-kind.ts';
 import { createWav2LipProvider, wav2lipFacts } from './wav2lip-provider.ts';
 
@@ -25,7 +26,7 @@ export const wav2lipDefinition = defineProvider({
   options: { schema: z.strictObject({}), flags: {} },
   settings: {
     WAV2LIP_MODEL_PATH: text(''),
-    WAV2LIP_WINDOW_START_MS: integer(-40, { minimum: -1000, maximum: 1000 }),
+    WAV2LIP_WINDOW_START_MS: integer(defaultWindowStartMs, { minimum: -1000, maximum: 1000 }),
   },
   networks: [wav2lipKind],
   throughput: () => ({ key: 'wav2lip', fixedMs: 2_000, perSecondMs: 2_400 }),
@@ -37,7 +38,7 @@ export const wav2lipDefinition = defineProvider({
       remote: null,
       takeSettings: `window ${values.WAV2LIP_WINDOW_START_MS}`,
       modelFile: { setting: 'WAV2LIP_MODEL_PATH', path: modelPath },
-      inspect: async ({ state }) => inspectModel(model, gpuEnabled ? await readLastDevice(state) : 'cpu'),
+      inspect: async ({ state }) => inspectModel(model, modelPath, gpuEnabled ? await readLastDevice(state) : 'cpu'),
       diagnose: () => diagnose(modelPath, model, gpuEnabled),
       create({ renderPool, state, onDevice }) {
         if (modelPath === null) throw new LipsyncError('internal', 'WAV2LIP_MODEL_PATH is not set.');
@@ -49,6 +50,7 @@ export const wav2lipDefinition = defineProvider({
           windowStartMs: values.WAV2LIP_WINDOW_START_MS,
           modelCacheFolder: join(cacheFolder, 'models'),
           trackCacheFolder: join(cacheFolder, 'tracks'),
+          readPrecision: async () => precisionOf(await model.inspect(), modelPath),
           onDevice(device) {
             onDevice?.('wav2lip', device);
             // Only `inspect` reads it, so a take does not fail with it.
@@ -61,9 +63,23 @@ export const wav2lipDefinition = defineProvider({
   },
 });
 
-async function inspectModel(model: ConfiguredModel, device: string | null): Promise<Partial<ProviderFindings>> {
+async function inspectModel(
+  model: ConfiguredModel,
+  modelPath: string | null,
+  device: string | null,
+): Promise<Partial<ProviderFindings>> {
   const facts = await model.inspect();
-  return { device, licence: facts.license, modelSuitsDevice: suitsDevice(facts, device) };
+  return {
+    device,
+    licence: facts.license,
+    modelPrecision: precisionOf(facts, modelPath),
+    modelSuitsDevice: suitsDevice(facts, device),
+  };
+}
+
+/** A checkpoint is imported in float32 by the engine; null for a model without a record. */
+function precisionOf({ elementType }: ConfiguredModelFacts, modelPath: string | null): string | null {
+  return modelPath === null || isOnnx(modelPath) ? elementType : 'float32';
 }
 
 async function diagnose(modelPath: string | null, model: ConfiguredModel, gpuEnabled: boolean): Promise<DoctorCheck> {
@@ -84,6 +100,7 @@ async function diagnose(modelPath: string | null, model: ConfiguredModel, gpuEna
     const advice = 'Fetch or import the model again, or correct WAV2LIP_MODEL_PATH.';
     return { name, state: 'missing', detail: `${modelPath} cannot be used: ${fault}`, advice };
   }
+  const facts = await model.inspect();
   const hasCuda = await hasCudaLibrary(runtimeLibraryFolder());
   const next = isOnnx(modelPath)
     ? 'npm run lipsync -- models verify tests it'
@@ -91,8 +108,8 @@ async function diagnose(modelPath: string | null, model: ConfiguredModel, gpuEna
   return {
     name,
     state: 'ok',
-    detail: `${modelPath}, device: ${devicesToTry(gpuEnabled, hasCuda)}; ${next}`,
-    advice: formAdvice(await model.inspect(), { gpuEnabled, hasCuda }),
+    detail: `${modelPath}, ${precisionOf(facts, modelPath) ?? 'unknown precision'}, device: ${devicesToTry(gpuEnabled, hasCuda)}; ${next}`,
+    advice: formAdvice(facts, { gpuEnabled, hasCuda }),
   };
 }
 
@@ -112,7 +129,7 @@ export function formAdvice(
 ): string {
   if (form === 'plain' && !gpuEnabled)
     return 'The model is built for a GPU, and LIPSYNC_GPU_ENABLED is false. Import its checkpoint again with --for cpu.';
-  if (form === 'rewritten' && gpuEnabled && hasCuda)
+  if (form !== null && form !== 'plain' && gpuEnabled && hasCuda)
     return 'The model is built for a CPU. Import its checkpoint again with --for gpu if a GPU runs it.';
   return '';
 }

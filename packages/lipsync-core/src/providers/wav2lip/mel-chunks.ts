@@ -6,6 +6,9 @@ export const melChunkColumns = 16;
 /** Values of a mel chunk: one per band and column. */
 export const melChunkLength = melBandCount * melChunkColumns;
 
+/** Default of `windowStartMs` in `MelChunksOptions`. */
+export const defaultWindowStartMs = -40;
+
 /** The mel chunk of digital silence. */
 export const silentMelChunk: Float32Array = new Float32Array(melChunkLength).fill(silentMel);
 

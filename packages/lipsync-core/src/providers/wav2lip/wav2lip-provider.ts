@@ -26,6 +26,8 @@ export interface Wav2LipProviderDependencies {
   readonly trackCacheFolder: string;
   /** As in `Wav2LipTakeInput`. */
   readonly windowStartMs: number;
+  /** Precision of the model as its record states it; null if unknown. */
+  readPrecision?(): Promise<string | null>;
   /** Called with the device whenever rendering starts. */
   onDevice?(device: EngineDevice): void;
 }
@@ -58,12 +60,15 @@ async function run(
     dependencies.onDevice?.(lease.engine.device);
     annotateSpan({ 'lipsync.device': lease.deviceName });
     const outcome = await render(lease, dependencies, request, context);
-    if (outcome.type === 'rendered')
+    if (outcome.type === 'rendered') {
+      const modelPrecision = await dependencies.readPrecision?.();
       return {
         path: request.takePath,
         warnings: [...warnings, ...lease.warnings, ...outcome.report.warnings],
         costMicros: 0,
+        ...(modelPrecision && { modelPrecision }),
       };
+    }
     const { error } = outcome;
     // The CPU is the last device; the provider chain decides whether to retry.
     if (!isDeviceFault(error) || lease.engine.device === 'cpu' || context.signal.aborted) throw error;

@@ -151,7 +151,7 @@ function sliceBatch(
  * Writes the frame input of the model: planes of values from 0 to 1; blue, green and red of the frame to redraw with
  * its lower half zero, then of the reference. `frames` holds at least count × 6 × size × size values.
  */
-function writeFrames({ count, faces, references }: FaceBatch, cropSizePx: number, frames: Float32Array): void {
+export function writeFrames({ count, faces, references }: FaceBatch, cropSizePx: number, frames: Float32Array): void {
   const plane = cropSizePx * cropSizePx;
   const shown = Math.floor(cropSizePx / 2) * cropSizePx;
   for (let face = 0; face < count; face += 1) {

@@ -1,6 +1,7 @@
 import { LipsyncError } from '../../../errors/index.ts';
 import { repairModel, resolveModel } from '../../../inference/models/resolve-model.ts';
-import { loadSession, type OnnxDevice } from '../../../inference/onnx-session.ts';
+import { readModelRecord, type ModelRecord } from '../../../inference/models/model-record.ts';
+import { loadSession, saturatesEightBitProducts, type OnnxDevice } from '../../../inference/onnx-session.ts';
 import { encodeOnnxModel } from '../../../inference/onnx-writer.ts';
 import { countModelThreads } from '../../../processes/cpu-share.ts';
 import { melChunkLength } from '../mel-chunks.ts';
@@ -32,12 +33,28 @@ export async function prepareModel(source: ModelSource, device: OnnxDevice, sign
   if (device.kind !== 'cpu') await testDevice(device);
   const reference = { ...source, kind: wav2lipKind, plain: device.kind !== 'cpu', signal };
   const path = await resolveModel(reference);
+  if (device.kind === 'cpu') await requireExactProducts(await readModelRecord(path));
   try {
     return await loadTestedModel(path, device);
   } catch (error) {
     if (!(await repairModel(reference, path))) throw error;
     return loadTestedModel(path, device);
   }
+}
+
+/**
+ * Throws `model_invalid` for an eight-bit model whose products this processor saturates: it would draw noise. Such a
+ * model was imported on another machine.
+ */
+export async function requireExactProducts(
+  record: Pick<ModelRecord, 'quantization'> | null,
+  saturates: () => Promise<boolean> = saturatesEightBitProducts,
+): Promise<void> {
+  if (record?.quantization?.largest_weight !== 127 || !(await saturates())) return;
+  throw new LipsyncError(
+    'model_invalid',
+    'This processor has no VNNI instructions and would compute the eight-bit model wrongly. Import the checkpoint again on this machine.',
+  );
 }
 
 /** Draws a synthetic face that is the same every time. Throws the errors of `FaceModel.draw`. */

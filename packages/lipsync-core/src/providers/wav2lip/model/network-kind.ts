@@ -1,5 +1,5 @@
 import { requireTensors } from '../../../inference/models/expected-tensors.ts';
-import type { NetworkKind } from '../../../inference/models/network-kind.ts';
+import type { NetworkKind, TensorDims } from '../../../inference/models/network-kind.ts';
 import { resolveEntry } from '../../../processes/entry.ts';
 import { tensorShapes } from './layer-weights.ts';
 import { layersOf, wav2lipNetwork, widthDivisors, type Wav2LipNetwork } from './network.ts';
@@ -19,8 +19,7 @@ export const wav2lipKind: NetworkKind = Object.freeze<NetworkKind>({
   hasForms: true,
   trialModule: resolveEntry('./try-model', import.meta.url),
   async build(tensors, source, kind) {
-    const network = networkMatchingWidth(tensors.get(firstWeight)?.dims[0]);
-    requireTensors(tensors, layersOf(network).flatMap(tensorShapes), wav2lipKind);
+    const network = networkOf(tensors);
     const { wav2lipGraph } = await import('./wav2lip-graph.ts');
     const { verifyImport } = await import('./verify-import.ts');
     return {
@@ -28,7 +27,19 @@ export const wav2lipKind: NetworkKind = Object.freeze<NetworkKind>({
       verify: (file, signal) => verifyImport({ ...file, network, kind }, source, signal),
     };
   },
+  async quantize({ tensors, source }, request, context) {
+    const network = networkOf(tensors);
+    const { quantizeNetwork } = await import('../quantization/quantize-network.ts');
+    return quantizeNetwork({ network, source }, request, context);
+  },
 });
+
+/** Throws `model_invalid` when the tensors are not those of the network. */
+function networkOf(tensors: TensorDims): Wav2LipNetwork {
+  const network = networkMatchingWidth(tensors.get(firstWeight)?.dims[0]);
+  requireTensors(tensors, layersOf(network).flatMap(tensorShapes), wav2lipKind);
+  return network;
+}
 
 /** The network whose first layer has this width: the released one or a narrower variant; defaults to the released one. */
 function networkMatchingWidth(width: number | undefined): Wav2LipNetwork {

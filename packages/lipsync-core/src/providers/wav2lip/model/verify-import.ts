@@ -101,7 +101,8 @@ function compareRows(startRow: number, drawn: ProbedResults, whole: ProbedResult
   if (!isEqual) throw deviates(`drawing from row ${startRow} on changes the rows below it`);
 }
 
-function testInputs(): Readonly<Record<string, OnnxTensor>> {
+/** Deterministic inputs for one face. */
+export function testInputs(): Readonly<Record<string, OnnxTensor>> {
   const mel = Float32Array.from({ length: melBandCount * melChunkColumns }, (_, index) => testMelValue(index));
   const frames = Float32Array.from({ length: 6 * officialCropSizePx ** 2 }, (_, index) => testPixelValue(index));
   return {
