@@ -20,6 +20,7 @@ export const layers = [
   'media',
   'audio',
   'face',
+  'fingerprint',
   'quality',
   'providers',
   'jobs',

@@ -10,6 +10,7 @@ import { proveCrowd } from './soak/crowd.ts';
 import { proveErasure } from './soak/erasure.ts';
 import { proveEqualRequests } from './soak/equal-requests.ts';
 import { proveFiles } from './soak/files.ts';
+import { proveFingerprints } from './soak/fingerprints.ts';
 import { proveFullOutputs } from './soak/full-outputs.ts';
 import { proveHeygenBreaker } from './soak/heygen-breaker.ts';
 import { proveHeygenCancels } from './soak/heygen-cancels.ts';
@@ -47,6 +48,7 @@ const proofs: Readonly<Record<string, () => Promise<boolean>>> = {
   erasure: proveErasure,
   'equal-requests': proveEqualRequests,
   files: proveFiles,
+  fingerprints: proveFingerprints,
   'full-outputs': proveFullOutputs,
   machines: proveMachines,
   'marking-size': proveMarkingSize,

@@ -13,6 +13,7 @@ import {
   createProcessMetrics,
   createOriginVerifier,
   createWorkEstimate,
+  FingerprintStore,
   Ledger,
   LedgerPseudonyms,
   ReceiverSwitches,
@@ -147,6 +148,7 @@ function wireJobs({
     batches,
     ledger,
     vendorCopies: new VendorCopies({ state, clock }),
+    fingerprints: new FingerprintStore({ state }),
     clock,
   });
   return {
@@ -207,7 +209,7 @@ export function wireApi(config: ApiConfig, log: Logger): WiredApi {
       breaker: new CircuitBreaker({ state, clock }),
       ledger: new Ledger({ state, clock, caps: config.core.budget }),
       estimator: createCostEstimator(config.core, { state, clock, slots, load: () => producer.load() }),
-      originVerifier: createOriginVerifier(config.core),
+      originVerifier: createOriginVerifier(config.core, { state }),
       expectedMs,
       clock,
       ...urlChecks(config),

@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { LipsyncClient } from '@lipsync/client';
 import { originViewSchema } from '@lipsync/core/contract';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import type { ApiDependencies } from '../src/dependencies.ts';
 import { json, startApi, type RunningApi } from './running-api.ts';
 
 const slow = { timeout: 120_000 } as const;
@@ -17,7 +18,16 @@ const unsigned = {
   trusted: false,
   actions: [],
   ingredients: [],
-  fingerprint: null,
+  fingerprint: {
+    match: null,
+    job_id: null,
+    picture: null,
+    sound: null,
+    mouth: null,
+    offset_ms: null,
+    searched: 0,
+    reason: null,
+  },
 };
 let api: RunningApi;
 let folder: string;
@@ -53,6 +63,29 @@ function form(content: Uint8Array<ArrayBuffer>, field = 'video'): FormData {
 }
 
 describe('POST /verify', slow, () => {
+  it('POST /verify names jobs by the key of the caller.', async () => {
+    const fingerprintFor = (jobId: string | null) =>
+      ({ ...unsigned.fingerprint, match: 'output', job_id: jobId }) as const;
+    const verify: ApiDependencies['originVerifier']['verify'] = async (_, { mayAccess }) => ({
+      ...unsigned,
+      state: 'unsigned',
+      fingerprint: fingerprintFor(mayAccess('alice') ? 'job_1' : null),
+    });
+    const keys = ['alice', 'bob', 'root'].map((name) => ({ name, secret: `${name}-secret`, isAdmin: name === 'root' }));
+    const keyed = await startApi({
+      keys,
+      checkUrl: () => undefined,
+      originVerifier: { ...api.dependencies.originVerifier, verify },
+    });
+    onTestFinished(() => keyed.close());
+    const jobIds = keys.map(async ({ secret }) => {
+      const headers = { Authorization: `Bearer ${secret}`, 'Content-Type': 'application/json' };
+      const answer = await keyed.post('/verify', JSON.stringify({ video_url: 'https://example.org/a.mp4' }), headers);
+      return originViewSchema.parse(await answer.json()).fingerprint?.job_id;
+    });
+    expect(await Promise.all(jobIds)).toEqual(['job_1', null, 'job_1']);
+  });
+
   it('POST /verify answers for a file, and leaves none behind.', async () => {
     const response = await api.post('/verify', form(clip));
     expect([response.status, originViewSchema.parse(await response.json())]).toEqual([200, unsigned]);

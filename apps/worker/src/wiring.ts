@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import {
   ArtifactInputFetcher,
   checkMarking,
+  FingerprintStore,
   GuardedClient,
   JobRunner,
   LedgerPseudonyms,
@@ -103,6 +104,7 @@ export async function startWorker(config: WorkerConfig, log: Logger, signal: Abo
     labeler: core.labeler,
     segments: core.segments?.board,
     marker: core.marker,
+    fingerprints: core.fingerprints,
     consentRequired: config.core.consentRequired,
     qualityPipeline: core.qualityPipeline,
     workFolder: core.workFolder,
@@ -228,7 +230,7 @@ function createConsumers({
 
 type MaintenanceParts = Omit<
   JobErasureOptions,
-  'ledger' | 'vendorCopies' | 'store' | 'batches' | 'producer' | 'artifacts'
+  'ledger' | 'vendorCopies' | 'fingerprints' | 'store' | 'batches' | 'producer' | 'artifacts'
 > &
   Pick<MaintenanceOptions, 'core' | 'logger'> & {
     readonly store: JobStore;
@@ -242,7 +244,13 @@ function wireMaintenance(parts: MaintenanceParts): MaintenanceOptions & { readon
   const { connection, store, clock } = parts;
   const state = new RedisStateStore({ connection });
   const ledger = new LedgerPseudonyms({ state });
-  const erasure = new JobErasure({ ...parts, ledger, vendorCopies: new VendorCopies({ state, clock }) });
+  const fingerprints = new FingerprintStore({ state });
+  const erasure = new JobErasure({
+    ...parts,
+    ledger,
+    vendorCopies: new VendorCopies({ state, clock }),
+    fingerprints,
+  });
   return {
     ...parts,
     erasure,

@@ -178,4 +178,5 @@ export type { Warning } from './contract/provider-types.ts';
 export { microsToUsd, toMicros, type Micros } from './billing/micros.ts';
 export { listProviderIds, type PlanStep } from './scheduling/execution-plan.ts';
 export { checkMarking } from './service/signing-identity.ts';
-export { createOriginVerifier, OriginVerifier } from './service/origin-verifier.ts';
+export { FingerprintStore } from './fingerprint/fingerprint-store.ts';
+export { createOriginVerifier, OriginVerifier, type CallerScope } from './service/origin-verifier.ts';

@@ -10,6 +10,7 @@ import {
   UnreadableRecordError,
   type LedgerPseudonyms,
   type VendorCopies,
+  type FingerprintStore,
   listPages,
   webhookIdOf,
   type ArtifactStore,
@@ -27,6 +28,7 @@ import {
   countedInputsKey,
   erasingJobsKey,
   indexMember,
+  inputJobsPrefix,
   inputsNamedIn,
   jobKey,
   lastingIndexes,
@@ -52,6 +54,7 @@ export interface JobErasureOptions extends CancelOptions {
   readonly batches: Pick<Batches, 'cancel'>;
   readonly ledger: Pick<LedgerPseudonyms, 'replaceInAttempts'>;
   readonly vendorCopies: Pick<VendorCopies, 'add'>;
+  readonly fingerprints: Pick<FingerprintStore, 'delete' | 'move'>;
 }
 
 /** Takes the place of a job id while uploads without a job are deleted. */
@@ -100,8 +103,21 @@ export class JobErasure {
     await this.#countInputs();
     await this.#segments.remove(record.id);
     await this.#deleteFiles(record.id, filesOf(record, 'all'));
+    await this.#deleteFingerprint(record);
     await this.#deleteRecord(record);
     return 'erased';
+  }
+
+  /** Another job that shares the output keeps its fingerprint. */
+  async #deleteFingerprint({ kind, id, result }: JobRecord): Promise<void> {
+    if (kind !== 'lipsync') return;
+    const { connection, fingerprints, store } = this.#options;
+    const outputKey = result && 'outputKey' in result ? result.outputKey : outputKeyOf(id);
+    const heir = await guardRedis(() => connection.srandmember(`${inputJobsPrefix}${outputKey}`));
+    if (heir === null) return fingerprints.delete(id);
+    await fingerprints.move(id, heir);
+    // It may have been erased in the meantime.
+    if (!(await store.get(heir))) await fingerprints.delete(heir);
   }
 
   /** Erases the messages about a job, which repeat its metadata. False while one is being sent. */

@@ -1,7 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { newBatchRecord, type ArtifactStore, type JobRecord } from '@lipsync/core/host';
+import { FingerprintStore, newBatchRecord, type ArtifactStore, type JobRecord } from '@lipsync/core/host';
 import { lipsyncJob, testJobRecord } from '@lipsync/core/testing';
 import type { LipsyncOptionsInput } from '@lipsync/core/contract';
 import type { Redis } from 'ioredis';
@@ -205,6 +205,22 @@ describe('Erasure of shared results', () => {
     await erasure.erase('job_b');
     await erasure.erase('job_c');
     expect(await output('job_a')).toBe(false);
+  });
+
+  it('The fingerprint of an output stays with the last job that uses it.', async () => {
+    const fingerprints = new FingerprintStore({ state: bench.state });
+    const listIds = async (): Promise<readonly string[]> => {
+      for await (const page of fingerprints.listKeys()) return page.map(({ jobId }) => jobId);
+      return [];
+    };
+    await complete('job_a');
+    await fingerprints.save({ id: 'job_a', owner: null }, { key: { sound: '', pictures: '' }, packed: 'AQ==' });
+    await reuse('job_b');
+    await erasure.erase('job_a');
+    expect(await listIds()).toEqual(['job_b']);
+    await erasure.erase('job_b');
+    expect(await listIds()).toEqual([]);
+    expect((await connection.keys('*fingerprint*')).length).toBe(0);
   });
 
   it('No job shares an output of a job that is being erased.', async () => {

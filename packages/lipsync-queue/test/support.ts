@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
   createIdSource,
+  FingerprintStore,
   LedgerPseudonyms,
   LocalArtifactStore,
   silentLogger,
@@ -69,6 +70,7 @@ export async function openBench(): Promise<QueueBench> {
   const state = new RedisStateStore({ connection: admin });
   const ledger = new LedgerPseudonyms({ state });
   const vendorCopies = new VendorCopies({ state, clock: systemClock });
+  const fingerprints = new FingerprintStore({ state });
   const slots = new RedisConcurrencySlots({ connection: admin, clock: systemClock });
   const clock = systemClock;
   const own = another();
@@ -104,7 +106,7 @@ export async function openBench(): Promise<QueueBench> {
       return new LocalArtifactStore({ inputsDir: join(root, 'in'), outputsDir: join(root, 'out') });
     },
     erasure: (artifacts) =>
-      new JobErasure({ connection: admin, ...own, batches, artifacts, ledger, vendorCopies, clock }),
+      new JobErasure({ connection: admin, ...own, batches, artifacts, ledger, vendorCopies, fingerprints, clock }),
     state,
     empty: async () => void (await admin.flushdb()),
     async close() {

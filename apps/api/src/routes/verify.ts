@@ -2,7 +2,9 @@ import { once } from 'node:events';
 import type { Request, Response } from 'express';
 import { z } from 'zod';
 import { originViewSchema, parseRequest, toFieldProblem, type OriginView } from '@lipsync/core/contract';
+import type { CallerScope } from '@lipsync/core/host';
 import type { ApiDependencies } from '../dependencies.ts';
+import { callerOf, mayAccess } from '../http/access.ts';
 import { readFormParts } from '../http/form-reader.ts';
 import { readJsonFields } from '../http/json-body.ts';
 import { HttpError, invalidFields } from '../http/problem.ts';
@@ -37,16 +39,17 @@ export function verifyRoutes(dependencies: Dependencies): readonly Route[] {
 async function verify(dependencies: Dependencies, request: Request, response: Response): Promise<void> {
   const closed = new AbortController();
   void once(response, 'close').then(() => closed.abort());
-  if (request.is('multipart/form-data')) response.json(await verifyUpload(dependencies, request, closed.signal));
-  else if (request.is('application/json'))
-    response.json(await verifyUrl(dependencies, { request, response, signal: closed.signal }));
+  const caller = callerOf(response);
+  const scope = { signal: closed.signal, mayAccess: (owner: string | null) => mayAccess(caller, owner) };
+  if (request.is('multipart/form-data')) response.json(await verifyUpload(dependencies, request, scope));
+  else if (request.is('application/json')) response.json(await verifyUrl(dependencies, { request, response, scope }));
   else throw new HttpError('request_invalid', advice, { httpStatus: 415 });
 }
 
 async function verifyUpload(
   { bodyTime, originVerifier }: Dependencies,
   request: Request,
-  signal: AbortSignal,
+  scope: CallerScope,
 ): Promise<OriginView> {
   const failure = Promise.withResolvers<never>();
   failure.promise.catch(() => undefined);
@@ -61,7 +64,10 @@ async function verifyUpload(
         isFile: (field) => field === 'video',
         takeFile({ field, content }) {
           if (field !== 'video') return 'is not a known file';
-          reading = originVerifier.verifyContent(content, AbortSignal.any([signal, refused.signal]));
+          reading = originVerifier.verifyContent(content, {
+            ...scope,
+            signal: AbortSignal.any([scope.signal, refused.signal]),
+          });
           reading.catch(failure.reject);
           return undefined;
         },
@@ -83,16 +89,12 @@ async function verifyUpload(
 
 async function verifyUrl(
   { bodyTime, checkUrl, originVerifier }: Dependencies,
-  {
-    request,
-    response,
-    signal,
-  }: { readonly request: Request; readonly response: Response; readonly signal: AbortSignal },
+  { request, response, scope }: { readonly request: Request; readonly response: Response; readonly scope: CallerScope },
 ): Promise<OriginView> {
   const parsed = parseRequest(bodySchema, Object.fromEntries(await readJsonFields(request, response, bodyTime)));
   if (parsed.type === 'invalid') throw invalidFields('request', parsed.problems.map(toFieldProblem));
   checkUrl(parsed.value.video_url);
-  return originVerifier.verify(parsed.value.video_url, signal);
+  return originVerifier.verify(parsed.value.video_url, scope);
 }
 
 const documentation: RouteDocumentation = {

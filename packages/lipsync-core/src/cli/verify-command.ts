@@ -1,14 +1,17 @@
 import type { Command } from 'commander';
 import { configFromEnvironment } from '../config.ts';
-import type { OriginView } from '../contract/index.ts';
+import type { FingerprintView, OriginView } from '../contract/index.ts';
 import { errorPolicies, toLipsyncError } from '../errors/index.ts';
 import { printable } from '../errors/quoted-text.ts';
 import type { ProviderDefinition } from '../providers/definition.ts';
+import { findLocalState } from '../service/local-state.ts';
 import { createOriginVerifier } from '../service/origin-verifier.ts';
+import type { StateStore } from '../storage/index.ts';
 import { interruptSignal, writeLine, type Terminal } from './terminal.ts';
 
 const help = `
-Reads the signed manifest (C2PA) of any video, image or sound, made here or elsewhere; nothing is changed or uploaded.
+Reads the signed manifest (C2PA) of any video, image or sound, made here or elsewhere, and searches the outputs that this
+command has made for the one that a video shows; nothing is changed or uploaded.
 docs/marking.md explains the fields. With --json, stdout has one line.
 Exit codes: 0 the manifest is valid, 1 it is not, there is none, or the file cannot be read, 2 invalid usage.`;
 
@@ -26,9 +29,12 @@ export function addVerifyCommand(
     .addHelpText('after', help)
     .action(async (file: string, { json }: { json?: boolean }) => {
       const interrupt = interruptSignal();
+      let state: StateStore | undefined;
       try {
-        const verifier = createOriginVerifier(configFromEnvironment(undefined, definitions));
-        const origin = await verifier.verify(file, interrupt.signal);
+        const config = configFromEnvironment(undefined, definitions);
+        state = findLocalState(config);
+        const caller = { signal: interrupt.signal, mayAccess: () => true };
+        const origin = await createOriginVerifier(config, { state }).verify(file, caller);
         writeLine(
           terminal.stdout,
           json ? JSON.stringify(origin) : describeOrigin(file, origin).map(printable).join('\n'),
@@ -41,6 +47,7 @@ export function addVerifyCommand(
         else writeLine(terminal.stderr, `${code}: ${message}`);
         setExitCode(1);
       } finally {
+        await state?.close();
         interrupt.end();
       }
     });
@@ -53,7 +60,8 @@ const verdicts: Readonly<Record<OriginView['state'], string>> = {
   unreadable: 'unreadable',
 };
 
-function describeOrigin(file: string, { state, reason, signer, trusted, actions, ingredients }: OriginView): string[] {
+function describeOrigin(file: string, origin: OriginView): string[] {
+  const { state, reason, signer, trusted, actions, ingredients, fingerprint } = origin;
   const trust = trusted ? 'trusted here' : 'unknown here';
   return [
     `${file}: ${verdicts[state]}${reason === null ? '' : `. ${reason}`}`,
@@ -62,7 +70,18 @@ function describeOrigin(file: string, { state, reason, signer, trusted, actions,
     ...ingredients.map(
       (ingredient) => `  ${'  '.repeat(ingredient.depth - 1)}ingredient   ${describeIngredient(ingredient)}`,
     ),
+    ...(fingerprint ? [`  fingerprint  ${describeFingerprint(fingerprint)}`] : []),
   ];
+}
+
+function describeFingerprint({ match, job_id: job, searched, reason, ...similarity }: FingerprintView): string {
+  const measured = (['picture', 'sound', 'mouth'] as const).flatMap((part) => {
+    const value = similarity[part];
+    return value === null ? [] : [`${part} ${value.toFixed(2)}`];
+  });
+  const resembles = match === null ? `no match in ${searched} outputs` : match.replaceAll('_', ' ');
+  const subject = job === null ? [] : [`job ${job}`];
+  return [resembles, ...subject, ...measured, ...(reason === null ? [] : [reason])].join(', ');
 }
 
 function describeSigner({ name, organization }: NonNullable<OriginView['signer']>): string {

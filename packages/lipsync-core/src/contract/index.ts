@@ -1,4 +1,4 @@
-export { originViewSchema, type OriginView } from './origin-view.ts';
+export { originViewSchema, type FingerprintView, type OriginView } from './origin-view.ts';
 export { isPlainObject } from './json.ts';
 export { renameKeys, toCamelCase, toKebabCase, toSnakeCase, type SnakeCaseKeys } from './case.ts';
 export {

@@ -1,6 +1,7 @@
 import type { LipsyncOptions } from '../contract/index.ts';
 import type { TraceContext } from '../contract/ports.ts';
 import type { ProgressReport } from '../contract/provider-types.ts';
+import type { Fingerprint } from '../fingerprint/fingerprint.ts';
 import type { LipsyncError } from '../errors/index.ts';
 import type { Workspace } from '../processes/workspace.ts';
 import type { CappedBatch } from '../billing/ledger-entry.ts';
@@ -76,6 +77,8 @@ export interface PipelineResult extends MadeTake {
   readonly type: 'made';
   /** A finished, probed video in the workspace. */
   readonly takePath: string;
+  /** Absent unless this run has assessed the take. */
+  readonly fingerprint?: Fingerprint;
   /** The error that ends the job if the take was lost with the machine that kept it. */
   readonly errorIfLost?: LipsyncError;
 }

@@ -1,8 +1,9 @@
 import type { Warning } from '../contract/provider-types.ts';
+import type { Fingerprint } from '../fingerprint/fingerprint.ts';
 import type { Quality } from '../contract/quality.ts';
 import { abortError, LipsyncError, toLipsyncError } from '../errors/index.ts';
 import { isCandidate, withoutTakes, type Attempt, type KeptTake } from '../providers/attempt.ts';
-import type { QualityAssessor } from '../quality/assessment/quality-assessor.ts';
+import type { Assessment, QualityAssessor } from '../quality/assessment/quality-assessor.ts';
 import { judgeTake } from '../quality/take-choice.ts';
 import { failStorage, StoreFailure } from '../storage/store-failure.ts';
 import { findBestCandidate, joinWarnings } from './made-take.ts';
@@ -16,6 +17,8 @@ export interface QualityGateOptions {
   readonly trackCacheFolder: string;
   /** Lowest accepted sync score of a request without its own; null for none. */
   readonly minSyncScore: number | null;
+  /** Whether a fingerprint of each take is made while it is assessed. */
+  readonly withFingerprints?: boolean;
 }
 
 /** One run of a job: its request, prepared inputs and context. */
@@ -46,12 +49,13 @@ export class QualityGate {
     const index = attempts.length - 1;
     const facts = attempts.at(-1)?.take ?? (await describeTake(made, run.inputs));
     const { assessor } = this.#options;
-    if (!assessor) return toResult(made, { facts, quality: undefined });
+    if (!assessor) return toResult(made, { facts, quality: undefined, fingerprint: undefined });
     const isLabeled = made.provider.kind === 'inline';
     const assessed = await this.#assess(assessor, take.path, { ...run, isLabeled });
     const rated = {
       facts: { ...facts, warnings: [...facts.warnings, ...assessed.warnings] },
       quality: assessed.quality,
+      fingerprint: assessed.fingerprint,
     };
     const minSyncScore = run.input.options.minSyncScore ?? this.#options.minSyncScore;
     const verdict = judgeTake(rated.quality, minSyncScore);
@@ -79,15 +83,15 @@ export class QualityGate {
   async rate(result: PipelineResult, run: GateRun): Promise<PipelineResult> {
     const { assessor } = this.#options;
     if (!assessor) return result;
-    const { quality, warnings } = await this.#assess(assessor, result.takePath, run);
-    return { ...result, quality, warnings: [...result.warnings, ...warnings] };
+    const { quality, warnings, fingerprint } = await this.#assess(assessor, result.takePath, run);
+    return { ...result, quality, warnings: [...result.warnings, ...warnings], ...(fingerprint && { fingerprint }) };
   }
 
   async #assess(
     assessor: Pick<QualityAssessor, 'run'>,
     videoPath: string,
     { input, inputs, context, isLabeled = false }: GateRun & { readonly isLabeled?: boolean },
-  ): Promise<{ readonly quality: Quality; readonly warnings: readonly Warning[] }> {
+  ): Promise<Pick<Assessment, 'quality' | 'warnings' | 'fingerprint'>> {
     const request = await inputs.takeRequest(0);
     const { clipPath, clipDigest, clip, timeline, speechPath, speech, mouthCurvePath, label } = request;
     const assessment = await assessor.run(
@@ -99,6 +103,7 @@ export class QualityGate {
         trackCacheFolder: this.#options.trackCacheFolder,
         workFolder: input.workspace.path,
         allWindows: input.options.qualityWindows === 'all',
+        withFingerprint: this.#options.withFingerprints,
       },
       { ...context, onProgress: ({ fraction }) => context.onProgress({ stage: 'checking', fraction }) },
     );
@@ -168,7 +173,15 @@ function degradedWarning(id: string): Warning {
 
 function toResult(
   { provider, take, attempts }: MadeOutcome,
-  { facts, quality }: { readonly facts: KeptTake; readonly quality: Quality | undefined },
+  {
+    facts,
+    quality,
+    fingerprint,
+  }: {
+    readonly facts: KeptTake;
+    readonly quality: Quality | undefined;
+    readonly fingerprint: Fingerprint | undefined;
+  },
 ): PipelineResult {
   return {
     type: 'made',
@@ -177,5 +190,6 @@ function toResult(
     methodUsed: provider.facts.id,
     ...(attempts.at(-1)?.take && { attemptIndex: attempts.length - 1 }),
     ...(quality && { quality, warnings: joinWarnings(facts.warnings, quality) }),
+    ...(fingerprint && { fingerprint }),
   };
 }

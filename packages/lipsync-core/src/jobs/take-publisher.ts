@@ -2,6 +2,7 @@ import { rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Warning } from '../contract/provider-types.ts';
 import { abortError, LipsyncError, StorageError, toLipsyncError, toStorageError } from '../errors/index.ts';
+import type { OutputFingerprints } from '../fingerprint/output-fingerprints.ts';
 import type { MarkedFile, OutputMarker } from '../marking/output-marker.ts';
 import { candidatePath, createFolder, keptTakePath, removeJobWorkspaces, workStorage } from '../processes/workspace.ts';
 import { candidateKeyOf, type ArtifactStore } from '../storage/artifact-store.ts';
@@ -32,6 +33,8 @@ export interface TakePublisherOptions extends StorageWaitOptions {
   readonly labeler?: Pick<OutputLabeler, 'label'> | undefined;
   /** Signs outputs before they are published; none is signed without it. */
   readonly marker?: (Pick<OutputMarker, 'mark'> & Partial<Pick<OutputMarker, 'isRequired'>>) | undefined;
+  /** Stores what finds a copy of an output again; nothing does without it. */
+  readonly fingerprints?: Pick<OutputFingerprints, 'save' | 'delete'> | undefined;
   /** Moves a finished take to its final place and returns its `outputKey`. */
   publish(takePath: string, record: JobRecord<'lipsync'>): Promise<string>;
   /** Returns the `outputKey` of a job if its output is already in place; nothing is found without it. */
@@ -113,7 +116,7 @@ export class TakePublisher {
 
   /** Returns the event that completes the job, or the one that parks it. Throws errors that no later run can correct. */
   async publish(made: PipelineResult, run: PublishingRun): Promise<JobEvent> {
-    const { type: _, takePath, errorIfLost, ...take } = made;
+    const { type: _, takePath, fingerprint: __, errorIfLost, ...take } = made;
     const { publish, isPublishRetried = (error) => error instanceof StorageError } = this.#options;
     const { record } = run;
     let published = withMarkWarnings(take, run);
@@ -127,6 +130,7 @@ export class TakePublisher {
         published = { ...take, warnings: [...take.warnings, ...warnings] };
       }
       const path = marked?.path ?? labeledPath;
+      await traced('save fingerprint', {}, () => this.#saveFingerprint(made, run));
       const outputKey = await traced('publish output', {}, () => publish(path, record));
       for (const other of [takePath, labeledPath])
         if (other !== path) await rm(other, { force: true }).catch(() => undefined);
@@ -140,6 +144,7 @@ export class TakePublisher {
       if (outputKey !== undefined) return this.#complete(outputKey, published, record);
       if (isLost && errorIfLost) throw errorIfLost;
       const error = toLipsyncError(thrown);
+      if (error.code === 'not_found') await this.#options.fingerprints?.delete(record.id).catch(() => undefined);
       if (!isPublishRetried(error)) throw error;
       return this.#storage.park(error, run, (await this.#keep(made, record)) ? take : undefined);
     }
@@ -207,6 +212,19 @@ export class TakePublisher {
   async #recordWarnings(warnings: readonly Warning[], { record, store }: PublishingRun): Promise<void> {
     if (warnings.length === 0 && !record.markWarnings) return;
     await appendForRun(store, record, { type: 'marked', run: record.runs, warnings });
+  }
+
+  /** Before the output is published, so that each published one is found. Best effort: an output without it is valid. */
+  async #saveFingerprint({ takePath, fingerprint }: PipelineResult, run: PublishingRun): Promise<void> {
+    const { fingerprints, logger } = this.#options;
+    if (!fingerprints || !(await exists(takePath))) return;
+    const stop = stopOf(run);
+    try {
+      await fingerprints.save({ takePath, fingerprint }, run.record, stop);
+    } catch (error) {
+      if (stop.aborted) throw new MarkingStopped('The run ended.', { cause: abortError(stop) });
+      logger.warn({ ...logFields(run.record), error }, 'the fingerprint of the output could not be stored');
+    }
   }
 
   /** Removes the kept takes of a job that has ended. */

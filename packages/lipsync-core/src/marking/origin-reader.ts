@@ -1,8 +1,10 @@
 import type { OriginView } from '../contract/origin-view.ts';
 import { toError, type CarriedFailure } from '../errors/carried-failure.ts';
 import { abortError, LipsyncError } from '../errors/index.ts';
+import { watchChild } from '../processes/child-limits.ts';
 import { resolveEntry } from '../processes/entry.ts';
 import { ManagedChild, type ChildExit } from '../processes/managed-child.ts';
+import { WorkSlots } from '../processes/work-slots.ts';
 import { originWithout } from './parse-origin.ts';
 
 /** The one message of the process that reads a manifest. */
@@ -18,10 +20,10 @@ export interface OriginReaderOptions {
 }
 
 /** Files that are read at the same time; others wait. */
-const maxSimultaneous = 2;
+const maxRunning = 2;
 /** Each waiting file takes room on the disk. */
 const maxWaiting = 16;
-const memoryCheckMs = 100;
+const refusal = 'Too many files wait to be read. Try again later.';
 
 /**
  * Reads the origin of files. Each is read in a process of its own with limits of memory and time, because the file is
@@ -29,8 +31,7 @@ const memoryCheckMs = 100;
  */
 export class OriginReader {
   readonly #options: OriginReaderOptions;
-  readonly #waiting = new Set<() => void>();
-  #running = 0;
+  readonly #slots = new WorkSlots({ maxRunning, maxWaiting, refusal });
 
   constructor(options: OriginReaderOptions) {
     this.#options = options;
@@ -40,37 +41,8 @@ export class OriginReader {
    * Returns the state `unreadable` for a file that exceeds the limits. Throws the abort error, and `resource_exhausted`
    * while too many files wait.
    */
-  async read(path: string, signal: AbortSignal): Promise<OriginView> {
-    await this.#enter(signal);
-    try {
-      if (signal.aborted) throw abortError(signal);
-      return await this.#readApart(path, signal);
-    } finally {
-      // The next waiting file takes over the slot.
-      const [next] = this.#waiting;
-      if (next) next();
-      else this.#running -= 1;
-    }
-  }
-
-  async #enter(signal: AbortSignal): Promise<void> {
-    if (signal.aborted) throw abortError(signal);
-    if (this.#running < maxSimultaneous) {
-      this.#running += 1;
-      return;
-    }
-    if (this.#waiting.size >= maxWaiting)
-      throw new LipsyncError('resource_exhausted', 'Too many files wait to be read. Try again later.');
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const stop = (): void => reject(abortError(signal));
-    signal.addEventListener('abort', stop, { once: true });
-    this.#waiting.add(resolve);
-    try {
-      await promise;
-    } finally {
-      this.#waiting.delete(resolve);
-      signal.removeEventListener('abort', stop);
-    }
+  read(path: string, signal: AbortSignal): Promise<OriginView> {
+    return this.#slots.run(() => this.#readApart(path, signal), signal);
   }
 
   async #readApart(path: string, signal: AbortSignal): Promise<OriginView> {
@@ -79,15 +51,17 @@ export class OriginReader {
     const entry = resolveEntry('./read-origin-process', import.meta.url);
     const child = ManagedChild.startModule({ entry, arguments: [path, authorities], signal });
     const { promise, resolve, reject } = Promise.withResolvers<OriginView>();
-    const limit = setTimeout(
-      () => resolve(originWithout('unreadable', `It could not be read within ${limitMs / 1000} s.`)),
+    const stopWatching = watchChild(child, {
       limitMs,
-    );
-    const memory = setInterval(() => {
-      void child.residentBytes().then((bytes) => {
-        if (bytes > maxMemoryBytes) resolve(originWithout('unreadable', 'Reading it takes too much memory.'));
-      });
-    }, memoryCheckMs);
+      maxMemoryBytes,
+      onExceeded: (what) =>
+        resolve(
+          originWithout(
+            'unreadable',
+            what === 'time' ? `It could not be read within ${limitMs / 1000} s.` : 'Reading it takes too much memory.',
+          ),
+        ),
+    });
     child.onMessage((message: ReadOrigin) =>
       message.type === 'read' ? resolve(message.origin) : reject(toError(message)),
     );
@@ -95,8 +69,7 @@ export class OriginReader {
     try {
       return await promise;
     } finally {
-      clearTimeout(limit);
-      clearInterval(memory);
+      stopWatching();
       await child.kill();
     }
   }

@@ -27,6 +27,7 @@ export {
   probeSound,
   readMonoSound,
   readSound,
+  shiftSound,
   type SoundFormat,
   type SoundStream,
   type SoundTrack,

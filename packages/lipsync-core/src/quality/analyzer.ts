@@ -1,5 +1,6 @@
 import type { QualityLabel, QualityPart, SyncQuality } from '../contract/quality.ts';
 import type { FaceTrack } from '../face/index.ts';
+import type { Fingerprint } from '../fingerprint/fingerprint.ts';
 import type { ClipFacts, MediaLimits, Picture, SoundSource, TakeLabel, Timeline } from '../media/index.ts';
 import type { RenderResources } from '../processes/render-task.ts';
 import type { SoundFeed } from './lips/sound-feed.ts';
@@ -44,6 +45,8 @@ export interface AssessmentInput {
   readonly allWindows?: boolean | undefined;
   /** Whether the trace gets pictures, for a report. */
   readonly withPictures?: boolean | undefined;
+  /** Whether a fingerprint is made, for finding the video again. */
+  readonly withFingerprint?: boolean | undefined;
 }
 
 /** One row of a table of parts: what `docs/quality.md` lists. */
@@ -109,6 +112,7 @@ export interface Findings {
   /** SHA-256 of each model that was used, by name. */
   readonly models?: Readonly<Record<string, string>>;
   readonly trace?: Partial<QualityTrace>;
+  readonly fingerprint?: Fingerprint;
 }
 
 /** A decoded frame of the video. Pixels are valid during `add` only. */

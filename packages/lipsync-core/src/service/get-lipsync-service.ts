@@ -1,8 +1,6 @@
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { configFromEnvironment, type CoreConfig } from '../config.ts';
 import { parseAllowedHosts } from '../net/index.ts';
-import { SqliteStateStore } from '../storage/sqlite-state-store.ts';
 import { createIdSource, systemClock } from '../contract/system-ports.ts';
 import type { LipsyncOptions } from '../contract/index.ts';
 import type { EstimateCostOptions } from './cost-estimates.ts';
@@ -19,6 +17,7 @@ import type { LocalDownloadOptions } from './local-inputs.ts';
 import { LocalBatches } from './local-batches.ts';
 import { LocalJobs } from './local-jobs.ts';
 import { LocalQuality } from './local-quality.ts';
+import { openLocalState } from './local-state.ts';
 import { OutputFiles } from './output-file.ts';
 import { protectFolder } from '../processes/file-access.ts';
 import { memoizeAsync } from '../processes/memoize-async.ts';
@@ -55,7 +54,7 @@ export interface LocalHost extends EstimateCostOptions {
  * releases slots, settles costs and deletes partial files that killed processes left. `close` ends all of it.
  */
 export function createLocalHost(config: CoreConfig): LocalHost {
-  const state = new SqliteStateStore({ path: join(config.dataDir, 'state.sqlite') });
+  const state = openLocalState(config);
   const core = createLipsyncCore(config, { state, slotPollIntervalMs });
   const downloads = downloadOptions(config);
   const localQuality = new LocalQuality({ pipeline: core.qualityPipeline, workFolder: core.workFolder, downloads });
@@ -65,6 +64,7 @@ export function createLocalHost(config: CoreConfig): LocalHost {
     pipeline: core.pipeline,
     labeler: core.labeler,
     marker: core.marker,
+    fingerprints: core.fingerprints,
     consentRequired: config.consentRequired,
     workFolder: core.workFolder,
     outputFiles,

@@ -51,13 +51,11 @@ export interface LocalJobOutcome {
   readonly error: LipsyncError | undefined;
 }
 
-export interface LocalJobsOptions {
+export interface LocalJobsOptions extends Pick<LipsyncHandlerOptions, 'fingerprints' | 'labeler' | 'marker'> {
   /** Holds the records and the index of unfinished work; shared by all processes of the data folder. */
   readonly state: StateStore;
   readonly pipeline: Pick<LipsyncPipeline, 'run' | 'abandon'>;
   readonly outputFiles: OutputFiles;
-  readonly labeler?: LipsyncHandlerOptions['labeler'];
-  readonly marker?: LipsyncHandlerOptions['marker'];
   readonly consentRequired?: boolean;
   readonly workFolder: string;
   readonly downloads: LocalDownloadOptions;
@@ -264,7 +262,7 @@ export class LocalJobs {
   #createRunner(
     options: Pick<JobRunnerOptions, 'workFolder' | 'inputs' | 'checkStorage'> & Pick<LipsyncHandlerOptions, 'publish'>,
   ): JobRunner {
-    const { pipeline, clock, labeler, marker, consentRequired = false } = this.#options;
+    const { pipeline, clock, labeler, marker, fingerprints, consentRequired = false } = this.#options;
     const all = {
       ...options,
       keptTakeFolder: this.#options.workFolder,
@@ -273,6 +271,7 @@ export class LocalJobs {
       pipeline,
       labeler,
       marker,
+      fingerprints,
       consentRequired,
       clock,
       logger: silentLogger,

@@ -1,19 +1,30 @@
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import type { CoreConfig } from '../config/core-config.ts';
-import type { OriginView } from '../contract/origin-view.ts';
+import type { FingerprintView, OriginView } from '../contract/origin-view.ts';
+import { FingerprintSearch, type SearchResult } from '../fingerprint/fingerprint-search.ts';
+import { FingerprintStore } from '../fingerprint/fingerprint-store.ts';
 import { OriginReader } from '../marking/origin-reader.ts';
 import { parseAllowedHosts } from '../net/index.ts';
 import { openProcessWorkspace, sweepProcessWorkspaces, type Workspace } from '../processes/workspace.ts';
-import { LocalArtifactStore } from '../storage/index.ts';
+import { LocalArtifactStore, type StateStore } from '../storage/index.ts';
 import { downloadInput, type LocalDownloadOptions } from './local-inputs.ts';
 import { isUrl, requireReadable } from './parse-input.ts';
 import { listTrustedAuthorities } from './signing-identity.ts';
 
 export interface OriginVerifierOptions {
   readonly reader: Pick<OriginReader, 'read'>;
+  /** Searches the outputs of this installation; none is searched without it. */
+  readonly search?: Pick<FingerprintSearch, 'find'> | undefined;
   readonly workFolder: string;
   readonly downloads: LocalDownloadOptions;
+}
+
+/** The caller of a look-up. */
+export interface CallerScope {
+  readonly signal: AbortSignal;
+  /** Whether the caller may see the jobs of an API key; null is that of jobs without one. */
+  mayAccess(owner: string | null): boolean;
 }
 
 /** Reads the origin of files that callers name or send. Stores nothing. */
@@ -25,24 +36,33 @@ export class OriginVerifier {
   }
 
   /** Reads a file in place or from an http(s) URL. Throws `InputNotFoundError` and the errors of a download. */
-  async verify(source: string, signal: AbortSignal): Promise<OriginView> {
-    const { downloads, reader } = this.#options;
-    if (!isUrl(source)) return reader.read(await requireReadable(source, 'file'), signal);
+  async verify(source: string, caller: CallerScope): Promise<OriginView> {
+    const { downloads } = this.#options;
+    const { signal } = caller;
+    if (!isUrl(source)) return this.#read(await requireReadable(source, 'file'), caller);
     return this.#inWorkspace(async (workspace) =>
-      reader.read(await downloadInput('video', source, { workspace, downloads, signal }), signal),
+      this.#read(await downloadInput('video', source, { workspace, downloads, signal }), caller),
     );
   }
 
   /** Reads a file that arrives. Throws `payload_too_large`, and the error of a stream that fails. */
-  async verifyContent(content: Readable, signal: AbortSignal): Promise<OriginView> {
-    const { downloads, reader } = this.#options;
+  async verifyContent(content: Readable, caller: CallerScope): Promise<OriginView> {
+    const { downloads } = this.#options;
+    const { signal } = caller;
     return this.#inWorkspace(async (workspace) => {
       const store = new LocalArtifactStore({ inputsDir: workspace.path, outputsDir: workspace.path });
       const { key } = await store.putInput(content, { maxBytes: downloads.maxBytes, signal });
       const path = workspace.file('file');
       await store.materialize(key, path);
-      return reader.read(path, signal);
+      return this.#read(path, caller);
     });
+  }
+
+  async #read(path: string, caller: CallerScope): Promise<OriginView> {
+    const { reader, search } = this.#options;
+    const origin = await reader.read(path, caller.signal);
+    if (!search || origin.state === 'unreadable') return origin;
+    return { ...origin, fingerprint: toFingerprintView(await search.find(path, caller.signal), caller) };
   }
 
   async #inWorkspace<Result>(work: (workspace: Workspace) => Promise<Result>): Promise<Result> {
@@ -58,8 +78,22 @@ export class OriginVerifier {
   }
 }
 
-export function createOriginVerifier(config: CoreConfig): OriginVerifier {
+/** Names the job only to a caller that may see it. */
+function toFingerprintView({ found, searched, reason }: SearchResult, { mayAccess }: CallerScope): FingerprintView {
+  const { match = null, picture = null, sound = null, mouth = null, offsetMs = null } = found ?? {};
+  const jobId = found && mayAccess(found.owner) ? found.jobId : null;
+  return { match, job_id: jobId, picture, sound, mouth, offset_ms: offsetMs, searched, reason };
+}
+
+/** `state` has the fingerprints of outputs; none is searched without it. The caller closes it. */
+export function createOriginVerifier(
+  config: CoreConfig,
+  { state }: { readonly state?: StateStore | undefined } = {},
+): OriginVerifier {
+  const { maxDurationMs, maxDimensionPx } = config;
+  const limits = { maxDurationMs, maxDimensionPx };
   return new OriginVerifier({
+    search: state && new FingerprintSearch({ store: new FingerprintStore({ state }), limits }),
     reader: new OriginReader({
       listAuthorities: () => listTrustedAuthorities(config, Date.now()),
     }),

@@ -4,6 +4,8 @@ import type { CoreConfig } from '../config/core-config.ts';
 import { readVersion } from '../config/version.ts';
 import type { Clock } from '../contract/ports.ts';
 import { systemClock } from '../contract/system-ports.ts';
+import { FingerprintStore } from '../fingerprint/fingerprint-store.ts';
+import { OutputFingerprints } from '../fingerprint/output-fingerprints.ts';
 import { LipsyncPipeline } from '../jobs/lipsync-pipeline.ts';
 import { OutputLabeler } from '../jobs/output-labels.ts';
 import type { QualityGateOptions } from '../jobs/quality-gate.ts';
@@ -45,6 +47,8 @@ export interface LipsyncCore {
   readonly labeler: OutputLabeler;
   /** Signs outputs; undefined if the installation does not mark them. */
   readonly marker: OutputMarker | undefined;
+  /** Stores what finds copies of outputs again; undefined if the installation does not mark outputs. */
+  readonly fingerprints: OutputFingerprints | undefined;
   readonly breaker: CircuitBreaker;
   /** Measures the quality of any video, also when that of takes is not measured. */
   readonly qualityPipeline: QualityPipeline;
@@ -125,7 +129,7 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
   });
   return {
     ledger,
-    ...createMarks(config, { renderPool, clock, limits }),
+    ...createMarks(config, { renderPool, clock, limits, state }),
     breaker,
     qualityPipeline: new QualityPipeline({ assessor, renderPool, limits, trackCacheFolder }),
     deleteVendorCopies: (signal) => createVendorCopies(host, clock).deleteDue(activeProviders.all, signal),
@@ -196,11 +200,11 @@ function createProviders(config: CoreConfig, parts: ProviderParts): readonly Pro
 
 function createMarks(
   config: CoreConfig,
-  { limits, ...parts }: { readonly renderPool: RenderProcessPool; readonly clock: Clock; readonly limits: MediaLimits },
-): Pick<LipsyncCore, 'labeler' | 'marker'> {
+  { limits, state, ...parts }: MarkParts,
+): Pick<LipsyncCore, 'labeler' | 'marker' | 'fingerprints'> {
   const { aigcProducer, isEnabled, isRequired, timeStampUrl, withXmp } = config.marking;
   const labeler = createLabeler(config, limits);
-  if (!isEnabled) return { labeler, marker: undefined };
+  if (!isEnabled) return { labeler, marker: undefined, fingerprints: undefined };
   const marker = new OutputMarker({
     ...parts,
     version: readVersion(),
@@ -211,7 +215,14 @@ function createMarks(
     identity: (nowMs) => signingIdentityOf(config, nowMs),
     modelDigestOf: createModelDigests(config),
   });
-  return { labeler, marker };
+  const store = new FingerprintStore({ state });
+  return { labeler, marker, fingerprints: new OutputFingerprints({ ...parts, limits, store }) };
+}
+
+interface MarkParts extends Pick<CoreHost, 'state'> {
+  readonly renderPool: RenderProcessPool;
+  readonly clock: Clock;
+  readonly limits: MediaLimits;
 }
 
 function createLabeler({ encoding, marking, providers }: CoreConfig, limits: MediaLimits): OutputLabeler {
@@ -225,8 +236,13 @@ function createVendorCopies({ state, onUndeletedCopy }: CoreHost, clock: Clock):
 }
 
 function createGateOptions(
-  { qualityEnabled, minSyncScore }: CoreConfig,
+  { marking, qualityEnabled, minSyncScore }: CoreConfig,
   { assessor, trackCacheFolder }: { readonly assessor: QualityAssessor; readonly trackCacheFolder: string },
 ): QualityGateOptions {
-  return { ...(qualityEnabled && { assessor }), trackCacheFolder, minSyncScore };
+  return {
+    ...(qualityEnabled && { assessor }),
+    trackCacheFolder,
+    minSyncScore,
+    withFingerprints: marking.isEnabled,
+  };
 }

@@ -117,9 +117,11 @@ function writeDocument(database: DatabaseSync, key: string, document: Json | nul
 }
 
 function listDocuments(database: DatabaseSync, prefix: string, after: string, limit: number): StoredDocument[] {
+  // One lower bound: with two, SQLite starts each page at the first and reads all pages before.
+  const [operator, from] = after < prefix ? ['>=', prefix] : ['>', after];
   return database
-    .prepare('SELECT key, document FROM documents WHERE key >= ? AND key < ? AND key > ? ORDER BY key LIMIT ?')
-    .all(prefix, `${prefix}${upperBound}`, after, limit)
+    .prepare(`SELECT key, document FROM documents WHERE key ${operator} ? AND key < ? ORDER BY key LIMIT ?`)
+    .all(from ?? prefix, `${prefix}${upperBound}`, limit)
     .map(({ key, document }) => ({ key: String(key), document: parseDocument(String(document)) }));
 }
 

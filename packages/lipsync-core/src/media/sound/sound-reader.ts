@@ -122,6 +122,17 @@ export async function* readMonoSound(
   }
 }
 
+/** Puts silence before sound that starts later than the picture, or drops what comes before it. Mono at 16 kHz. */
+export async function* shiftSound(chunks: AsyncIterable<Float32Array>, delayMs: number): AsyncGenerator<Float32Array> {
+  const delay = Math.round((delayMs * analysisRateHz) / 1000);
+  if (delay > 0) yield new Float32Array(delay);
+  let dropped = Math.min(0, delay);
+  for await (const chunk of chunks) {
+    yield dropped < 0 ? chunk.subarray(Math.min(chunk.length, -dropped)) : chunk;
+    dropped = Math.min(0, dropped + chunk.length);
+  }
+}
+
 const samplesToPipe = ['-f', 'f32le', 'pipe:1'] as const;
 
 function soundArguments(

@@ -1,4 +1,5 @@
 import type { AnalyzerDefinition } from '../analyzer.ts';
+import { fingerprintAnalyzer } from '../fingerprint/fingerprint-analyzer.ts';
 import { faceAnalyzer } from '../lips/face-labels.ts';
 import { lipAnalyzer } from '../lips/lip-analyzer.ts';
 import { pictureAnalyzer } from '../picture/picture-analyzer.ts';
@@ -18,4 +19,5 @@ export const analyzers: readonly AnalyzerDefinition[] = [
   soundAnalyzer,
   syncNetAnalyzer,
   pictureCollector,
+  fingerprintAnalyzer,
 ];

@@ -1,3 +1,4 @@
+import type { Fingerprint } from '../../fingerprint/fingerprint.ts';
 import type { Quality, QualityGrade, QualityLabel, QualityPart, SyncQuality } from '../../contract/quality.ts';
 import { toPart, type AnalyzerDefinition, type Findings, type QualityTrace } from '../analyzer.ts';
 import { unknownSync } from '../lips/lip-sync.ts';
@@ -9,6 +10,8 @@ const methodVersion = 'lipsync-quality-4';
 export interface MeasuredQuality {
   readonly quality: Quality;
   readonly trace: QualityTrace;
+  /** Absent unless the input asks for it. */
+  readonly fingerprint?: Fingerprint;
 }
 
 /** Findings of one analyzer, or why it failed. */
@@ -41,6 +44,7 @@ export function mergeFindings(outcomes: readonly AnalyzerOutcome[], hasSource: b
   // Lips that do not move have no sync to score; the label names the fault.
   const isFrozen = labels.some(({ code }) => code === 'mouth_frozen');
   const syncScore = isFrozen ? null : (all.findLast(({ syncScore: score }) => score !== undefined)?.syncScore ?? null);
+  const fingerprint = all.find((findings) => findings.fingerprint)?.fingerprint;
   const definitions = outcomes.flatMap(({ definition }) => definition.parts);
   const combined = (countsIn: 'audio_quality' | 'video_quality'): number | null =>
     combineScores(definitions.filter((part) => part.countsIn === countsIn).map(({ name }) => parts[name]?.score));
@@ -58,6 +62,7 @@ export function mergeFindings(outcomes: readonly AnalyzerOutcome[], hasSource: b
       models: Object.assign({}, ...all.map((findings) => findings.models)),
     },
     trace: Object.assign({ ...emptyTrace }, ...all.map((findings) => findings.trace)),
+    ...(fingerprint && { fingerprint }),
   };
 }
 

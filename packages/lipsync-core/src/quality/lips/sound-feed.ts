@@ -1,5 +1,4 @@
-import { analysisSampleRateHz } from '../../audio/speech-features.ts';
-import { probeSound, readMonoSound, type SoundTrack } from '../../media/index.ts';
+import { probeSound, readMonoSound, shiftSound, type SoundTrack } from '../../media/index.ts';
 
 type ChunkListener = (chunk: Float32Array) => Promise<void>;
 
@@ -34,16 +33,5 @@ export class SoundFeed {
       for (const listener of this.#listeners) await listener(chunk);
       yield chunk;
     }
-  }
-}
-
-/** Puts silence before sound that starts later than the picture, or drops what comes before it. Mono at 16 kHz. */
-export async function* shiftSound(chunks: AsyncIterable<Float32Array>, delayMs: number): AsyncGenerator<Float32Array> {
-  const delay = Math.round((delayMs * analysisSampleRateHz) / 1000);
-  if (delay > 0) yield new Float32Array(delay);
-  let dropped = Math.min(0, delay);
-  for await (const chunk of chunks) {
-    yield dropped < 0 ? chunk.subarray(Math.min(chunk.length, -dropped)) : chunk;
-    dropped = Math.min(0, dropped + chunk.length);
   }
 }

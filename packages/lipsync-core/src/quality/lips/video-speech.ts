@@ -4,9 +4,9 @@ import { createMouthCurve } from '../../audio/mouth-curve.ts';
 import { estimateMouth, loadMouthModel, normalizeFeatures } from '../../audio/mouth-model.ts';
 import { detectSpeechActivity } from '../../audio/speech-activity.ts';
 import { stepsPerSecond } from '../../audio/speech-features.ts';
-import { probeSound, readSpeech, type ClipFacts } from '../../media/index.ts';
+import { probeSound, readSpeech, shiftSound, type ClipFacts } from '../../media/index.ts';
 import type { RenderTaskContext } from '../../processes/render-task.ts';
-import { shiftSound, type SoundFeed } from './sound-feed.ts';
+import type { SoundFeed } from './sound-feed.ts';
 
 /** The sound of a video on the time axis of its picture, in steps of 10 ms. */
 export interface VideoSpeech {

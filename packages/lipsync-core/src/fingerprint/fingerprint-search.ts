@@ -1,0 +1,184 @@
+import type { FingerprintMatch } from '../contract/origin-view.ts';
+import { toError } from '../errors/carried-failure.ts';
+import { abortError, LipsyncError } from '../errors/index.ts';
+import type { MediaLimits } from '../media/index.ts';
+import { watchChild } from '../processes/child-limits.ts';
+import { resolveEntry } from '../processes/entry.ts';
+import { describeExit, ManagedChild } from '../processes/managed-child.ts';
+import { WorkSlots } from '../processes/work-slots.ts';
+import { Candidates } from './candidates.ts';
+import type { Similarity } from './compare.ts';
+import type { FingerprintStore, StoredKey } from './fingerprint-store.ts';
+import type { CompareRequest, LookupMessage } from './lookup-process.ts';
+import { judgeSimilarity } from './verdict.ts';
+import type { QueryKeys } from './video-query.ts';
+
+/** The output that a video resembles most. */
+export interface FoundOutput extends Similarity {
+  readonly match: FingerprintMatch;
+  readonly jobId: string;
+  readonly owner: string | null;
+}
+
+export interface SearchResult {
+  /** Null if the video has nothing in common with any output. */
+  readonly found: FoundOutput | null;
+  /** Number of outputs that were searched. */
+  readonly searched: number;
+  /** Why nothing, or not every output, was searched; null if every one was. */
+  readonly reason: string | null;
+}
+
+export interface FingerprintSearchOptions {
+  readonly store: Pick<FingerprintStore, 'find' | 'listKeys'>;
+  readonly limits: MediaLimits;
+  /** Memory of the process that decodes, without ffmpeg; 1 GiB by default. */
+  readonly maxMemoryBytes?: number;
+  /** Time for decoding and comparing one file; three minutes by default. */
+  readonly limitMs?: number;
+}
+
+/** Decoding uses all cores. */
+const maxRunning = 1;
+/** Each waiting file takes room on the disk. */
+const maxWaiting = 16;
+const refusal = 'Too many files wait to be looked up. Try again later.';
+/** The search of a million outputs takes less. */
+const searchLimitMs = 30_000;
+
+const order: readonly FingerprintMatch[] = [
+  'output',
+  'same_picture_and_sound',
+  'same_picture_other_sound',
+  'same_sound_other_picture',
+];
+
+/**
+ * Finds the output of this installation that a file shows. The file is untrusted: it is decoded in a process of its own
+ * with limits of memory and time.
+ */
+export class FingerprintSearch {
+  readonly #options: FingerprintSearchOptions;
+  readonly #slots = new WorkSlots({ maxRunning, maxWaiting, refusal });
+
+  constructor(options: FingerprintSearchOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * A file that cannot be decoded within the limits resembles no output, with the reason. Throws the abort error, and
+   * `resource_exhausted` while too many files wait or the store is unavailable.
+   */
+  async find(path: string, signal: AbortSignal): Promise<SearchResult> {
+    for await (const page of this.#options.store.listKeys()) {
+      if (page.length > 0) return this.#slots.run(() => this.#findApart(path, signal), signal);
+    }
+    return { found: null, searched: 0, reason: null };
+  }
+
+  async #findApart(path: string, signal: AbortSignal): Promise<SearchResult> {
+    const lookup = new LookupProcess(path, this.#options, signal);
+    try {
+      return await this.#search(lookup);
+    } catch (error) {
+      if (signal.aborted) throw abortError(signal);
+      if (LipsyncError.isInstance(error) && (error.code === 'clip_unusable' || error.code === 'media_failed'))
+        return { found: null, searched: 0, reason: error.message };
+      throw error;
+    } finally {
+      await lookup.end();
+    }
+  }
+
+  async #search(lookup: LookupProcess): Promise<SearchResult> {
+    const { store } = this.#options;
+    const candidates = new Candidates(await lookup.readKeys());
+    const untilMs = performance.now() + searchLimitMs;
+    let searched = 0;
+    let reason: string | null = null;
+    for await (const page of store.listKeys()) {
+      candidates.add(page);
+      searched += page.length;
+      if (performance.now() > untilMs) {
+        reason = `Only ${searched} outputs could be searched in ${searchLimitMs / 1000} s.`;
+        break;
+      }
+    }
+    return { found: await this.#compare(lookup, candidates.list()), searched, reason };
+  }
+
+  async #compare(lookup: LookupProcess, keys: readonly StoredKey[]): Promise<FoundOutput | null> {
+    const outputs: { readonly key: StoredKey; readonly packed: string }[] = [];
+    for (const key of keys) {
+      const packed = await this.#options.store.find(key.jobId);
+      // It may have been erased in the meantime.
+      if (packed !== undefined) outputs.push({ key, packed });
+    }
+    if (outputs.length === 0) return null;
+    const similarities = await lookup.compare(outputs.map(({ packed }) => packed));
+    const found = outputs.flatMap(({ key: { jobId, owner } }, index): FoundOutput[] => {
+      const similarity = similarities[index];
+      const match = similarity && judgeSimilarity(similarity);
+      return match ? [{ ...similarity, match, jobId, owner }] : [];
+    });
+    return found.toSorted(byRank)[0] ?? null;
+  }
+}
+
+function byRank(one: FoundOutput, other: FoundOutput): number {
+  const sum = ({ picture, sound, mouth }: FoundOutput): number => picture + (sound ?? 0) + (mouth ?? 0);
+  return order.indexOf(one.match) - order.indexOf(other.match) || sum(other) - sum(one);
+}
+
+/** The process that decodes one video. Every call throws `media_failed` when it exceeds its limits or ends early. */
+class LookupProcess {
+  readonly #child: ManagedChild;
+  readonly #stopWatching: () => void;
+  readonly #keys = Promise.withResolvers<QueryKeys>();
+  readonly #compared = Promise.withResolvers<readonly Similarity[]>();
+
+  constructor(
+    path: string,
+    { limits, limitMs = 3 * 60_000, maxMemoryBytes = 1024 ** 3 }: FingerprintSearchOptions,
+    signal: AbortSignal,
+  ) {
+    const entry = resolveEntry('./lookup-process', import.meta.url);
+    this.#child = ManagedChild.startModule({ entry, arguments: [path, JSON.stringify(limits)], signal });
+    // Each may fail while nothing waits for it.
+    for (const { promise } of [this.#keys, this.#compared]) promise.catch(() => undefined);
+    this.#child.onMessage((message: LookupMessage) => this.#accept(message));
+    this.#child.onExit((exit) =>
+      this.#fail(new LipsyncError('media_failed', `It was not decoded: ${describeExit(exit)}.`)),
+    );
+    this.#stopWatching = watchChild(this.#child, {
+      limitMs,
+      maxMemoryBytes,
+      onExceeded: (what) => this.#fail(new LipsyncError('media_failed', `Decoding it takes too much ${what}.`)),
+    });
+  }
+
+  readKeys(): Promise<QueryKeys> {
+    return this.#keys.promise;
+  }
+
+  compare(outputs: readonly string[]): Promise<readonly Similarity[]> {
+    this.#child.send({ outputs } satisfies CompareRequest);
+    return this.#compared.promise;
+  }
+
+  async end(): Promise<void> {
+    this.#stopWatching();
+    await this.#child.kill();
+  }
+
+  #accept(message: LookupMessage): void {
+    if (message.type === 'keys') this.#keys.resolve({ sound: new Set(message.sound), pictures: message.pictures });
+    else if (message.type === 'compared') this.#compared.resolve(message.similarities);
+    else this.#fail(toError(message));
+  }
+
+  #fail(error: Error): void {
+    this.#keys.reject(error);
+    this.#compared.reject(error);
+  }
+}

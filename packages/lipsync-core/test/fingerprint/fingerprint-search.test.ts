@@ -1,0 +1,92 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { compareVideo } from '../../src/fingerprint/compare.ts';
+import { unpackFingerprint } from '../../src/fingerprint/fingerprint.ts';
+import { FingerprintSearch } from '../../src/fingerprint/fingerprint-search.ts';
+import { FingerprintStore } from '../../src/fingerprint/fingerprint-store.ts';
+import { fingerprintVideoTask } from '../../src/fingerprint/fingerprint-video-task.ts';
+import { judgeSimilarity } from '../../src/fingerprint/verdict.ts';
+import { readVideoQuery } from '../../src/fingerprint/video-query.ts';
+import { RenderResources } from '../../src/processes/render-task.ts';
+import { SqliteStateStore } from '../../src/storage/sqlite-state-store.ts';
+import { limits, makeMedia, x264 } from '../media/make-media.ts';
+
+const slow = { timeout: 60_000 } as const;
+const presenter = fileURLToPath(new URL('../../../../samples/presenter.mp4', import.meta.url));
+const speech = fileURLToPath(new URL('../../../../samples/speech.wav', import.meta.url));
+const { signal } = new AbortController();
+let folder: string;
+let state: SqliteStateStore;
+let store: FingerprintStore;
+let search: FingerprintSearch;
+let output: string;
+
+/** A take stands for an output: the lips of the presenter under other words. */
+async function makeTake(name: string, startS: string, ...sound: readonly string[]): Promise<string> {
+  const picture = ['-ss', startS, '-t', '3.2', '-i', presenter, ...sound, '-map', '0:v', '-map', '1:a'];
+  return makeMedia(...picture, '-vf', 'scale=320:180', ...x264, '-shortest', join(folder, name));
+}
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'lipsync-fingerprint-'));
+  state = new SqliteStateStore({ path: join(folder, 'state.sqlite') });
+  store = new FingerprintStore({ state });
+  search = new FingerprintSearch({ store, limits });
+  output = await makeTake('output.mp4', '0.5', '-t', '3.2', '-i', speech);
+  const resources = new RenderResources();
+  const fingerprint = await fingerprintVideoTask({ path: output, limits }, { signal, resources });
+  await store.save({ id: 'job_1', owner: 'alice' }, fingerprint);
+});
+afterAll(async () => {
+  await state.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** In this process, which takes less time than a search. */
+async function judge(path: string): Promise<string | null> {
+  const query = await readVideoQuery(path, { limits, signal });
+  return judgeSimilarity(compareVideo(query, unpackFingerprint((await store.find('job_1')) ?? '')));
+}
+
+describe('A file that is looked up', slow, () => {
+  it('A copy at half size, cropped by a tenth, is found with its job, through another process.', async () => {
+    const change = ['-vf', 'crop=288:162,scale=160:90', '-b:a', '64k', ...x264];
+    const copy = await makeMedia('-i', output, ...change, join(folder, 'small.mp4'));
+    const found = { match: 'output', jobId: 'job_1', owner: 'alice' };
+    expect(await search.find(copy, signal)).toMatchObject({ searched: 1, reason: null, found });
+  });
+
+  it.each([
+    ['with a border, at 30 frames per second', ['-vf', 'pad=384:216:40:20', '-r', '30', ...x264]],
+    ['without sound', ['-an', '-c:v', 'copy']],
+  ])('A copy %s is the output.', async (name, change) => {
+    expect(await judge(await makeMedia('-i', output, ...change, join(folder, `${name}.mp4`)))).toBe('output');
+  });
+
+  it('The clip, and another take of it, have the same picture and another sound.', async () => {
+    const source = await makeTake('source.mp4', '0.5', '-ss', '0.5', '-i', presenter);
+    const other = await makeTake('other.mp4', '3', '-ss', '4', '-i', speech);
+    for (const path of [source, other]) expect(await judge(path)).toBe('same_picture_other_sound');
+  });
+
+  it('The speech with other lips is no copy of the output, and another video resembles nothing.', async () => {
+    const dubbed = await makeTake('dubbed.mp4', '3', '-t', '3.2', '-i', speech);
+    expect(await judge(dubbed)).toBe('same_picture_and_sound');
+    const source = ['-f', 'lavfi', '-i', 'testsrc2=s=320x240:d=2', '-f', 'lavfi', '-i', 'sine=300:d=2'];
+    expect(await judge(await makeMedia(...source, ...x264, join(folder, 'bars.mp4')))).toBeNull();
+  });
+
+  it('A file that cannot be decoded, or takes too much memory or time, is not compared.', async () => {
+    const damaged = join(folder, 'damaged.mp4');
+    await writeFile(damaged, 'no video');
+    expect(await search.find(damaged, signal)).toMatchObject({ found: null, searched: 0, reason: expect.any(String) });
+    const small = new FingerprintSearch({ store, limits, maxMemoryBytes: 1024 });
+    expect((await small.find(output, signal)).reason).toMatch(/too much memory/);
+    const hasty = new FingerprintSearch({ store, limits, limitMs: 1 });
+    expect((await hasty.find(output, signal)).reason).toMatch(/too much time/);
+    await expect(search.find(output, AbortSignal.timeout(20))).rejects.toMatchObject({ code: 'canceled' });
+  });
+});

@@ -1,0 +1,47 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { OutputFingerprints } from '../../src/fingerprint/output-fingerprints.ts';
+import { makeTake } from './pipeline-scripts.ts';
+import { openRunnerBench, type RunnerBench } from './runner-bench.ts';
+
+const anywhere = { signal: new AbortController().signal, canRun: () => true };
+const outputKey = 'outputs/job_1/output.mp4';
+
+let bench: RunnerBench;
+beforeEach(async () => {
+  bench = await openRunnerBench();
+  await bench.accept();
+});
+afterEach(() => bench.remove());
+
+const run = (save: OutputFingerprints['save'], signal = anywhere.signal) =>
+  bench
+    .runner(makeTake, { fingerprints: { save, delete: async () => undefined } })
+    .run('job_1', { ...anywhere, signal });
+
+describe('The fingerprint of an output', () => {
+  it('It is stored before the output is published.', async () => {
+    const published: boolean[] = [];
+    const record = await run(async (_, { id }) => {
+      expect(id).toBe('job_1');
+      published.push((await bench.artifacts.stat(outputKey)) !== undefined);
+    });
+    expect([record.status, published]).toEqual(['completed', [false]]);
+  });
+
+  it('An output without one is delivered.', async () => {
+    const failing = async () => {
+      throw new Error('no store');
+    };
+    expect(await run(failing)).toMatchObject({ status: 'completed' });
+  });
+
+  it('A job that ends while its output is read publishes nothing.', async () => {
+    const release = new AbortController();
+    const running = run(async () => {
+      release.abort();
+      throw new Error('ended');
+    }, release.signal);
+    await expect(running).rejects.toMatchObject({ code: 'canceled' });
+    expect(await bench.artifacts.stat(outputKey)).toBeUndefined();
+  });
+});
