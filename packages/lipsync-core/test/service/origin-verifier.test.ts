@@ -9,7 +9,7 @@ const { signal } = new AbortController();
 const similarity = { picture: 1, sound: 1, mouth: null, offsetMs: 0 };
 const found = { match: 'output', jobId: 'job_1', owner: 'alice', ...similarity } as const;
 
-it('A caller learns the job of an output only if it may see it.', async () => {
+it('A look-up names the job of an output only to a caller that may see it.', async () => {
   const workFolder = await temporaryFolder();
   const path = join(workFolder, 'copy.mp4');
   await writeFile(path, 'a copy');
