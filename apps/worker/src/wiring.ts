@@ -101,10 +101,7 @@ export async function startWorker(config: WorkerConfig, log: Logger, signal: Abo
     store,
     inputs: createInputFetcher(config, artifacts),
     pipeline: core.pipeline,
-    labeler: core.labeler,
     segments: core.segments?.board,
-    marker: core.marker,
-    fingerprints: core.fingerprints,
     consentRequired: config.core.consentRequired,
     qualityPipeline: core.qualityPipeline,
     workFolder: core.workFolder,
@@ -114,7 +111,7 @@ export async function startWorker(config: WorkerConfig, log: Logger, signal: Abo
     watchCancel: (jobId: string, onChange: () => void) => notifications.watchInterrupts(jobId, onChange),
     progressIntervalMs,
     onProgress: reportProgress(producer, clock, logger),
-    ...createPublication(config, artifacts, store),
+    ...createPublication(config, core, artifacts, store),
     checkStorage: () => requireWritableStore(artifacts),
   };
   const handlers = {
@@ -154,11 +151,19 @@ export async function startWorker(config: WorkerConfig, log: Logger, signal: Abo
   };
 }
 
-/** How takes are published, and kept for other machines. */
-function createPublication({ core }: WorkerConfig, artifacts: ArtifactStore, store: JobStore) {
+/** How takes are labeled, signed and published, and kept for other machines. */
+function createPublication(
+  { core: settings }: WorkerConfig,
+  { fingerprints, labeler, marker }: LipsyncCore,
+  artifacts: ArtifactStore,
+  store: JobStore,
+) {
   const outputs = new JobOutputs({ artifacts, store });
   return {
-    sharedTakes: core.artifactStore.kind === 's3' ? artifacts : undefined,
+    fingerprints,
+    labeler,
+    marker,
+    sharedTakes: settings.artifactStore.kind === 's3' ? artifacts : undefined,
     publish: (takePath: string, record: JobRecord) => outputs.publish(takePath, record),
     findPublished: (record: JobRecord) => outputs.find(record),
   };

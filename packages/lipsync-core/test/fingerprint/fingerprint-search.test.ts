@@ -14,7 +14,7 @@ import { RenderResources } from '../../src/processes/render-task.ts';
 import { SqliteStateStore } from '../../src/storage/sqlite-state-store.ts';
 import { limits, makeMedia, x264 } from '../media/make-media.ts';
 
-const slow = { timeout: 60_000 } as const;
+const slow = { timeout: 120_000 } as const;
 const presenter = fileURLToPath(new URL('../../../../samples/presenter.mp4', import.meta.url));
 const speech = fileURLToPath(new URL('../../../../samples/speech.wav', import.meta.url));
 const { signal } = new AbortController();
@@ -39,7 +39,7 @@ beforeAll(async () => {
   const resources = new RenderResources();
   const fingerprint = await fingerprintVideoTask({ path: output, limits }, { signal, resources });
   await store.save({ id: 'job_1', owner: 'alice' }, fingerprint);
-});
+}, 180_000);
 afterAll(async () => {
   await state.close();
   await rm(folder, { recursive: true, force: true });
