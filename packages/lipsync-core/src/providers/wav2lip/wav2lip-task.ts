@@ -62,7 +62,14 @@ async function redrawTake(
     timeline,
     engine: { cropSizePx },
   } = task;
-  const figures: RedrawFigures = { cropMs: 0, pasteMs: 0, waitMs: 0, bytesWritten: 0 };
+  const figures: RedrawFigures = {
+    cropMs: 0,
+    compareMs: 0,
+    repeatedFrames: 0,
+    pasteMs: 0,
+    waitMs: 0,
+    bytesWritten: 0,
+  };
   const batchFrames = batchFramesOf(task);
   context.onProgress({ stage: 'rendering', fraction: 0 });
   const parts = await redrawParts(task, followed, { engine, batchFrames }, context.signal);
@@ -86,6 +93,11 @@ async function redrawTake(
     stages: [
       followed.figures,
       { stage: 'cropping (inside the last row)', wallMs: figures.cropMs, frames },
+      {
+        stage: 'repeated frames, found and not computed again (inside the last row)',
+        wallMs: figures.compareMs,
+        frames: figures.repeatedFrames,
+      },
       { stage: 'waiting for the engine (inside the last row)', wallMs: figures.waitMs, frames },
       { stage: 'pasting (inside the last row)', wallMs: figures.pasteMs, frames },
       { stage: 'decoding, redrawing and encoding', wallMs: taken.wallMs, frames },

@@ -3,6 +3,7 @@ import type { FaceBatch } from '../engine/engine-client.ts';
 import { melChunkLength } from '../mel-chunks.ts';
 import type { FacePlacement } from '../picture/face-crop.ts';
 import { maxInferencesPerFrame, type FramePlan } from './frame-plan.ts';
+import type { GeneratedFace } from './generated-faces.ts';
 
 /** A frame that waits for the results of its batch. */
 export interface PendingFrame {
@@ -15,8 +16,10 @@ export interface PendingFace {
   readonly points: Float32Array;
   readonly placement: FacePlacement;
   readonly plan: FramePlan;
-  /** Index of the frame's first inference in the batch; its others follow. */
-  readonly firstInference: number;
+  /** The crop of the frame, BGR; a view of the batch's buffer, or a copy when no inference of the batch has it. */
+  readonly crop: Uint8Array;
+  /** The faces of the plan's inferences, in their order. An earlier frame may have them too. */
+  readonly generated: readonly GeneratedFace[];
   /** Whether this is the first face of a shot. */
   readonly startsShot: boolean;
 }
@@ -30,7 +33,8 @@ export class FrameBatch {
   readonly #references: Uint8Array;
   readonly #mel: Float32Array;
   readonly #cropSizePx: number;
-  #count = 0;
+  /** The face of each inference. */
+  readonly #generated: GeneratedFace[] = [];
   #hasOtherReferences = false;
   #startRow: number;
 
@@ -48,27 +52,28 @@ export class FrameBatch {
     return this.pending.length === this.#frameCapacity;
   }
 
-  /** Number of inferences, and index of the next one. */
+  /** Number of inferences. */
   get count(): number {
-    return this.#count;
+    return this.#generated.length;
   }
 
-  /** The input crop of an inference; fill it before `addInference`. */
-  inputAt(inference: number): Uint8Array {
-    return this.#faces.subarray(inference * this.#faceBytes, (inference + 1) * this.#faceBytes);
+  /** The input crop of the next inference; fill it before `addInference`. */
+  get nextInput(): Uint8Array {
+    return this.#faces.subarray(this.count * this.#faceBytes, (this.count + 1) * this.#faceBytes);
   }
 
-  /** The face of an inference in the output of the engine. */
-  outputAt(output: Uint8Array, inference: number): Uint8Array {
-    return output.subarray(inference * this.#faceBytes, (inference + 1) * this.#faceBytes);
-  }
-
-  /** Adds the inference whose input crop was filled last. The reference defaults to that crop. */
-  addInference(melChunk: Float32Array, reference?: Uint8Array): void {
-    this.#references.set(reference ?? this.inputAt(this.#count), this.#count * this.#faceBytes);
-    this.#mel.set(melChunk, this.#count * melChunkLength);
+  /** Adds the inference of `face`, whose input is `nextInput`. The reference defaults to that crop. */
+  addInference(face: GeneratedFace, melChunk: Float32Array, reference?: Uint8Array): void {
+    this.#references.set(reference ?? this.nextInput, this.count * this.#faceBytes);
+    this.#mel.set(melChunk, this.count * melChunkLength);
     this.#hasOtherReferences ||= reference !== undefined;
-    this.#count += 1;
+    this.#generated.push(face);
+  }
+
+  /** Copies the output of the engine to the faces of the inferences. */
+  finish(output: Uint8Array): void {
+    for (const [index, face] of this.#generated.entries())
+      face.pixels = output.slice(index * this.#faceBytes, (index + 1) * this.#faceBytes);
   }
 
   /** Includes the rows of the generated faces from this one on. */
@@ -78,20 +83,20 @@ export class FrameBatch {
 
   /** The model inputs as views of the batch's buffers. `references` is the same view as `faces` when all are equal. */
   toFaceBatch(): FaceBatch {
-    const bytes = this.#count * this.#faceBytes;
+    const bytes = this.count * this.#faceBytes;
     const faces = this.#faces.subarray(0, bytes);
     return {
-      count: this.#count,
+      count: this.count,
       faces,
       references: this.#hasOtherReferences ? this.#references.subarray(0, bytes) : faces,
-      mel: this.#mel.subarray(0, this.#count * melChunkLength),
+      mel: this.#mel.subarray(0, this.count * melChunkLength),
       startRow: this.#startRow,
     };
   }
 
   clear(): void {
     this.pending.length = 0;
-    this.#count = 0;
+    this.#generated.length = 0;
     this.#hasOtherReferences = false;
     this.#startRow = this.#cropSizePx - 1;
   }

@@ -59,7 +59,7 @@ function sceneOf(more: Partial<RedrawParts> & { readonly frameCount: number }): 
   const pastes: FacePaste[] = [];
   const shotStarts: number[] = [];
   return {
-    figures: { cropMs: 0, pasteMs: 0, waitMs: 0, bytesWritten: 0 },
+    figures: { cropMs: 0, compareMs: 0, repeatedFrames: 0, pasteMs: 0, waitMs: 0, bytesWritten: 0 },
     batches,
     pastes,
     shotStarts,
@@ -130,7 +130,7 @@ describe('redrawFrames', () => {
         [1, 0],
         [2, 0],
       ] as const)
-        yield frameOf(index, clipFrame);
+        yield { ...frameOf(index, clipFrame), data: new Uint8Array(6).fill(index * 10 + clipFrame) };
     };
     expect(await indexesOf(redrawFrames(frames(), parts, figures))).toEqual([0, 1, 1, 2]);
     expect(batches.flatMap(({ count, mel }) => range(count).map((drawing) => mel[drawing * melChunkLength]))).toEqual([
@@ -196,6 +196,51 @@ describe('redrawFrames', () => {
     expect(batches.map(({ count }) => count)).toEqual([4]);
     expect(pastes.map(({ generated }) => generated[0])).toEqual([0, Math.round(1 * 0.5 + 99 * 0.5), 99]);
     expect(pastes.map(({ source }) => source[0])).toEqual([0, 1, 2]);
+  });
+
+  it('A frame whose crop and sound equal those of an earlier one is pasted without an inference, also in a later batch.', async () => {
+    const pictures = [1, 1, 2, 1, 2, 3, 1];
+    const { parts, figures, batches, pastes } = sceneOf({
+      frameCount: 7,
+      batchFrames: 2,
+      planOf: () => planFrame('generate', 0),
+      melChunks: (async function* () {
+        for (const sound of [5, 5, 5, 6, 5, 5, 5]) yield new Float32Array(melChunkLength).fill(sound);
+      })(),
+      cropper: {
+        crop: ({ data }, _placement, output) => void output.fill(pictures[data[0] ?? 0] ?? 0, 0, faceBytes),
+      },
+    });
+    expect(await indexesOf(redrawFrames(framesOf(7), parts, figures))).toEqual(range(7));
+    expect(batches.map(({ faces, mel }) => [faces[0], faces[faceBytes], mel[0], mel[melChunkLength]])).toEqual([
+      [1, undefined, 5, undefined],
+      [2, 1, 5, 6],
+      [3, undefined, 5, undefined],
+    ]);
+    expect(pastes.map(({ generated, source }) => [generated[0], source[0]])).toEqual(
+      pictures.map((picture) => [picture, picture]),
+    );
+    expect(figures.repeatedFrames).toBe(3);
+  });
+
+  it('Equal frames of a pause in close mode are generated once, and a mixed one shares only its closed mouth.', async () => {
+    const voiced = [0, 0, 0.5, 1];
+    const { parts, figures, batches, pastes } = sceneOf({
+      frameCount: 4,
+      planOf: ({ index }) => planFrame('close', voiced[index] ?? 1),
+      cropper: { crop: (_picture, _placement, output) => void output.fill(40, 0, faceBytes) },
+    });
+    await indexesOf(redrawFrames(framesOf(4), parts, figures));
+    expect(batches.flatMap(({ count, mel }) => range(count).map((index) => mel[index * melChunkLength]))).toEqual([
+      -4, 2, 3,
+    ]);
+    expect(pastes.map(({ generated, source }) => [generated[0], source[0]])).toEqual([
+      [99, 40],
+      [99, 40],
+      [Math.round(40 * 0.5 + 99 * 0.5), 40],
+      [40, 40],
+    ]);
+    expect(figures.repeatedFrames).toBe(1);
   });
 
   it('Frames after the last mel chunk use silence.', async () => {

@@ -8,6 +8,7 @@ import { placeFace, type FaceCropper } from '../picture/face-crop.ts';
 import type { FacePaster } from '../picture/paste-face.ts';
 import { FrameBatch, type PendingFace } from './frame-batch.ts';
 import { fadePlan, maxInferencesPerFrame, type FramePlan } from './frame-plan.ts';
+import { GeneratedFaces, type GeneratedFace, type InferenceInputs } from './generated-faces.ts';
 
 /** Batches in flight: one that the engine computes and one that is queued, so that the engine never idles. */
 const maxBatchesInFlight = 2;
@@ -40,6 +41,9 @@ export interface RedrawParts {
 /** Wall time per step in this process, and bytes written to pictures. */
 export interface RedrawFigures {
   cropMs: number;
+  /** Time to find equal model inputs, and number of the frames whose faces were all generated for earlier frames. */
+  compareMs: number;
+  repeatedFrames: number;
   pasteMs: number;
   waitMs: number;
   bytesWritten: number;
@@ -107,11 +111,13 @@ export async function* redrawFrames(
 class FrameCollector {
   readonly #parts: RedrawParts;
   readonly #figures: RedrawFigures;
+  readonly #faces: GeneratedFaces;
   #lastShot: number | undefined;
   #lastClipFrame = 0;
 
   constructor(parts: RedrawParts, figures: RedrawFigures) {
     this.#parts = parts;
+    this.#faces = new GeneratedFaces(parts.cropSizePx ** 2 * 3);
     this.#figures = figures;
   }
 
@@ -127,20 +133,40 @@ class FrameCollector {
     }
     const startedMs = performance.now();
     const placement = placeFace(face.points);
-    const firstInference = batch.count;
-    batch.needRowsFrom(this.#parts.paster.firstRow(placement, face.points));
-    for (const { mel, reference } of plan.inferences) {
-      if (batch.count === firstInference) this.#parts.cropper.crop(frame, placement, batch.inputAt(firstInference));
-      else batch.inputAt(batch.count).set(batch.inputAt(firstInference));
-      batch.addInference(
-        mel === 'speech' ? melChunk : silentMelChunk,
-        reference === 'closed' ? this.#parts.closedMouth : undefined,
-      );
-    }
-    const startsShot = shot !== this.#lastShot;
-    batch.pending.push({ frame, face: { points: face.points, placement, plan, firstInference, startsShot } });
-    this.#lastShot = shot;
+    const input = batch.nextInput;
+    this.#parts.cropper.crop(frame, placement, input);
     this.#figures.cropMs += performance.now() - startedMs;
+    const inferencesBefore = batch.count;
+    const firstRow = this.#parts.paster.firstRow(placement, face.points);
+    const generated = plan.inferences.map(({ mel, reference }) =>
+      this.#request(batch, {
+        crop: input,
+        melChunk: mel === 'speech' ? melChunk : silentMelChunk,
+        reference,
+        firstRow,
+      }),
+    );
+    const isRepeated = batch.count === inferencesBefore;
+    if (isRepeated) this.#figures.repeatedFrames += 1;
+    // The next frame overwrites an input that no inference has.
+    const crop = isRepeated ? input.slice() : input;
+    const startsShot = shot !== this.#lastShot;
+    batch.pending.push({ frame, face: { points: face.points, placement, plan, crop, generated, startsShot } });
+    this.#lastShot = shot;
+  }
+
+  /** Returns the face of an inference; adds the inference to the batch unless an earlier one has equal inputs. */
+  #request(batch: FrameBatch, inputs: InferenceInputs): GeneratedFace {
+    const startedMs = performance.now();
+    const { face, isNew } = this.#faces.take(inputs);
+    this.#figures.compareMs += performance.now() - startedMs;
+    if (!isNew) return face;
+    const { crop, melChunk, reference, firstRow } = inputs;
+    // No copy for the first inference of a frame, whose input the crop is.
+    if (batch.nextInput.byteOffset !== crop.byteOffset) batch.nextInput.set(crop);
+    batch.needRowsFrom(firstRow);
+    batch.addInference(face, melChunk, reference === 'closed' ? this.#parts.closedMouth : undefined);
+    return face;
   }
 }
 
@@ -166,7 +192,7 @@ async function* finishOldest(
   if (!sent) return;
   const { batch } = sent;
   const waitStartedMs = performance.now();
-  const output = await sent.output;
+  batch.finish(await sent.output);
   figures.waitMs += performance.now() - waitStartedMs;
   for (const { frame, face } of batch.pending) {
     const startedMs = performance.now();
@@ -176,8 +202,8 @@ async function* finishOldest(
         picture: frame,
         points: face.points,
         placement: face.placement,
-        generated: mixOutputs(batch, output, face),
-        source: batch.inputAt(face.firstInference),
+        generated: mixFaces(face),
+        source: face.crop,
         strength: face.plan.strength,
       });
     }
@@ -188,11 +214,13 @@ async function* finishOldest(
   spare.push(batch);
 }
 
-/** The weighted mean of a frame's generated faces. */
-function mixOutputs(batch: FrameBatch, output: Uint8Array, { plan, firstInference }: PendingFace): Uint8Array {
+/** The weighted mean of a frame's generated faces. Their batches are finished, because batches finish in order. */
+function mixFaces({ plan, generated }: PendingFace): Uint8Array {
   const [first, second] = plan.inferences;
-  const firstFace = batch.outputAt(output, firstInference);
-  if (!first || !second) return firstFace;
-  const secondFace = batch.outputAt(output, firstInference + 1);
-  return firstFace.map((value, index) => Math.round(value * first.weight + (secondFace[index] ?? 0) * second.weight));
+  const [firstFace = { pixels: new Uint8Array() }, secondFace] = generated;
+  if (!first || !second || !secondFace) return firstFace.pixels;
+  const { pixels } = secondFace;
+  return firstFace.pixels.map((value, index) =>
+    Math.round(value * first.weight + (pixels[index] ?? 0) * second.weight),
+  );
 }
