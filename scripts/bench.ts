@@ -1,14 +1,13 @@
 /**
  * `npm run bench [-- preview|wav2lip|syncnet|gpu]`: measures the local providers end to end and by stage on a
  * lengthened sample. `syncnet` (scoring against its networks alone) and `gpu` run only when named. `npm run bench --
- * compare REV` compares with another revision, `accept REV` the jobs that the API accepts per second, `npm run bench --
- * quality` jobs without and with a measured quality, `queue` the queue with empty work and with 100 000 jobs in it,
- * `together REV` several jobs at once with another revision.
+const names = [...Object.keys(benches), 'compare REV', 'first-frame REV', 'accept REV', 'together REV', 'quality', 'queue'];
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { benchAccept } from './bench/bench-accept.ts';
+import { benchFirstFrame } from './bench/bench-first-frame.ts';
 import { benchQueue } from './bench/bench-queue.ts';
 import type { BenchOptions } from './bench/bench-job.ts';
 import { benchGpu } from './bench/bench-gpu.ts';
@@ -34,8 +33,17 @@ const benches: Readonly<
 const named: ReadonlySet<string> = new Set(['gpu', 'syncnet']);
 
 const [selected, ...rest] = process.argv.slice(2);
-const names = [...Object.keys(benches), 'compare REV', 'accept REV', 'together REV', 'quality', 'queue'];
+const names = [
+  ...Object.keys(benches),
+  'compare REV',
+  'first-frame REV',
+  'accept REV',
+  'together REV',
+  'quality',
+  'queue',
+];
 if (selected === 'compare') await compareRevisions(rest);
+else if (selected === 'first-frame') await benchFirstFrame(rest);
 else if (selected === 'accept') await benchAccept(rest);
 else if (selected === 'together') await benchTogether(rest);
 else if (selected === 'queue') await benchQueue(rest);

@@ -79,7 +79,7 @@ export function comparisonToMarkdown({ engine, sides, pairs, quantities }: Compa
   ].join('\n');
 }
 
-function median(values: readonly number[]): number {
+export function median(values: readonly number[]): number {
   const sorted = values.toSorted((one, other) => one - other);
   const middle = Math.floor(sorted.length / 2);
   const [low = NaN, high = NaN] = [sorted[middle - 1], sorted[middle]];

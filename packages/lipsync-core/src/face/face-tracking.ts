@@ -2,21 +2,12 @@ import type { Warning } from '../contract/provider-types.ts';
 import { LipsyncError } from '../errors/index.ts';
 import { createFaceDetector } from './face-detector.ts';
 import type { FaceTrack } from './face-types.ts';
-import { trackFaces, trackFacesTo } from './track-faces.ts';
+import { GrowingTrack } from './growing-track.ts';
+import { followFaces } from './track-faces.ts';
 import { openTrackFile } from './track-file.ts';
-import { clipFrameAt, type ClipFacts, type StageFigures, type Timeline } from '../media/index.ts';
+import { clipFrameAt, type ClipFacts, type Frame, type StageFigures, type Timeline } from '../media/index.ts';
 import type { RenderTaskContext } from '../processes/render-task.ts';
-import { annotateSpan, traced } from '../tracing/spans.ts';
 import { absentFramesWarning, hiddenMouthWarnings, severalFacesWarning } from './face-warnings.ts';
-
-export interface TrackedFace {
-  /** Its frames count from the clip frame `firstFrame`. */
-  readonly track: FaceTrack;
-  readonly firstFrame: number;
-  /** Reports the shown frames without a face, with a hidden mouth and with several faces. */
-  readonly warnings: readonly Warning[];
-  readonly figures: StageFigures;
-}
 
 export interface TrackShownFaceOptions {
   readonly clipPath: string;
@@ -31,32 +22,101 @@ export interface TrackShownFaceOptions {
   readonly copyPath?: string | undefined;
 }
 
-/**
- * Tracks the face through the part of the clip that the timeline shows. The caller closes the track. Throws
- * `clip_unusable` when no shown frame has a face, and the errors of `trackFaces`.
- */
-export async function trackShownFace(options: TrackShownFaceOptions, context: RenderTaskContext): Promise<TrackedFace> {
-  const { timeline } = options;
-  const startedMs = performance.now();
-  const range = trackedRange(timeline);
-  const track =
-    options.trackPath === undefined
-      ? await trackClip(options, range, context)
-      : openGivenTrack(options.trackPath, range);
-  const { ranges, isFaceShown } = findShownAbsence(track.absentRanges, timeline);
-  if (!isFaceShown) {
-    track.close();
-    throw new LipsyncError(
-      'clip_unusable',
-      'No face is visible in the part of the clip that is used. Choose another part with start_ms and end_ms, or a clip that shows a face.',
-    );
+/** What is known of the shown face after its last frame was tracked. */
+export interface TrackedFace {
+  /** `FollowedFace.close` closes it. */
+  readonly track: FaceTrack;
+  /** Reports the shown frames without a face, with a hidden mouth and with several faces. */
+  readonly warnings: readonly Warning[];
+  readonly figures: StageFigures;
+}
+
+/** Tracks the face through the part of the clip that the timeline shows, while earlier frames are rendered. */
+export class FollowedFace {
+  /** Its frames count from the clip frame `firstFrame`. */
+  readonly track: GrowingTrack;
+  readonly firstFrame: number;
+  readonly #options: TrackShownFaceOptions;
+  readonly #wallMs: Promise<number>;
+
+  /** `startedMs`: when the work for the track started. */
+  constructor(options: TrackShownFaceOptions, track: GrowingTrack, startedMs: number) {
+    this.#options = options;
+    this.track = track;
+    this.firstFrame = options.timeline.windowStart;
+    const sinceStartMs = (): number => performance.now() - startedMs;
+    this.#wallMs = track.complete().then(sinceStartMs, sinceStartMs);
   }
-  return {
-    track,
-    firstFrame: range.start,
-    warnings: faceWarnings(track, ranges, options),
-    figures: { stage: 'tracking', wallMs: performance.now() - startedMs, frames: track.cached ? 0 : track.frameCount },
+
+  /** Index in the track of a frame of the clip. */
+  indexOf({ clipFrame }: Pick<Frame, 'clipFrame'>): number {
+    return clipFrame - this.firstFrame;
+  }
+
+  /** Passes frames of the clip on as soon as their faces can be read. Throws the errors of tracking. */
+  async *whenTracked(frames: AsyncIterable<Frame>): AsyncGenerator<Frame> {
+    for await (const frame of frames) {
+      await this.track.ready(this.indexOf(frame));
+      yield frame;
+    }
+  }
+
+  /** Waits for the end of tracking. Throws the errors of `trackFaces`. */
+  async complete(): Promise<TrackedFace> {
+    const track = await this.track.complete();
+    const { ranges } = findShownAbsence(track.absentRanges, this.#options.timeline);
+    return {
+      track,
+      warnings: faceWarnings(track, ranges, this.#options),
+      figures: { stage: 'tracking', wallMs: await this.#wallMs, frames: track.cached ? 0 : track.frameCount },
+    };
+  }
+
+  /** Ends tracking and closes the track. */
+  close(): Promise<void> {
+    return this.track.close();
+  }
+}
+
+/**
+ * Starts to track the face and returns when the first shown face can be read. The caller closes the result, after which
+ * no temporary file is left. Throws `clip_unusable` when no shown frame has a face, and the errors of `trackFaces`.
+ */
+export async function followShownFace(
+  options: TrackShownFaceOptions,
+  context: RenderTaskContext,
+): Promise<FollowedFace> {
+  const startedMs = performance.now();
+  let isWaiting = true;
+  // Afterwards the progress is that of rendering.
+  const onProgress = (fraction: number): void => {
+    if (isWaiting) context.onProgress({ stage: 'tracking', fraction });
   };
+  const followed = new FollowedFace(options, await openTrack(options, context, onProgress), startedMs);
+  try {
+    await requireShownFace(followed.track, options.timeline);
+    isWaiting = false;
+    return followed;
+  } catch (error) {
+    await followed.close();
+    throw error;
+  }
+}
+
+/** Waits for the first shown face. Throws `clip_unusable` when there is none. */
+async function requireShownFace(track: GrowingTrack, timeline: Timeline): Promise<void> {
+  for (const [index, isShown] of shownFrames(timeline).entries()) {
+    if (isShown === 0) continue;
+    await track.ready(index);
+    if (track.frame(index).presence !== 'absent') return;
+  }
+  // A clip without any face has an error of its own.
+  const { absentRanges } = await track.complete();
+  if (findShownAbsence(absentRanges, timeline).isFaceShown) return;
+  throw new LipsyncError(
+    'clip_unusable',
+    'No face is visible in the part of the clip that is used. Choose another part with start_ms and end_ms, or a clip that shows a face.',
+  );
 }
 
 function openGivenTrack(path: string, { start, end }: FrameRange): FaceTrack {
@@ -66,23 +126,26 @@ function openGivenTrack(path: string, { start, end }: FrameRange): FaceTrack {
   throw new LipsyncError('media_failed', 'The shared face track of the job cannot be read. Try again.');
 }
 
-function trackClip(options: TrackShownFaceOptions, range: FrameRange, context: RenderTaskContext): Promise<FaceTrack> {
-  const { copyPath } = options;
-  return traced('track face', {}, async () => {
-    const request = {
-      clipPath: options.clipPath,
-      clipDigest: options.clipDigest,
-      clip: options.clip,
-      range,
-      detector: await context.resources.get(createFaceDetector),
-      cacheDir: options.trackCacheFolder,
-      workDir: options.workFolder,
-      signal: context.signal,
-      onProgress: (fraction: number) => context.onProgress({ stage: 'tracking', fraction }),
-    };
-    const followed = copyPath === undefined ? await trackFaces(request) : await trackFacesTo(copyPath, request);
-    annotateSpan({ 'lipsync.frames': followed.frameCount, 'lipsync.cached': followed.cached });
-    return followed;
+async function openTrack(
+  options: TrackShownFaceOptions,
+  { resources, signal }: RenderTaskContext,
+  onProgress: (fraction: number) => void,
+): Promise<GrowingTrack> {
+  const { trackPath } = options;
+  const range = trackedRange(options.timeline);
+  if (trackPath !== undefined)
+    return new GrowingTrack(range.end - range.start, async () => openGivenTrack(trackPath, range), signal);
+  return followFaces({
+    clipPath: options.clipPath,
+    clipDigest: options.clipDigest,
+    clip: options.clip,
+    range,
+    detector: await resources.get(createFaceDetector),
+    cacheDir: options.trackCacheFolder,
+    workDir: options.workFolder,
+    copyPath: options.copyPath,
+    signal,
+    onProgress,
   });
 }
 

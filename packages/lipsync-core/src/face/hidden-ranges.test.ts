@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { appearanceBytes } from './face-appearance.ts';
 import { landmarkCount } from './face-types.ts';
-import { findHiddenRanges, findRanges } from './hidden-ranges.ts';
+import { HiddenMouths, findRanges } from './hidden-ranges.ts';
 import { faceSides, mouthCorners, noseTip } from './landmarks.ts';
 import { ObservationStore } from './observation-store.ts';
 
@@ -64,7 +64,7 @@ function faceOf({ turnDegrees, mouthWidthPx }: { turnDegrees: number; mouthWidth
   return points;
 }
 
-describe('findHiddenRanges', () => {
+describe('HiddenMouths', () => {
   it('Turned and small faces are rated without a second read of their landmarks.', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'lipsync-hidden-'));
     const store = new ObservationStore(join(folder, 'observations'));
@@ -84,7 +84,10 @@ describe('findHiddenRanges', () => {
         prominence: 1,
       });
     const readPoints = vi.spyOn(store, 'readPoints');
-    expect(findHiddenRanges({ start: 200, end: 300, framesPerSecond: 25, store })).toEqual([
+    const hidden = new HiddenMouths({ store, framesPerSecond: 25, shotStart: 200 });
+    const observations = store.select({ from: 200, shotLength: 100, shown: undefined });
+    hidden.decide({ from: 200, until: 300, window: { start: 200, end: 300 }, observations });
+    expect(hidden.ranges).toEqual([
       { start: 220, end: 240, reason: 'turned_away' },
       { start: 260, end: 290, reason: 'too_small' },
     ]);

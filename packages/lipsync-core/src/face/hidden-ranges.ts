@@ -29,52 +29,100 @@ const blurredSharpness = { always: 0.35, withDeviation: 0.6 } as const;
 const turnedAway = 1.4;
 const smallestMouthPx = 7;
 
-export interface HiddenRangeOptions {
-  /** First frame of the shot, and the frame after its last one. */
-  readonly start: number;
-  readonly end: number;
-  readonly framesPerSecond: number;
+export interface HiddenMouthOptions {
   readonly store: ObservationStore;
+  readonly framesPerSecond: number;
+  /** First frame of the shot. */
+  readonly shotStart: number;
+}
+
+export interface HiddenSection {
+  /** First frame to decide, and the frame after the last one. */
+  readonly from: number;
+  readonly until: number;
+  /** The frames that may be compared: from the shot's start or some frames before `from` to the last observed one. */
+  readonly window: FrameRange;
+  /** The observations of the selected faces in the window. */
+  readonly observations: readonly StoredObservation[];
 }
 
 /**
  * Finds the frames of a shot in which the mouth of the tracked face cannot be seen well, by comparing each observation
- * with the usual look of its face in the shot. Memory: a few bytes per frame.
+ * with the usual look of its face in the shot so far. Frames are decided in sections, in order.
  */
-export function findHiddenRanges(options: HiddenRangeOptions): readonly HiddenRange[] {
-  const { start, end, store, framesPerSecond } = options;
-  const observations = store.select(end - start).observations;
-  const references = learnReferences(observations, store);
-  const values = new Map<Rating, Float32Array>();
-  for (const observation of observations) {
-    for (const [reason, value] of rateMouth(observation, references, store)) {
-      const known = values.get(reason) ?? new Float32Array(end - start).fill(NaN);
-      known[observation.frame - start] = value;
-      values.set(reason, known);
-    }
+export class HiddenMouths {
+  readonly #options: HiddenMouthOptions;
+  readonly #looks = new Map<number, UsualLook>();
+  /** The ratings that hide the mouth in the last decided frame. */
+  #hiding: ReadonlySet<Rating> = new Set();
+  #ranges: readonly HiddenRange[] = [];
+
+  constructor(options: HiddenMouthOptions) {
+    this.#options = options;
   }
-  const limits = {
-    shortest: Math.min(end - start, Math.max(2, Math.round(shortestSeconds * framesPerSecond))),
-    longestBreak: Math.round(longestBreakSeconds.usual * framesPerSecond),
-  };
-  const slipping = { longestBreak: Math.round(longestBreakSeconds.slipping * framesPerSecond) };
-  const special: Partial<Record<Rating, Partial<RangeLimits>>> = {
-    covered: { edgeFrames: Math.round(coverEdge.seconds * framesPerSecond) },
-    colorless: slipping,
-    turned_away: slipping,
-  };
-  const ranges = [...values].flatMap(([rating, series]) =>
-    findRanges(series, { ...limits, ...special[rating] }).map((range) => ({
-      start: start + range.start,
-      end: start + range.end,
-      reason: rating === 'colorless' ? 'covered' : rating,
-    })),
-  );
-  return joinOverlaps(ranges.sort((first, second) => first.start - second.start));
+
+  /** The ranges of the decided frames, in order. */
+  get ranges(): readonly HiddenRange[] {
+    return this.#ranges;
+  }
+
+  decide({ from, until, window, observations }: HiddenSection): void {
+    const references = this.#learn(observations);
+    const { store } = this.#options;
+    const hiding = new Set<Rating>();
+    const found: HiddenRange[] = [];
+    for (const [rating, series] of rateWindow(window, observations, (seen) => rateMouth(seen, references, store))) {
+      for (const range of findRanges(series, this.#limitsOf(rating, from, window))) {
+        const start = Math.max(from, window.start + range.start);
+        const end = Math.min(until, window.start + range.end);
+        if (start >= end) continue;
+        if (end === until) hiding.add(rating);
+        found.push({ start, end, reason: rating === 'colorless' ? 'covered' : rating });
+      }
+    }
+    this.#hiding = hiding;
+    this.#ranges = joinOverlaps([...this.#ranges, ...found.sort((first, second) => first.start - second.start)]);
+  }
+
+  #limitsOf(rating: Rating, from: number, window: FrameRange): RangeLimits {
+    const { framesPerSecond, shotStart } = this.#options;
+    const shotFrames = window.end - shotStart;
+    const breakSeconds = slippingRatings.has(rating) ? longestBreakSeconds.slipping : longestBreakSeconds.usual;
+    return {
+      shortest: Math.min(shotFrames, Math.max(2, Math.round(shortestSeconds * framesPerSecond))),
+      longestBreak: Math.round(breakSeconds * framesPerSecond),
+      shotFrames,
+      ...(rating === 'covered' ? { edgeFrames: Math.round(coverEdge.seconds * framesPerSecond) } : {}),
+      ...(this.#hiding.has(rating) ? { continued: from - 1 - window.start } : {}),
+    };
+  }
+
+  /** Adds the observations that are new, and returns the usual looks of the faces whose mouth was seen often enough. */
+  #learn(observations: readonly StoredObservation[]): References {
+    for (const observation of observations) {
+      const { identity, frame } = observation;
+      const look = this.#looks.get(identity) ?? { reference: new AppearanceReference(), learnedTo: -1 };
+      this.#looks.set(identity, look);
+      if (frame <= look.learnedTo) continue;
+      look.learnedTo = frame;
+      const appearance = this.#options.store.readAppearance(observation);
+      if (fractionAt(appearance, appearanceFractions.colorlessLips) < colorlessFraction) look.reference.add(appearance);
+    }
+    const known = [...this.#looks].filter(([, { reference }]) => reference.finish());
+    return new Map(known.map(([identity, { reference }]) => [identity, reference]));
+  }
+}
+
+interface UsualLook {
+  readonly reference: AppearanceReference;
+  /** The last frame whose look the reference has. */
+  learnedTo: number;
 }
 
 /** `colorless` is a cover that is recognized without a comparison. */
 type Rating = HiddenReason | 'colorless';
+
+const slippingRatings: ReadonlySet<Rating> = new Set(['colorless', 'turned_away']);
 
 /** Joins ranges with the same reason that overlap or touch. `ranges` are in order of their start. */
 function joinOverlaps(ranges: readonly HiddenRange[]): readonly HiddenRange[] {
@@ -90,18 +138,21 @@ function joinOverlaps(ranges: readonly HiddenRange[]): readonly HiddenRange[] {
 
 type References = ReadonlyMap<number, AppearanceReference>;
 
-/** The usual looks of the faces whose mouth was seen often enough, by identity. */
-function learnReferences(observations: readonly StoredObservation[], store: ObservationStore): References {
-  const references = new Map<number, AppearanceReference>();
+/** The values of each rating in the frames of a window; NaN without an observation. */
+function rateWindow(
+  { start, end }: FrameRange,
+  observations: readonly StoredObservation[],
+  rate: (observation: StoredObservation) => Iterable<readonly [Rating, number]>,
+): ReadonlyMap<Rating, Float32Array> {
+  const values = new Map<Rating, Float32Array>();
   for (const observation of observations) {
-    const appearance = store.readAppearance(observation);
-    if (fractionAt(appearance, appearanceFractions.colorlessLips) >= colorlessFraction) continue;
-    const known = references.get(observation.identity) ?? new AppearanceReference();
-    references.set(observation.identity, known);
-    known.add(appearance);
+    for (const [rating, value] of rate(observation)) {
+      const known = values.get(rating) ?? new Float32Array(end - start).fill(NaN);
+      known[observation.frame - start] = value;
+      values.set(rating, known);
+    }
   }
-  for (const [identity, reference] of references) if (!reference.finish()) references.delete(identity);
-  return references;
+  return values;
 }
 
 /** Rates every reason: 1 or more where it hides the mouth. */
@@ -137,6 +188,10 @@ interface RangeLimits {
   readonly longestBreak: number;
   /** When given, a range counts only if it begins or ends within so many frames. */
   readonly edgeFrames?: number;
+  /** Number of frames of the shot so far; that of the series by default. */
+  readonly shotFrames?: number;
+  /** A frame that is hidden already: its range goes on as long as its values do. */
+  readonly continued?: number;
 }
 
 interface FrameRange {
@@ -150,9 +205,10 @@ interface FrameRange {
  */
 export function findRanges(
   series: Float32Array,
-  { shortest, longestBreak, edgeFrames }: RangeLimits,
+  { shortest, longestBreak, edgeFrames, shotFrames = series.length, continued = -1 }: RangeLimits,
 ): readonly FrameRange[] {
   const values = medianOfThree(carryForward(series));
+  const isContinued = ({ start, end }: FrameRange): boolean => start <= continued && continued < end;
   const ranges: { start: number; end: number; strongFrames: number }[] = [];
   let current: { start: number; end: number; strongFrames: number } | undefined;
   for (const [frame, value] of values.entries()) {
@@ -167,20 +223,24 @@ export function findRanges(
     current.end = frame + 1;
     if (value >= 1) current.strongFrames += 1;
   }
-  const strong = ranges.filter(({ strongFrames }) => strongFrames >= shortest);
+  const strong = ranges.filter((range) => range.strongFrames >= shortest || isContinued(range));
   const joined: { start: number; end: number }[] = [];
   for (const { start, end } of strong) {
     const last = joined.at(-1);
     if (last && start - last.end <= longestBreak) last.end = end;
     else joined.push({ start, end });
   }
-  return edgeFrames === undefined ? joined : joined.filter((range) => hasEdge(values, range, edgeFrames));
+  if (edgeFrames === undefined) return joined;
+  const longestOpenFrames = shotFrames * coverEdge.largestOpenShare;
+  return joined.filter((range) => {
+    if (isContinued(range)) return true;
+    const isOpen = range.start === 0 || range.end === values.length;
+    return !(isOpen && range.end - range.start > longestOpenFrames) && hasEdge(values, range, edgeFrames);
+  });
 }
 
 /** Whether values rise to 1 at the start of a range, or fall from it at its end, within `edgeFrames`. */
 function hasEdge(values: Float32Array, { start, end }: FrameRange, edgeFrames: number): boolean {
-  const isOpen = start === 0 || end === values.length;
-  if (isOpen && end - start > values.length * coverEdge.largestOpenShare) return false;
   const inside = values.subarray(start, end);
   const first = start + inside.findIndex((value) => value >= 1);
   const last = start + inside.findLastIndex((value) => value >= 1);

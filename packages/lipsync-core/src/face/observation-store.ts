@@ -26,14 +26,16 @@ export interface StoredObservation {
   /** See `turnOf`. */
   readonly turn: number;
   readonly mouthWidthPx: number;
+  readonly prominence: number;
 }
 
-/** The faces of a shot after selection. */
-export interface ShotFaces {
-  /** The observations of the selected faces in order of time, at most one per frame. */
-  readonly observations: readonly StoredObservation[];
-  readonly selected: readonly Tracklet[];
-  readonly all: readonly Tracklet[];
+export interface SelectOptions {
+  /** The first frame to select faces for. */
+  readonly from: number;
+  /** Number of frames of the shot so far. */
+  readonly shotLength: number;
+  /** Identity of the face that was selected for the frames before `from`. */
+  readonly shown: number | undefined;
 }
 
 const pointBytes = landmarkCount * 3 * 4;
@@ -43,14 +45,17 @@ const recordBytes = pointBytes + appearanceBytes;
 interface TrackletSums {
   readonly firstFrame: number;
   readonly motion: FaceMotion;
+  /** Those that are not forgotten. */
   readonly observations: StoredObservation[];
+  lastFrame: number;
+  count: number;
   prominence: number;
   x: number;
   y: number;
   height: number;
 }
 
-/** Keeps the observations of one shot on disk, so that a shot of any length needs a few bytes of memory per frame. */
+/** Keeps the observations of one shot on disk. Forgotten ones need no memory. */
 export class ObservationStore {
   readonly #path: string;
   readonly #descriptor: number;
@@ -70,6 +75,8 @@ export class ObservationStore {
       firstFrame: frame,
       motion: new FaceMotion(),
       observations: [],
+      lastFrame: frame,
+      count: 0,
       prominence: 0,
       x: 0,
       y: 0,
@@ -83,7 +90,10 @@ export class ObservationStore {
       offset: this.#end,
       turn: turnOf(points),
       mouthWidthPx: mouthWidthOf(points),
+      prominence,
     });
+    sums.lastFrame = frame;
+    sums.count += 1;
     sums.prominence += prominence;
     sums.x += points[noseBase * 3] ?? 0;
     sums.y += points[noseBase * 3 + 1] ?? 0;
@@ -91,15 +101,57 @@ export class ObservationStore {
     this.#end += recordBytes;
   }
 
-  /** Selects the faces to animate. */
-  select(shotLength: number): ShotFaces {
-    const all = [...this.#sums].map(([identity, sums]) => toTracklet(identity, sums));
-    const selected = selectTracklets(all, shotLength);
-    return {
-      observations: selected.flatMap(({ identity }) => this.#sums.get(identity)?.observations ?? []),
-      selected,
-      all,
-    };
+  /** Measures all faces over the whole shot so far. */
+  listTracklets(): readonly Tracklet[] {
+    return [...this.#sums].map(([identity, sums]) => toTracklet(identity, sums));
+  }
+
+  /**
+   * Selects the faces to animate from a frame on. Returns the observations of these faces in order of time, at most one
+   * per frame. The face that was shown stays until it leaves or a much more prominent one appears.
+   */
+  select({ from, shotLength, shown }: SelectOptions): readonly StoredObservation[] {
+    const kept = shown === undefined ? [] : this.#observationsOf(shown, from, Infinity);
+    const leavesAt = kept.at(-1)?.frame;
+    if (leavesAt === undefined) return this.#select(from, shotLength);
+    const untilThen = selectTracklets(this.#trackletsWithin(from, leavesAt + 1), shotLength, shown);
+    if (untilThen.some(({ identity }) => identity === shown))
+      return [...kept, ...this.#select(leavesAt + 1, shotLength)];
+    const observations = this.#select(from, shotLength);
+    if (observations.some(({ identity }) => identity === shown)) return observations;
+    const replacedAt = observations[0]?.frame ?? from;
+    return [...kept.filter(({ frame }) => frame < replacedAt), ...observations];
+  }
+
+  #select(from: number, shotLength: number): readonly StoredObservation[] {
+    const selected = selectTracklets(this.#trackletsWithin(from, Infinity), shotLength);
+    return selected.flatMap(({ identity }) => this.#observationsOf(identity, from, Infinity));
+  }
+
+  /** All faces, with their time and prominence within some frames; those that are not seen there have no prominence. */
+  #trackletsWithin(from: number, until: number): readonly Tracklet[] {
+    return this.listTracklets().map((tracklet) => {
+      const observations = this.#observationsOf(tracklet.identity, from, until);
+      return {
+        ...tracklet,
+        firstFrame: observations[0]?.frame ?? tracklet.firstFrame,
+        lastFrame: observations.at(-1)?.frame ?? tracklet.lastFrame,
+        prominence: observations.reduce((sum, { prominence }) => sum + prominence, 0),
+      };
+    });
+  }
+
+  #observationsOf(identity: number, from: number, until: number): readonly StoredObservation[] {
+    const observations = this.#sums.get(identity)?.observations ?? [];
+    return observations.filter(({ frame }) => frame >= from && frame < until);
+  }
+
+  /** Drops the observations of the frames before `frame`, which `select` is not called for again. */
+  forget(frame: number): void {
+    for (const { observations } of this.#sums.values()) {
+      const kept = observations.findIndex((observation) => observation.frame >= frame);
+      observations.splice(0, kept < 0 ? observations.length : kept);
+    }
   }
 
   readPoints({ offset }: StoredObservation): Float32Array {
@@ -127,12 +179,11 @@ export class ObservationStore {
   }
 }
 
-function toTracklet(identity: number, { firstFrame, motion, observations, ...sums }: TrackletSums): Tracklet {
-  const count = observations.length;
+function toTracklet(identity: number, { firstFrame, lastFrame, motion, count, ...sums }: TrackletSums): Tracklet {
   return {
     identity,
     firstFrame,
-    lastFrame: observations.at(-1)?.frame ?? firstFrame,
+    lastFrame,
     observationCount: count,
     prominence: sums.prominence,
     motion: motion.amount,

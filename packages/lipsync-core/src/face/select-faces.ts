@@ -8,6 +8,10 @@
  *    At most one face is chosen per frame.
  * 4. A face that never moves (a poster, a photo, a screen) is not chosen in a shot in which another one moves.
  * 5. A face with fewer than 3 observations is treated as a false detection, unless the shot is shorter.
+ *
+ * A long shot is decided in sections (`ShotDecisions`). From the second one on, "over the shot" means from the first
+ * undecided frame to the end of the look-ahead, and the face that was shown last stays until it leaves, unless another
+ * one has `takeOver` times its prominence until then, so that the choice does not alternate between similar faces.
  */
 import type { Rectangle } from './bounding-boxes.ts';
 import type { RgbPicture } from './face-regions.ts';
@@ -28,6 +32,7 @@ export interface Tracklet {
 }
 
 const minimumObservations = 3;
+const takeOver = 2;
 /**
  * A picture of a face moves less than `still`, even under a moving camera: talking faces move by 0.04 to 0.15. It is
  * passed over only for a face that moves by `ratio` as much.
@@ -48,12 +53,21 @@ export function prominenceOf({ x, y, width, height }: Rectangle, picture: RgbPic
   return size * (1 - borderPenalty * Math.min(1, fromCenter));
 }
 
-/** Selects tracklets by the rule above, greedily, and returns them in order of time. */
-export function selectTracklets(tracklets: readonly Tracklet[], shotLength: number): readonly Tracklet[] {
+/**
+ * Selects tracklets by the rule above, greedily, and returns them in order of time. `shown` is the identity of the face
+ * that was shown last.
+ */
+export function selectTracklets(
+  tracklets: readonly Tracklet[],
+  shotLength: number,
+  shown?: number,
+): readonly Tracklet[] {
+  const weightOf = ({ identity, prominence }: Tracklet): number =>
+    identity === shown ? prominence * takeOver : prominence;
   const needed = Math.min(minimumObservations, shotLength);
   const selected: Tracklet[] = [];
   const candidates = tracklets.filter((tracklet) => !isStillBeside(tracklet, tracklets));
-  for (const tracklet of candidates.sort((first, second) => second.prominence - first.prominence)) {
+  for (const tracklet of candidates.sort((first, second) => weightOf(second) - weightOf(first))) {
     const isFree = selected.every(
       ({ firstFrame, lastFrame }) => tracklet.lastFrame < firstFrame || tracklet.firstFrame > lastFrame,
     );

@@ -1,5 +1,5 @@
 import type { RenderTaskContext } from '../processes/render-task.ts';
-import { trackShownFace, type TrackShownFaceOptions } from './face-tracking.ts';
+import { followShownFace, type TrackShownFaceOptions } from './face-tracking.ts';
 
 export interface ShareTrackInput extends TrackShownFaceOptions {
   /** Where a copy of the track is left. */
@@ -13,11 +13,14 @@ export interface SharedTrack {
 
 /**
  * Tracks the face that the timeline shows, or finds its track in the cache, and leaves a file of it that `trackPath` of
- * other tasks names. Throws the errors of `trackShownFace`.
+ * other tasks names. Throws the errors of `followShownFace`.
  */
 export async function shareTrackTask(input: ShareTrackInput, context: RenderTaskContext): Promise<SharedTrack> {
-  const { track } = await trackShownFace(input, context);
-  const { shotStarts } = track;
-  track.close();
-  return { shotStarts };
+  const followed = await followShownFace(input, context);
+  try {
+    const { track } = await followed.complete();
+    return { shotStarts: track.shotStarts };
+  } finally {
+    await followed.close();
+  }
 }

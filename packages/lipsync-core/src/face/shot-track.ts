@@ -5,26 +5,29 @@ import type { FaceFrame } from './face-types.ts';
 import type { ObservationStore, StoredObservation } from './observation-store.ts';
 
 export interface ShotTrackOptions {
-  /** First frame of the shot, and the frame after its last one. */
+  /** First frame of the shot, and the frame after the last observed one. */
   readonly start: number;
   readonly end: number;
+  /** First frame to yield, and the frame after the last one. */
+  readonly from: number;
+  readonly until: number;
   readonly framesPerSecond: number;
   /** Longer gaps between two observations are not interpolated. */
   readonly longestGapFrames: number;
-  /** The observations of the shot. */
+  /** The observations of the selected faces, at most one per frame, from a second before `from` on. */
+  readonly observations: readonly StoredObservation[];
   readonly store: ObservationStore;
 }
 
 const absent: FaceFrame = { presence: 'absent', points: new Float32Array(0) };
 
 /**
- * Yields the frames of one shot in order, with gaps interpolated and landmarks smoothed. Holds only a window of frames.
+ * Yields frames of one shot in order, with gaps interpolated and landmarks smoothed. Holds only a window of frames.
  */
 export function* trackShot(options: ShotTrackOptions): Generator<FaceFrame> {
-  const { observations } = options.store.select(options.end - options.start);
-  const observed = new Map(observations.map((observation) => [observation.frame, observation]));
+  const observed = new Map(options.observations.map((observation) => [observation.frame, observation]));
   const faces = cachedFaces(options, observed);
-  for (let frame = options.start; frame < options.end; frame += 1) {
+  for (let frame = options.from; frame < options.until; frame += 1) {
     const points = smoothFace(frame, options.framesPerSecond, faces);
     yield points ? { presence: observed.has(frame) ? 'found' : 'interpolated', points } : absent;
   }

@@ -27,7 +27,9 @@ async function publish(clipDigest: string): Promise<void> {
   const path = join(folder, 'unfinished');
   const writer = new TrackWriter(path);
   writer.add('absent', new Float32Array(0));
-  writer.finish({ frameCount: 1, shotStarts: [0], absentRanges: [], hiddenRanges: [], faceChoices: [], fadeFrames: 5 });
+  const none = { absentRanges: [], hiddenRanges: [], faceChoices: [] };
+  await writer.finish({ frameCount: 1, shotStarts: [0], ...none, fadeFrames: 5 });
+  writer.close();
   (await cache.publish(path, keyOf(clipDigest)))?.close();
 }
 

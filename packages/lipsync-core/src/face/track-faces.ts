@@ -2,25 +2,20 @@ import { randomUUID } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { abortError, LipsyncError } from '../errors/index.ts';
-import { framesPerSecond, openFrames, openFramesAhead, type ClipFacts } from '../media/index.ts';
-import type { FaceChoice, FaceDetector, FaceTrack, HiddenRange } from './face-types.ts';
-import { findHiddenRanges } from './hidden-ranges.ts';
-import { MultiFaceTracker, type NumberedPicture } from './multi-face-tracker.ts';
+import { openFrames, openFramesAhead, type ClipFacts } from '../media/index.ts';
+import { annotateSpan, traced } from '../tracing/spans.ts';
+import type { FaceDetector, FaceTrack } from './face-types.ts';
+import { GrowingTrack, type TrackClip, type TrackListener } from './growing-track.ts';
+import type { NumberedPicture } from './multi-face-tracker.ts';
 import { ObservationStore } from './observation-store.ts';
 import { mostUndecidedFrames, ShotBoundaryDetector } from './shot-boundaries.ts';
-import { listFaceChoices } from './select-faces.ts';
-import { trackShot } from './shot-track.ts';
+import { TrackBuilder, type TrackBuilderOptions } from './track-builder.ts';
 import { TrackCache, type TrackKey } from './track-cache.ts';
 import { TrackWriter, type TrackDescription } from './track-file.ts';
 
 /** Part of the cache key. Increase it whenever the same clip would give another track. */
 const trackerVersion = 9;
 
-const longestGapSeconds = 0.4;
-/** Length of the fade between a redrawn mouth and the original. */
-const fadeSeconds = 0.2;
-const memorySeconds = 1.2;
-const detectionIntervalSeconds = 1;
 /** Frames whose landmarks are detected in parallel from the same region. A head does not leave it within two frames. */
 const parallelFrames = 2;
 const defaultCacheBytes = 2 * 1024 ** 3;
@@ -48,8 +43,34 @@ export interface TrackFacesOptions {
  * a few frames. Temporary files are deleted when the promise settles. The caller closes the track. Throws
  * `clip_unusable` when no frame shows a face, the errors of decoding, and the signal's error when it is aborted.
  */
-export async function trackFaces(options: TrackFacesOptions): Promise<FaceTrack> {
-  if (options.signal.aborted) throw abortError(options.signal);
+export function trackFaces(options: TrackFacesOptions): Promise<FaceTrack> {
+  return trackOrFind(options, { onDecided: () => undefined, onFailed: () => undefined }, options.signal);
+}
+
+/**
+ * Like `trackFaces`, but the frames can be read while later ones are tracked. The caller closes the track in any case;
+ * temporary files are deleted then. With a `copyPath`, a copy of the track is left there, and no frame can be read before
+ * that.
+ */
+export function followFaces(options: TrackFacesOptions & { readonly copyPath?: string | undefined }): GrowingTrack {
+  const { range, signal, copyPath } = options;
+  const trackClip: TrackClip = (listener, stop) =>
+    traced('track face', {}, async () => {
+      const track = await (copyPath === undefined
+        ? trackOrFind(options, listener, stop)
+        : trackFacesTo(copyPath, { ...options, signal: stop }));
+      annotateSpan({ 'lipsync.frames': track.frameCount, 'lipsync.cached': track.cached });
+      return track;
+    });
+  return new GrowingTrack(range.end - range.start, trackClip, signal);
+}
+
+async function trackOrFind(
+  options: TrackFacesOptions,
+  { onDecided, onFailed }: TrackListener,
+  signal: AbortSignal,
+): Promise<FaceTrack> {
+  if (signal.aborted) throw abortError(signal);
   const cache = new TrackCache(options.cacheDir, options.cacheBytes ?? defaultCacheBytes);
   const key = keyOf(options);
   const cached = await cache.find(key);
@@ -60,25 +81,29 @@ export async function trackFaces(options: TrackFacesOptions): Promise<FaceTrack>
   const writer = new TrackWriter(partialPath);
   const store = new ObservationStore(join(options.workDir, `observations-${randomUUID()}`));
   try {
-    const description = await writeTrack(options, writer, store);
+    const description = await writeTrack({ ...options, signal }, { writer, store, onDecided });
     requireFace(description);
-    writer.finish(description);
+    await writer.finish(description);
     const track = await cache.publish(partialPath, key);
     if (!track)
       throw new LipsyncError(
         'internal',
         'A face track was damaged while it was written. Check the disk of the data folder.',
       );
+    onDecided({ readyFrames: track.frameCount, description, read: (index) => track.frame(index) });
     return track;
+  } catch (error) {
+    onFailed(error);
+    throw error;
   } finally {
     store.dispose();
-    writer.abandon();
+    writer.close();
     await rm(partialPath, { force: true });
   }
 }
 
 /** As `trackFaces`, and leaves a copy of the track at `targetPath`, which `openTrackFile` reads. */
-export async function trackFacesTo(targetPath: string, options: TrackFacesOptions): Promise<FaceTrack> {
+async function trackFacesTo(targetPath: string, options: TrackFacesOptions): Promise<FaceTrack> {
   const track = await trackFaces(options);
   try {
     await new TrackCache(options.cacheDir, options.cacheBytes ?? defaultCacheBytes).copyTo(keyOf(options), targetPath);
@@ -114,13 +139,20 @@ function requireFace({ frameCount, absentRanges }: TrackDescription): void {
 
 async function writeTrack(
   options: TrackFacesOptions,
-  writer: TrackWriter,
-  store: ObservationStore,
+  parts: Pick<TrackBuilderOptions, 'writer' | 'store' | 'onDecided'>,
 ): Promise<TrackDescription> {
+  const { clipPath: path, clip: facts, range, signal, detector } = options;
   const size = await chooseAnalysisSize(options);
-  const builder = new TrackBuilder(options, size, writer, store);
+  const scaleX = facts.width / size.width;
+  const builder = new TrackBuilder({
+    ...parts,
+    frameCount: range.end - range.start,
+    frameRate: facts.frameRate,
+    detector,
+    // Depth uses the horizontal scale.
+    scale: [scaleX, facts.height / size.height, scaleX],
+  });
   const batch: NumberedPicture[] = [];
-  const { clipPath: path, clip: facts, range, signal } = options;
   const frames = openFramesAhead({
     path,
     facts,
@@ -150,84 +182,6 @@ async function writeTrack(
   }
   for (const pictures of [batch, undecided]) await builder.addFrames(pictures);
   return builder.endShot(range.end - range.start);
-}
-
-/** Collects the observations of a shot, and writes the shot's part of the track at its end. */
-class TrackBuilder {
-  readonly #options: TrackFacesOptions;
-  readonly #writer: TrackWriter;
-  readonly #store: ObservationStore;
-  readonly #framesPerSecond: number;
-  /** Scale from analysis pixels to clip pixels. Depth uses the horizontal scale. */
-  readonly #scale: readonly [x: number, y: number, z: number];
-  readonly #shotStarts = [0];
-  readonly #absentRanges: { start: number; end: number }[] = [];
-  readonly #hiddenRanges: HiddenRange[] = [];
-  readonly #faceChoices: FaceChoice[] = [];
-  #tracker: MultiFaceTracker;
-
-  constructor(options: TrackFacesOptions, size: AnalysisSize, writer: TrackWriter, store: ObservationStore) {
-    this.#options = options;
-    this.#writer = writer;
-    this.#store = store;
-    this.#framesPerSecond = framesPerSecond(options.clip.frameRate);
-    const scaleX = options.clip.width / size.width;
-    this.#scale = [scaleX, options.clip.height / size.height, scaleX];
-    this.#tracker = this.#createTracker();
-  }
-
-  async addFrames(pictures: readonly NumberedPicture[]): Promise<void> {
-    for (const observation of await this.#tracker.track(pictures)) {
-      const points = observation.points.map((value, index) => value * (this.#scale[index % 3] ?? 1));
-      this.#store.add({ ...observation, points });
-    }
-  }
-
-  /** Ends the current shot before `frame` and returns the description of the track up to there. */
-  endShot(frame: number): TrackDescription {
-    const frameCount = this.#options.range.end - this.#options.range.start;
-    this.#writeShot(this.#shotStarts.at(-1) ?? 0, frame);
-    this.#store.clear();
-    this.#tracker = this.#createTracker();
-    if (frame < frameCount) this.#shotStarts.push(frame);
-    return {
-      frameCount,
-      shotStarts: this.#shotStarts,
-      absentRanges: this.#absentRanges,
-      hiddenRanges: this.#hiddenRanges,
-      faceChoices: this.#faceChoices,
-      fadeFrames: Math.round(fadeSeconds * this.#framesPerSecond),
-    };
-  }
-
-  #createTracker(): MultiFaceTracker {
-    return new MultiFaceTracker({
-      detector: this.#options.detector,
-      memoryFrames: Math.ceil(memorySeconds * this.#framesPerSecond),
-      detectionIntervalFrames: Math.max(1, Math.round(detectionIntervalSeconds * this.#framesPerSecond)),
-    });
-  }
-
-  #writeShot(start: number, end: number): void {
-    const shot = { start, end, framesPerSecond: this.#framesPerSecond, store: this.#store };
-    const { selected, all } = this.#store.select(end - start);
-    this.#faceChoices.push(...listFaceChoices(selected, all, end - start));
-    this.#hiddenRanges.push(...findHiddenRanges(shot));
-    const longestGapFrames = Math.round(longestGapSeconds * this.#framesPerSecond);
-    const frames = trackShot({ ...shot, longestGapFrames });
-    let frame = start;
-    for (const { presence, points } of frames) {
-      this.#writer.add(presence, points);
-      if (presence === 'absent') this.#addAbsentFrame(frame);
-      frame += 1;
-    }
-  }
-
-  #addAbsentFrame(frame: number): void {
-    const last = this.#absentRanges.at(-1);
-    if (last?.end === frame) last.end = frame + 1;
-    else this.#absentRanges.push({ start: frame, end: frame + 1 });
-  }
 }
 
 /** Size in pixels at which frames are decoded for tracking. */

@@ -18,12 +18,13 @@ function pointsOf(frame: number): Float32Array {
 }
 
 /** Every tenth frame is absent. */
-function writeTrack(name: string): string {
+async function writeTrack(name: string): Promise<string> {
   const path = join(folder, name);
   const writer = new TrackWriter(path);
   for (let frame = 0; frame < frameCount; frame += 1)
     writer.add(frame % 10 === 0 ? 'absent' : 'found', pointsOf(frame));
-  writer.finish({
+  expect(writer.read(47)).toEqual({ presence: 'found', points: pointsOf(47) });
+  await writer.finish({
     frameCount,
     shotStarts: [0, 40],
     absentRanges: [{ start: 0, end: 1 }],
@@ -31,12 +32,13 @@ function writeTrack(name: string): string {
     faceChoices: [],
     fadeFrames: 3,
   });
+  writer.close();
   return path;
 }
 
 describe('openTrackFile', () => {
-  it('Frames can be read in any order.', () => {
-    const opening = openTrackFile(writeTrack('intact'), false);
+  it('Frames can be read in any order.', async () => {
+    const opening = openTrackFile(await writeTrack('intact'), false);
     const track = opening.state === 'intact' ? opening.track : undefined;
     expect(track).toMatchObject({
       frameCount,
@@ -56,11 +58,11 @@ describe('openTrackFile', () => {
   });
 
   it('A file with a changed byte, without its end, or of another format is damaged.', async () => {
-    const changed = writeTrack('changed');
+    const changed = await writeTrack('changed');
     const bytes = await readFile(changed);
     bytes.writeUInt8(bytes.readUInt8(12_345) ^ 4, 12_345);
     await writeFile(changed, bytes);
-    const short = writeTrack('short');
+    const short = await writeTrack('short');
     await truncate(short, bytes.length - 100);
     const text = join(folder, 'text');
     await writeFile(text, 'This is a text that is longer than a trailer.');

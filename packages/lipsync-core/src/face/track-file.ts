@@ -1,4 +1,5 @@
-import { closeSync, fstatSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, fsync, openSync, readSync, writeSync } from 'node:fs';
+import { promisify } from 'node:util';
 import { crc32 } from 'node:zlib';
 import { z } from 'zod';
 import { hiddenReasons, landmarkCount, type FaceFrame, type FacePresence, type FaceTrack } from './face-types.ts';
@@ -35,14 +36,19 @@ const descriptionSchema = z.object({
 /** What is stored of a track beside its frames. */
 export type TrackDescription = VisibilityFacts & Pick<FaceTrack, 'faceChoices'>;
 
-/** Writes a track to a new file. The caller calls `finish`, or `abandon` and then deletes the file. */
+/** Writes a track to a new file. Written frames can be read. The caller calls `close`. */
 export class TrackWriter {
   readonly #descriptor: number;
   #checksum = 0;
-  #isOpen = true;
+  #frameCount = 0;
 
   constructor(path: string) {
-    this.#descriptor = openSync(path, 'wx');
+    this.#descriptor = openSync(path, 'wx+');
+  }
+
+  /** Number of frames written. */
+  get frameCount(): number {
+    return this.#frameCount;
   }
 
   /** Appends the next frame. The points of an absent face are ignored. */
@@ -51,10 +57,18 @@ export class TrackWriter {
     record[0] = presences.indexOf(presence);
     if (presence !== 'absent') new Float32Array(record.buffer, 4).set(points);
     this.#append(record);
+    this.#frameCount += 1;
   }
 
-  /** Completes, syncs and closes the file. */
-  finish(description: TrackDescription): void {
+  /** Reads a written frame. */
+  read(index: number): FaceFrame {
+    const record = new Uint8Array(recordBytes);
+    readSync(this.#descriptor, record, 0, recordBytes, index * recordBytes);
+    return decodeRecord(record, 0);
+  }
+
+  /** Completes and syncs the file. */
+  async finish(description: TrackDescription): Promise<void> {
     const text = Buffer.from(JSON.stringify(description), 'utf8');
     this.#append(text);
     const trailer = Buffer.alloc(trailerBytes);
@@ -62,14 +76,12 @@ export class TrackWriter {
     trailer.writeUInt32LE(text.length, 4);
     trailer.writeUInt32LE(this.#checksum, 8);
     writeAll(this.#descriptor, trailer);
-    fsyncSync(this.#descriptor);
-    this.abandon();
+    // Frames may be rendered at the same time, so the thread must not wait for the disk.
+    await promisify(fsync)(this.#descriptor);
   }
 
-  /** Closes the file. No effect after `finish`. */
-  abandon(): void {
-    if (this.#isOpen) closeSync(this.#descriptor);
-    this.#isOpen = false;
+  close(): void {
+    closeSync(this.#descriptor);
   }
 
   #append(bytes: Uint8Array): void {

@@ -1,10 +1,14 @@
 import type { FaceTrack } from '../face/face-types.ts';
+import type { GrowingTrack } from '../face/growing-track.ts';
 
 /**
  * A face track of one shot without hidden mouths. `pointsAt` returns the landmarks of a frame, undefined for a frame
- * without a face.
+ * without a face. Every frame is ready.
  */
-export function scriptedTrack(frameCount: number, pointsAt: (frame: number) => Float32Array | undefined): FaceTrack {
+export function scriptedTrack(
+  frameCount: number,
+  pointsAt: (frame: number) => Float32Array | undefined,
+): FaceTrack & Pick<GrowingTrack, 'ready'> {
   return {
     frameCount,
     shotStarts: [0],
@@ -13,6 +17,7 @@ export function scriptedTrack(frameCount: number, pointsAt: (frame: number) => F
     faceChoices: [],
     visibility: () => 1,
     cached: false,
+    ready: () => Promise.resolve(),
     frame: (index) => {
       const points = pointsAt(index);
       return points ? { presence: 'found', points } : { presence: 'absent', points: new Float32Array(0) };

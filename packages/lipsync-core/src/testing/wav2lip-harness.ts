@@ -15,7 +15,7 @@ import { EnginePool } from '../providers/wav2lip/engine/engine-pool.ts';
 import { analyzeSpeechTask, loadVoiceSession } from '../audio/analyze-speech-task.ts';
 import { RenderResources, type RenderTaskContext } from '../processes/render-task.ts';
 import { wav2lipTask } from '../providers/wav2lip/wav2lip-task.ts';
-import { trackShownFace } from '../face/face-tracking.ts';
+import { followShownFace } from '../face/face-tracking.ts';
 
 export interface HarnessTake {
   /** Base name of the take's files in the harness folder. */
@@ -103,7 +103,8 @@ export class Wav2LipHarness {
       trackCacheFolder: this.#trackCacheFolder,
       workFolder: this.#folder,
     };
-    return (await trackShownFace(options, this.#context())).track;
+    const followed = await followShownFace(options, this.#context());
+    return (await followed.complete()).track;
   }
 
   async close(): Promise<void> {

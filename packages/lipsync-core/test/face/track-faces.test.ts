@@ -10,7 +10,9 @@ import {
   type FaceDetector,
   type FaceTrack,
 } from '../../src/face/index.ts';
+import { followFaces, type TrackFacesOptions } from '../../src/face/track-faces.ts';
 import { openFrames, probeClip } from '../../src/media/index.ts';
+import { faceWith } from '../../src/testing/synthetic-inputs.ts';
 import { limits, makeMedia, temporaryFolder, x264 } from '../media/make-media.ts';
 
 const presenter = fileURLToPath(new URL('../../../../samples/presenter.mp4', import.meta.url));
@@ -40,16 +42,20 @@ interface Run {
   readonly onProgress?: () => void;
 }
 
-async function track({
+async function track(run: Run): Promise<FaceTrack> {
+  return trackFaces(await optionsOf(run));
+}
+
+async function optionsOf({
   path,
   digest = randomUUID(),
   range,
   watched = detector,
   signal = AbortSignal.timeout(60_000),
   onProgress = () => undefined,
-}: Run): Promise<FaceTrack> {
+}: Run): Promise<TrackFacesOptions> {
   const clip = await probed(path);
-  return trackFaces({
+  return {
     clipPath: path,
     clipDigest: digest,
     clip,
@@ -59,7 +65,7 @@ async function track({
     range: range ?? { start: 0, end: clip.frameCount },
     cacheDir: join(folder, 'cache'),
     workDir: folder,
-  });
+  };
 }
 
 function presences(faces: FaceTrack): readonly string[] {
@@ -171,6 +177,50 @@ describe('trackFaces on the presenter clip', () => {
       /(track|observations)-|cache\//.test(name),
     );
     expect(unfinished).toEqual([]);
+  });
+});
+
+describe('followFaces', () => {
+  /** A detector of one face, whose search of the whole picture waits for `gate` from frame 525 on. */
+  function gatedDetector(gate: Promise<void>): FaceDetector {
+    let searches = 0;
+    return {
+      ...detector,
+      detect: async () => {
+        searches += 1;
+        // The whole picture is searched once per second.
+        if (searches > 21) await gate;
+        return [{ x: 60, y: 60, width: 180, height: 180, score: 1, roll: 0 }];
+      },
+      mesh: async () => ({ points: faceWith(0.1), score: 1 }),
+    };
+  }
+
+  const longClip = (): Promise<string> => derive('long.mp4', ['-f', 'lavfi', '-i', 'color=gray:s=320x320:r=25:d=24']);
+
+  it('The first frames of a long shot can be read before the rest is tracked, and equal the complete track.', async () => {
+    const gate = Promise.withResolvers<void>();
+    const followed = followFaces(await optionsOf({ path: await longClip(), watched: gatedDetector(gate.promise) }));
+    await followed.ready(240);
+    const early = Array.from({ length: 241 }, (_, index) => [followed.frame(index), followed.visibility(index)]);
+    expect(() => followed.frame(251)).toThrow(RangeError);
+    gate.resolve();
+    const complete = await followed.complete();
+    expect(early).toEqual(early.map((_, index) => [complete.frame(index), complete.visibility(index)]));
+    expect(complete.frameCount).toBe(600);
+    await followed.close();
+    expect(await readdir(folder)).toEqual(['cache', 'long.mp4']);
+  });
+
+  it('Closing it early ends tracking and leaves no files.', async () => {
+    const gate = Promise.withResolvers<void>();
+    const followed = followFaces(await optionsOf({ path: await longClip(), watched: gatedDetector(gate.promise) }));
+    await followed.ready(240);
+    const closed = followed.close();
+    gate.resolve();
+    await closed;
+    await expect(followed.complete()).rejects.toMatchObject({ code: 'canceled' });
+    expect(await readdir(folder)).toEqual(['long.mp4']);
   });
 });
 

@@ -56,6 +56,8 @@ export interface TakeReport {
 
 export interface TakeLoopFigures {
   readonly wallMs: number;
+  /** When the first frame was processed, on the clock of `performance.now`. */
+  readonly firstFrameMs: number;
   /** Bytes that the reader copied between its buffers, per output frame. */
   readonly bytesCopiedPerFrame: number;
 }
@@ -125,8 +127,10 @@ async function drawAndEncode(
     signal,
   });
   const pendingWrites: Promise<void>[] = [];
+  let firstFrameMs: number | undefined;
   try {
     for await (const frame of dissolveSeams(stage.apply(frames), timeline)) {
+      firstFrameMs ??= performance.now();
       if (frame.index < start) continue;
       const write = take.write(frame.data);
       // Awaited below in order; prevents an unhandled rejection until then.
@@ -142,7 +146,8 @@ async function drawAndEncode(
     await take.abort();
   }
   const bytesCopiedPerFrame = frames.statistics.bytesCopied / (end - start);
-  return { wallMs: performance.now() - startedMs, bytesCopiedPerFrame };
+  const endedMs = performance.now();
+  return { wallMs: endedMs - startedMs, firstFrameMs: firstFrameMs ?? endedMs, bytesCopiedPerFrame };
 }
 
 /** Dissolves the two pictures of each output frame at the seam of a loop into the first one. */

@@ -1,9 +1,9 @@
 import { readMouthCurve } from '../../audio/index.ts';
 import type { Warning } from '../../contract/provider-types.ts';
-import type { FaceTrack } from '../../face/face-types.ts';
+import type { GrowingTrack } from '../../face/growing-track.ts';
 import { drawEach, openFramesAhead, runTakeLoop, type TakeReport } from '../../media/index.ts';
 import type { RenderTaskContext } from '../../processes/render-task.ts';
-import { countUsedFrames, trackShownFace, type TrackedFace } from '../../face/face-tracking.ts';
+import { countUsedFrames, followShownFace, type FollowedFace } from '../../face/face-tracking.ts';
 import type { LocalTakeInput } from '../local/take-input.ts';
 import { selectReferenceFrames } from './reference-frames.ts';
 import { MouthReferenceBuilder, type MouthReference } from './rendering/mouth-reference.ts';
@@ -13,34 +13,37 @@ import { MouthRenderer } from './rendering/mouth-renderer.ts';
 const minimumSearchedFrames = 240;
 
 /**
- * Renders a take of the `preview` provider: tracks the face, measures the speaker's mouth, redraws it in every frame,
- * encodes.
+ * Renders a take of the `preview` provider: tracks the face, and meanwhile measures the speaker's mouth, redraws it in
+ * every tracked frame, and encodes.
  */
 export async function previewTask(task: LocalTakeInput, context: RenderTaskContext): Promise<TakeReport> {
   const { timeline } = task;
-  const tracked = await trackShownFace(task, context);
-  const { track } = tracked;
+  const startedMs = performance.now();
+  const followed = await followShownFace(task, context);
+  const { track } = followed;
   try {
-    const startedMs = performance.now();
+    const foundMs = performance.now();
     context.onProgress({ stage: 'learning', fraction: 0 });
     const searchedFrames = Math.max(countUsedFrames(timeline), minimumSearchedFrames);
-    const referenceFrames = selectReferenceFrames(track, Math.min(track.frameCount, searchedFrames));
+    const referenceFrames = await selectReferenceFrames(track, Math.min(track.frameCount, searchedFrames));
     const reference = await measureMouth(task, track, referenceFrames, context);
     const measuredMs = performance.now();
-    const { figures, drawMs, bytesDrawn } = await drawTake(task, tracked, reference, context);
+    const { figures, drawMs, bytesDrawn } = await drawTake(task, followed, reference, context);
+    const tracked = await followed.complete();
     const frames = timeline.frameCount;
     return {
       warnings: [...tracked.warnings, ...missingReferenceWarning(reference)],
       stages: [
         tracked.figures,
-        { stage: 'learning', wallMs: measuredMs - startedMs, frames: referenceFrames.length },
+        { stage: 'until the first frame is drawn', wallMs: figures.firstFrameMs - startedMs, frames: 1 },
+        { stage: 'learning', wallMs: measuredMs - foundMs, frames: referenceFrames.length },
         { stage: 'drawing', wallMs: drawMs, frames },
         { stage: 'decoding, drawing and encoding', wallMs: figures.wallMs, frames },
       ],
       bytesCopiedPerFrame: figures.bytesCopiedPerFrame + bytesDrawn / frames,
     };
   } finally {
-    track.close();
+    await followed.close();
   }
 }
 
@@ -50,7 +53,7 @@ export async function previewTask(task: LocalTakeInput, context: RenderTaskConte
  */
 async function measureMouth(
   task: LocalTakeInput,
-  track: FaceTrack,
+  track: GrowingTrack,
   selected: readonly number[],
   { signal }: RenderTaskContext,
 ): Promise<MouthReference | undefined> {
@@ -69,7 +72,7 @@ async function measureMouth(
 /** Draws and encodes the take. Without a reference the frames are left unchanged. */
 async function drawTake(
   task: LocalTakeInput,
-  { track, firstFrame }: TrackedFace,
+  followed: FollowedFace,
   reference: MouthReference | undefined,
   context: RenderTaskContext,
 ) {
@@ -77,20 +80,22 @@ async function drawTake(
   const renderer = reference && new MouthRenderer({ reference, silenceMode: task.silenceMode });
   let bytesDrawn = 0;
   let drawMs = 0;
+  const { track } = followed;
+  const stage = drawEach((frame) => {
+    const startedMs = performance.now();
+    const shape = {
+      open: curve.open[frame.index] ?? 0,
+      wide: curve.wide[frame.index] ?? 0,
+      closure: curve.closure[frame.index] ?? 0,
+      voiced: curve.voiced[frame.index] ?? 0,
+    };
+    const index = followed.indexOf(frame);
+    bytesDrawn += renderer?.render(frame, track.frame(index), shape, track.visibility(index)) ?? 0;
+    drawMs += performance.now() - startedMs;
+  });
   const figures = await runTakeLoop(
     task,
-    drawEach((frame) => {
-      const startedMs = performance.now();
-      const shape = {
-        open: curve.open[frame.index] ?? 0,
-        wide: curve.wide[frame.index] ?? 0,
-        closure: curve.closure[frame.index] ?? 0,
-        voiced: curve.voiced[frame.index] ?? 0,
-      };
-      const index = frame.clipFrame - firstFrame;
-      bytesDrawn += renderer?.render(frame, track.frame(index), shape, track.visibility(index)) ?? 0;
-      drawMs += performance.now() - startedMs;
-    }),
+    { ...stage, apply: (frames) => stage.apply(followed.whenTracked(frames)) },
     context,
   );
   return { figures, drawMs, bytesDrawn };

@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import type { FaceTrack } from '../../face/face-types.ts';
 import { scriptedTrack } from '../../testing/scripted-track.ts';
 import { faceWith } from '../../testing/synthetic-inputs.ts';
 import { measureLips } from '../../face/index.ts';
@@ -12,7 +11,7 @@ const open = faceWith(0.2);
 function trackOf(
   frameCount: number,
   pointsAt: (frame: number) => Float32Array | undefined,
-): { readonly track: FaceTrack; lastRead: () => number } {
+): { readonly track: ReturnType<typeof scriptedTrack>; lastRead: () => number } {
   let lastRead = -1;
   const track = scriptedTrack(frameCount, (index) => {
     lastRead = Math.max(lastRead, index);
@@ -24,44 +23,45 @@ function trackOf(
 const talking = (frame: number): Float32Array => (frame % 10 < 5 ? closed : open);
 
 describe('selectReferenceFrames', () => {
-  it('The frames are spread over the first 240 when the speaker talks from the start.', () => {
+  it('The frames are spread over the first 240 when the speaker talks from the start.', async () => {
     expect(measureLips(open).opening).toBeCloseTo(0.2, 5);
     const { track, lastRead } = trackOf(100_000, talking);
-    expect(selectReferenceFrames(track, 100_000)).toEqual(Array.from({ length: 40 }, (_, index) => index * 6));
+    expect(await selectReferenceFrames(track, 100_000)).toEqual(Array.from({ length: 40 }, (_, index) => index * 6));
     expect(lastRead()).toBeLessThan(240);
   });
 
-  it('The frames lie where the face appears, even late in the clip.', () => {
+  it('The frames lie where the face appears, even late in the clip.', async () => {
     const { track } = trackOf(5_000, (frame) => (frame < 3_333 ? undefined : talking(frame)));
-    const chosen = selectReferenceFrames(track, 5_000);
+    const chosen = await selectReferenceFrames(track, 5_000);
     expect(chosen.length).toBeGreaterThanOrEqual(20);
     expect(chosen.length).toBeLessThanOrEqual(40);
     expect(chosen[0]).toBeGreaterThanOrEqual(3_333);
     expect((chosen.at(-1) ?? 0) - (chosen[0] ?? 0)).toBeLessThan(240);
   });
 
-  it('The frames include an open mouth that is shown some seconds later.', () => {
+  it('The frames include an open mouth that is shown some seconds later.', async () => {
     const { track } = trackOf(2_000, (frame) => (frame < 400 ? closed : talking(frame)));
-    expect(selectReferenceFrames(track, 2_000).map((frame) => track.frame(frame).points)).toContain(open);
+    const chosen = await selectReferenceFrames(track, 2_000);
+    expect(chosen.map((frame) => track.frame(frame).points)).toContain(open);
   });
 
-  it('The early frames are selected when the mouth stays closed for long.', () => {
+  it('The early frames are selected when the mouth stays closed for long.', async () => {
     const { track, lastRead } = trackOf(50_000, () => closed);
-    expect(selectReferenceFrames(track, 50_000).at(-1)).toBeLessThan(240);
+    expect((await selectReferenceFrames(track, 50_000)).at(-1)).toBeLessThan(240);
     expect(lastRead()).toBeLessThan(1_000);
   });
 
-  it('Frames with a hidden mouth are not selected.', () => {
+  it('Frames with a hidden mouth are not selected.', async () => {
     const { track } = trackOf(200, talking);
     const covered = { ...track, visibility: (frame: number) => (frame >= 40 && frame < 160 ? 0 : 1) };
-    const selected = selectReferenceFrames(covered, 200);
+    const selected = await selectReferenceFrames(covered, 200);
     expect(selected.length).toBeGreaterThan(20);
     expect(selected.filter((frame) => frame >= 40 && frame < 160)).toEqual([]);
   });
 
-  it('A rarely found face gives few frames, and only among the used ones.', () => {
+  it('A rarely found face gives few frames, and only among the used ones.', async () => {
     const { track } = trackOf(3_000, (frame) => (frame % 700 === 699 ? closed : undefined));
-    expect(selectReferenceFrames(track, 3_000)).toEqual([699]);
-    expect(selectReferenceFrames(track, 600)).toEqual([]);
+    expect(await selectReferenceFrames(track, 3_000)).toEqual([699]);
+    expect(await selectReferenceFrames(track, 600)).toEqual([]);
   });
 });

@@ -1,4 +1,5 @@
-import { measureLips, type FaceTrack } from '../../face/index.ts';
+import type { GrowingTrack } from '../../face/growing-track.ts';
+import { measureLips } from '../../face/index.ts';
 
 const maximumFrames = 40;
 /** The window of frames that is decoded consists of `partsPerWindow` parts. */
@@ -13,6 +14,9 @@ const talkingRange = 0.06;
  */
 const searchAheadFrames = 600;
 
+/** A track whose frames can be waited for. */
+type SearchedTrack = Pick<GrowingTrack, 'ready' | 'frame' | 'visibility'>;
+
 /** A part of the track: number of frames with a face, and range of their lip openings. */
 interface TrackPart {
   readonly start: number;
@@ -25,10 +29,10 @@ interface TrackPart {
 /**
  * Selects frames for the mouth reference among the first `usedFrames` frames of a track, in ascending order: found
  * faces with a visible mouth, spread evenly over the earliest window with enough faces and a mouth both open and closed,
- * or else over the window with the most faces. Empty when no face was found.
+ * or else over the window with the most faces. Empty when no face was found. Waits for the searched frames only.
  */
-export function selectReferenceFrames(track: FaceTrack, usedFrames: number): readonly number[] {
-  const { start, end } = chooseWindow(track, usedFrames);
+export async function selectReferenceFrames(track: SearchedTrack, usedFrames: number): Promise<readonly number[]> {
+  const { start, end } = await chooseWindow(track, usedFrames);
   const found: number[] = [];
   for (let frame = start; frame < end; frame += 1)
     if (track.visibility(frame) > 0 && track.frame(frame).presence === 'found') found.push(frame);
@@ -36,11 +40,13 @@ export function selectReferenceFrames(track: FaceTrack, usedFrames: number): rea
   return found.filter((_, index) => index % step === 0);
 }
 
-function chooseWindow(track: FaceTrack, usedFrames: number): TrackPart {
+async function chooseWindow(track: SearchedTrack, usedFrames: number): Promise<TrackPart> {
   let best: TrackPart = { start: 0, end: 0, faces: 0, smallestOpening: Infinity, largestOpening: -Infinity };
   const parts: TrackPart[] = [];
   for (let start = 0; start < usedFrames; start += framesPerPart) {
-    parts.push(measurePart(track, start, Math.min(start + framesPerPart, usedFrames)));
+    const end = Math.min(start + framesPerPart, usedFrames);
+    await track.ready(end - 1);
+    parts.push(measurePart(track, start, end));
     if (parts.length < partsPerWindow && start + framesPerPart < usedFrames) continue;
     if (parts.length > partsPerWindow) parts.shift();
     const window = parts.reduce(join);
@@ -52,7 +58,7 @@ function chooseWindow(track: FaceTrack, usedFrames: number): TrackPart {
   return best;
 }
 
-function measurePart(track: FaceTrack, start: number, end: number): TrackPart {
+function measurePart(track: SearchedTrack, start: number, end: number): TrackPart {
   let faces = 0;
   let smallestOpening = Infinity;
   let largestOpening = -Infinity;

@@ -24,7 +24,7 @@ import {
 import { findMostClosedMouth, meanFaceHeightPx } from './redraw/tracked-mouths.ts';
 import { readMouthCurve } from '../../audio/index.ts';
 import type { RenderTaskContext } from '../../processes/render-task.ts';
-import { countUsedFrames, trackShownFace, type TrackedFace } from '../../face/face-tracking.ts';
+import { countUsedFrames, followShownFace, type FollowedFace } from '../../face/face-tracking.ts';
 import type { LocalTakeInput } from '../local/take-input.ts';
 
 export interface Wav2LipTakeInput extends LocalTakeInput {
@@ -36,26 +36,28 @@ export interface Wav2LipTakeInput extends LocalTakeInput {
 }
 
 /**
- * Makes a Wav2Lip take: tracks the face, redraws the mouth in every frame with the engine, pastes it back, and encodes.
+ * Makes a Wav2Lip take: tracks the face, and meanwhile redraws the mouth in every tracked frame with the engine, pastes
+ * it back, and encodes.
  */
 export async function wav2lipTask(task: Wav2LipTakeInput, context: RenderTaskContext): Promise<TakeReport> {
-  const followed = await trackShownFace(task, context);
+  const startedMs = performance.now();
+  const followed = await followShownFace(task, context);
   try {
     const engine = await connectEngine(task.engine, { signal: context.signal });
     try {
-      return await redrawTake(task, followed, engine, context);
+      return await redrawTake(task, followed, { engine, startedMs }, context);
     } finally {
       engine.close();
     }
   } finally {
-    followed.track.close();
+    await followed.close();
   }
 }
 
 async function redrawTake(
   task: Wav2LipTakeInput,
-  followed: TrackedFace,
-  engine: EngineClient,
+  followed: FollowedFace,
+  { engine, startedMs }: { readonly engine: EngineClient; readonly startedMs: number },
   context: RenderTaskContext,
 ): Promise<TakeReport> {
   const {
@@ -77,21 +79,23 @@ async function redrawTake(
     task,
     {
       heldFrames: heldFrames(batchFrames),
-      apply: (frames) => redrawFrames(frames, parts, figures),
+      apply: (frames) => redrawFrames(followed.whenTracked(frames), parts, figures),
     },
     context,
   );
   const { start, end } = processedFrames(task);
   const frames = end - start;
-  const faceHeightPx = meanFaceHeightPx(followed.track, countUsedFrames(timeline));
+  const tracked = await followed.complete();
+  const faceHeightPx = meanFaceHeightPx(tracked.track, countUsedFrames(timeline));
   return {
     warnings: [
-      ...followed.warnings,
+      ...tracked.warnings,
       ...faceLargerThanModel(faceHeightPx, cropSizePx),
       ...reducedBatch(engine.smallestBatch),
     ],
     stages: [
-      followed.figures,
+      tracked.figures,
+      { stage: 'until the first frame is drawn', wallMs: taken.firstFrameMs - startedMs, frames: 1 },
       { stage: 'cropping (inside the last row)', wallMs: figures.cropMs, frames },
       {
         stage: 'repeated frames, found and not computed again (inside the last row)',
@@ -108,7 +112,7 @@ async function redrawTake(
 
 async function redrawParts(
   task: Wav2LipTakeInput,
-  followed: TrackedFace,
+  followed: FollowedFace,
   { engine, batchFrames }: Pick<RedrawParts, 'engine' | 'batchFrames'>,
   signal: AbortSignal,
 ): Promise<RedrawParts> {
@@ -142,19 +146,16 @@ async function redrawParts(
   };
 }
 
-function shownFace({ track, firstFrame }: TrackedFace, { clipFrame }: Frame): ShownFace {
-  const index = clipFrame - firstFrame;
-  return {
-    face: track.frame(index),
-    shot: track.shotStarts.findLastIndex((start) => start <= index),
-    visibility: track.visibility(index),
-  };
+function shownFace(followed: FollowedFace, frame: Frame): ShownFace {
+  const { track } = followed;
+  const index = followed.indexOf(frame);
+  return { face: track.frame(index), shot: track.shotAt(index), visibility: track.visibility(index) };
 }
 
 /** Crops the frame in which the lips are closest together, among the first shown faces. */
 async function cropClosedMouth(
   task: Wav2LipTakeInput,
-  { track, firstFrame }: TrackedFace,
+  { track, firstFrame }: FollowedFace,
   signal: AbortSignal,
 ): Promise<Uint8Array | undefined> {
   const {
@@ -162,7 +163,7 @@ async function cropClosedMouth(
     clipPath: path,
     engine: { cropSizePx },
   } = task;
-  const index = findMostClosedMouth(track, countUsedFrames(task.timeline));
+  const index = await findMostClosedMouth(track, countUsedFrames(task.timeline));
   if (index === undefined) return undefined;
   const crop = new Uint8Array(cropSizePx * cropSizePx * 3);
   const range = { start: firstFrame + index, end: firstFrame + index + 1 };

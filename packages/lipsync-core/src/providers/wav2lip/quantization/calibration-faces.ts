@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { LipsyncError } from '../../../errors/index.ts';
-import { trackShownFace, type TrackedFace } from '../../../face/face-tracking.ts';
+import { followShownFace, type FollowedFace } from '../../../face/face-tracking.ts';
 import { createFaceDetector } from '../../../face/index.ts';
 import type { CalibrationRequest } from '../../../inference/models/network-kind.ts';
 import { openFrames, planTimeline, probeClip, probeSpeech, readSpeech } from '../../../media/index.ts';
@@ -66,14 +66,14 @@ export async function readCalibrationFaces(
   const { signal, workFolder } = context;
   const detector = await resources.get(createFaceDetector);
   try {
-    const tracked = await trackShownFace(
+    const tracked = await followShownFace(
       { ...probed, workFolder, trackCacheFolder: workFolder },
       { signal, resources, onProgress: () => undefined },
     );
     try {
       return { ...(await collectFaces(probed, tracked, context)), clipSha256: probed.clipDigest };
     } finally {
-      tracked.track.close();
+      await tracked.close();
     }
   } finally {
     await detector.close();
@@ -100,7 +100,7 @@ async function probeCalibration(
 
 async function collectFaces(
   { clipPath, clip, speechPath, speech, timeline }: ProbedCalibration,
-  tracked: TrackedFace,
+  tracked: FollowedFace,
   { workFolder, signal }: CalibrationContext,
 ): Promise<Pick<CalibrationSet, 'observed' | 'measured'>> {
   const collector = new FaceCollector(tracked, clip, timeline);
@@ -109,7 +109,7 @@ async function collectFaces(
   const samples = readSpeech(speechPath, { ...speech, signal });
   const chunks = openMelChunks({ samples, frameRate, frameCount, windowStartMs: defaultWindowStartMs });
   try {
-    for await (const frame of frames) {
+    for await (const frame of tracked.whenTracked(frames)) {
       const { value, done } = await chunks.next();
       collector.add(frame, done ? silentMelChunk : value);
     }
@@ -127,13 +127,13 @@ interface CollectedFace {
 
 /** Crops faces at even distances. */
 class FaceCollector {
-  readonly #tracked: TrackedFace;
+  readonly #tracked: FollowedFace;
   readonly #cropper: FaceCropper;
   readonly #masks = new MouthMaskRenderer();
   readonly #every: number;
   readonly #faces: CollectedFace[] = [];
 
-  constructor(tracked: TrackedFace, { color }: ClipFacts, { frameCount }: Timeline) {
+  constructor(tracked: FollowedFace, { color }: ClipFacts, { frameCount }: Timeline) {
     this.#tracked = tracked;
     this.#cropper = new FaceCropper({ cropSizePx: officialCropSizePx, color });
     this.#every = Math.max(1, Math.floor(frameCount / facesInTotal));
