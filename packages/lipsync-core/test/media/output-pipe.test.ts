@@ -2,13 +2,25 @@ import { spawn } from 'node:child_process';
 import { readdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { openOutputPipe, type OutputPipe } from '../../src/media/picture/output-pipe.ts';
+import { openOutputPipe, type OutputPipe, type OutputTarget } from '../../src/media/picture/output-pipe.ts';
 
 const longTest = { timeout: 60_000 };
 const bytes = 3_000_000;
 
 let pipe: OutputPipe | undefined;
 afterEach(() => pipe?.close());
+
+/** Copies every part that arrives. */
+function collect(parts: Uint8Array[], goesOn: boolean): OutputTarget {
+  const memory = new Uint8Array(new SharedArrayBuffer(100_000));
+  return {
+    space: () => memory,
+    fill(length) {
+      parts.push(memory.slice(0, length));
+      return goesOn;
+    },
+  };
+}
 
 /** A process that writes `bytes` bytes of ascending 32-bit numbers. */
 function startCounting(output: OutputPipe): void {
@@ -24,13 +36,9 @@ function isCount(parts: readonly Uint8Array[]): boolean {
 
 describe('Output pipe', () => {
   it('The output of a process arrives complete and in order, followed by its end.', longTest, async () => {
-    pipe = await openOutputPipe();
     const parts: Uint8Array[] = [];
+    pipe = await openOutputPipe(collect(parts, true));
     const ended = Promise.withResolvers<void>();
-    pipe.onBytes((part) => {
-      parts.push(part.slice());
-      return true;
-    });
     pipe.onEnd(ended.resolve);
     startCounting(pipe);
     await ended.promise;
@@ -39,13 +47,9 @@ describe('Output pipe', () => {
   });
 
   it('A paused output pipe continues at the same byte after resume.', longTest, async () => {
-    pipe = await openOutputPipe();
     const parts: Uint8Array[] = [];
+    pipe = await openOutputPipe(collect(parts, false));
     const ended = Promise.withResolvers<void>();
-    pipe.onBytes((part) => {
-      parts.push(part.slice());
-      return false;
-    });
     let isOver = false;
     pipe.onEnd(() => {
       isOver = true;
@@ -63,9 +67,8 @@ describe('Output pipe', () => {
   });
 
   it('Closing an output pipe ends the process, also while the pipe is paused.', longTest, async () => {
-    pipe = await openOutputPipe();
+    pipe = await openOutputPipe(collect([], false));
     const ended = Promise.withResolvers<void>();
-    pipe.onBytes(() => false);
     pipe.onEnd(ended.resolve);
     startCounting(pipe);
     pipe.close();
@@ -76,7 +79,7 @@ describe('Output pipe', () => {
     const left = async (): Promise<string[]> =>
       (await readdir(tmpdir())).filter((name) => name.startsWith('lipsync-pipe-'));
     const before = await left();
-    const pipes = await Promise.all(Array.from({ length: 10 }, () => openOutputPipe()));
+    const pipes = await Promise.all(Array.from({ length: 10 }, () => openOutputPipe(collect([], true))));
     for (const { writeEnd, close } of pipes) {
       writeEnd.destroy();
       close();

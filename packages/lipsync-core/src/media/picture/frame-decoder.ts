@@ -3,7 +3,7 @@ import { clipInputArguments, decodeFilter, getSkipTimeMs, rawPixelFormat, type D
 import { MediaProcess } from '../ffmpeg-process.ts';
 import { clipDemuxer, inputArguments } from '../ffmpeg-arguments.ts';
 import type { ClipFacts } from '../media-types.ts';
-import { openOutputPipe, type OutputPipe } from './output-pipe.ts';
+import { openOutputPipe, type OutputPipe, type OutputTarget } from './output-pipe.ts';
 
 /** Frames to read ahead, so that ffmpeg decodes while the caller draws. */
 const readAheadFrames = 3;
@@ -57,6 +57,69 @@ export interface DecoderOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Assembles frames from the output of ffmpeg, which is read straight into their memory. */
+class FrameAssembler implements OutputTarget {
+  readonly #pool: FramePool;
+  readonly #statistics: FrameStatistics;
+  readonly #frameBytes: number;
+  readonly #ready: Uint8Array[] = [];
+  #filling: Uint8Array | undefined;
+  #filled = 0;
+  #hasEnded = false;
+  #wake: () => void = () => undefined;
+
+  constructor({ pool, statistics, shape }: DecoderOptions) {
+    this.#pool = pool;
+    this.#statistics = statistics;
+    this.#frameBytes = frameBytesOf(shape);
+  }
+
+  /** Complete frames that `take` has not returned. */
+  get readyCount(): number {
+    return this.#ready.length;
+  }
+
+  get hasEnded(): boolean {
+    return this.#hasEnded;
+  }
+
+  space(): Uint8Array {
+    this.#filling ??= this.#pool.acquire();
+    return this.#filling.subarray(this.#filled);
+  }
+
+  fill(length: number): boolean {
+    this.#filled += length;
+    if (this.#filling && this.#filled === this.#frameBytes) this.#complete(this.#filling);
+    return this.#ready.length < readAheadFrames;
+  }
+
+  /** Returns the oldest frame, which the caller then owns. */
+  take(): Uint8Array | undefined {
+    return this.#ready.shift();
+  }
+
+  end(): void {
+    this.#hasEnded = true;
+    this.#wake();
+  }
+
+  /** Resolves when a frame is complete or the output has ended. */
+  changed(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+    });
+  }
+
+  #complete(frame: Uint8Array): void {
+    this.#ready.push(frame);
+    this.#filling = undefined;
+    this.#filled = 0;
+    this.#statistics.framesDecoded += 1;
+    this.#wake();
+  }
+}
+
 /**
  * One run of ffmpeg over a range of a clip: complete frames in order, with a short read-ahead and a pipe that pauses
  * when the caller is slower. The caller calls `stop`.
@@ -64,31 +127,18 @@ export interface DecoderOptions {
 export class FrameDecoder {
   readonly #process: MediaProcess;
   readonly #pipe: OutputPipe;
-  readonly #pool: FramePool;
-  readonly #statistics: FrameStatistics;
-  readonly #frameBytes: number;
-  readonly #ready: Uint8Array[] = [];
-  #filling: Uint8Array | undefined;
-  #filled = 0;
-  #finished = false;
+  readonly #frames: FrameAssembler;
   /** Added to the idle limit while ffmpeg skips the frames before the range, or before each of its parts. */
   #skipTimeMs: number;
   readonly #skipsOnce: boolean;
-  #wake: () => void = () => undefined;
 
-  private constructor(options: DecoderOptions, pipe: OutputPipe) {
-    this.#pool = options.pool;
-    this.#statistics = options.statistics;
-    this.#frameBytes = frameBytesOf(options.shape);
+  private constructor(options: DecoderOptions, frames: FrameAssembler, pipe: OutputPipe) {
     const { start, end, parts } = options.shape;
     this.#skipsOnce = parts === undefined;
     this.#skipTimeMs = getSkipTimeMs(options.facts, parts ? end : start);
+    this.#frames = frames;
     this.#pipe = pipe;
-    pipe.onBytes((bytes) => this.#accept(bytes));
-    pipe.onEnd(() => {
-      this.#finished = true;
-      this.#wake();
-    });
+    pipe.onEnd(() => frames.end());
     this.#process = new MediaProcess({
       output: pipe.writeEnd,
       tool: 'ffmpeg',
@@ -100,9 +150,10 @@ export class FrameDecoder {
 
   /** Starts decoding. Throws the abort error, and the system error when no pipe can be opened. */
   static async open(options: DecoderOptions): Promise<FrameDecoder> {
-    const pipe = await openOutputPipe();
+    const frames = new FrameAssembler(options);
+    const pipe = await openOutputPipe(frames);
     try {
-      return new FrameDecoder(options, pipe);
+      return new FrameDecoder(options, frames, pipe);
     } catch (error) {
       pipe.close();
       throw error;
@@ -115,19 +166,19 @@ export class FrameDecoder {
    */
   async next(): Promise<Uint8Array | undefined> {
     if (!(await this.hasNext())) return undefined;
-    const frame = this.#ready.shift();
-    if (this.#ready.length < readAheadFrames) this.#pipe.resume();
+    const frame = this.#frames.take();
+    if (this.#frames.readyCount < readAheadFrames) this.#pipe.resume();
     return frame;
   }
 
   /** Waits until another frame is decoded or the output has ended. Throws the errors of `next`. */
   async hasNext(): Promise<boolean> {
-    while (this.#ready.length === 0) {
-      if (this.#finished) {
+    while (this.#frames.readyCount === 0) {
+      if (this.#frames.hasEnded) {
         await this.#process.within(this.#process.ended);
         return false;
       }
-      await this.#process.within(this.#changed(), this.#skipTimeMs);
+      await this.#process.within(this.#frames.changed(), this.#skipTimeMs);
     }
     if (this.#skipsOnce) this.#skipTimeMs = 0;
     return true;
@@ -136,35 +187,6 @@ export class FrameDecoder {
   async stop(): Promise<void> {
     await this.#process.stop();
     this.#pipe.close();
-  }
-
-  #changed(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#wake = resolve;
-    });
-  }
-
-  /** Returns false when the read-ahead is full. */
-  #accept(bytes: Uint8Array): boolean {
-    let offset = 0;
-    while (offset < bytes.length) {
-      this.#filling ??= this.#pool.acquire();
-      const part = bytes.subarray(offset, offset + this.#frameBytes - this.#filled);
-      this.#filling.set(part, this.#filled);
-      this.#statistics.bytesCopied += part.length;
-      this.#filled += part.length;
-      offset += part.length;
-      if (this.#filled === this.#frameBytes) this.#complete(this.#filling);
-    }
-    return this.#ready.length < readAheadFrames;
-  }
-
-  #complete(frame: Uint8Array): void {
-    this.#ready.push(frame);
-    this.#filling = undefined;
-    this.#filled = 0;
-    this.#statistics.framesDecoded += 1;
-    this.#wake();
   }
 }
 
@@ -203,6 +225,9 @@ function decodeArguments({ path, facts, shape }: DecoderOptions): readonly strin
     shape.pixelFormat === 'rgb24' ? 'rgb24' : rawPixelFormat(facts.color),
     '-f',
     'rawvideo',
+    // Frames are written whole; the usual buffer copies them in parts of 32 KiB.
+    '-avioflags',
+    'direct',
     'pipe:1',
   ];
 }
