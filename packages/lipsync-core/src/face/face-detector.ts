@@ -22,6 +22,7 @@ const meshInputSize = 192;
 const signedScaling: ValueScaling = { scale: 2 / 255, offset: -1 };
 const unsignedScaling: ValueScaling = { scale: 1 / 255, offset: 0 };
 const minimumMeshScore = 0.5;
+const meshOutputs = { score: 'Identity_1', points: 'Identity_2' } as const;
 
 /**
  * Creates the default detector: BlazeFace and the face mesh of the `@vladmandic/human` package, on the CPU. Calls may
@@ -31,7 +32,8 @@ const minimumMeshScore = 0.5;
 export async function createFaceDetector(): Promise<FaceDetector> {
   const [boxModel, meshModel] = await Promise.all([
     loadRegionModel('blazeface', detectorInputSize),
-    loadRegionModel('facemesh', meshInputSize),
+    // The contours of eyes and lips, its third output, are not used.
+    loadRegionModel('facemesh', meshInputSize, [meshOutputs.score, meshOutputs.points]),
   ]);
   return {
     id: 'blazeface-256+facemesh-192',
@@ -100,8 +102,8 @@ async function detectMesh(
   region: FaceRegion,
 ): Promise<FaceMesh | undefined> {
   const outputs = await runRegionModel(model, sample, region, unsignedScaling);
-  const [score = 0] = valuesOf(outputs, 'Identity_1');
-  const raw = valuesOf(outputs, 'Identity_2');
+  const [score = 0] = valuesOf(outputs, meshOutputs.score);
+  const raw = valuesOf(outputs, meshOutputs.points);
   // The negation rejects NaN scores too.
   if (!(score >= minimumMeshScore) || !raw.every(Number.isFinite)) return undefined;
   return { points: toPicturePoints(raw, region), score };
