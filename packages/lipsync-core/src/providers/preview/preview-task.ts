@@ -58,14 +58,12 @@ async function measureMouth(
   { signal }: RenderTaskContext,
 ): Promise<MouthReference | undefined> {
   const builder = new MouthReferenceBuilder();
-  const [first = 0] = selected;
-  const frames = new Set(selected);
   const { windowStart } = task.timeline;
-  const range = { start: windowStart + first, end: windowStart + (selected.at(-1) ?? first - 1) + 1 };
-  for await (const frame of openFramesAhead({ path: task.clipPath, facts: task.clip, range, signal })) {
-    const index = frame.clipFrame - windowStart;
-    if (frames.has(index)) builder.add(frame, track.frame(index));
-  }
+  const parts = selected.map((index) => ({ start: windowStart + index, end: windowStart + index + 1 }));
+  const [{ start } = { start: 0 }] = parts;
+  const range = { start, end: parts.at(-1)?.end ?? start };
+  for await (const frame of openFramesAhead({ path: task.clipPath, facts: task.clip, range, parts, signal }))
+    builder.add(frame, track.frame(frame.clipFrame - windowStart));
   return builder.finish();
 }
 
