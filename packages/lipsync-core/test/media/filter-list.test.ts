@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
-import { hasFilters } from '../../src/media/ffmpeg-process.ts';
+import { hasFilters } from '../../src/media/filter-list.ts';
 import { temporaryFolder } from './make-media.ts';
 
 describe('hasFilters', () => {

@@ -10,7 +10,7 @@ import {
 } from '../containers/still-image.ts';
 import { readClipTiming } from './clip-timing.ts';
 import { completeHdrColor, convertedColor, isRgb, toneMapFilters } from './color-conversion.ts';
-import { hasFilters } from '../ffmpeg-process.ts';
+import { hasFilters } from '../filter-list.ts';
 import { isPicture, type ProbedStream, type ProbeReport } from '../ffprobe.ts';
 import { readFirstFrames } from './first-frames.ts';
 import { stillFrameRate } from './frame-rate.ts';
