@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream';
-import { Agent, type Dispatcher } from 'undici';
+import type { Agent, Dispatcher } from 'undici';
 import { LipsyncError } from '../errors/index.ts';
 import { RequestError, responseTooLarge, toRequestError } from './request-errors.ts';
 import { resolveHostAddresses, resolveWithSystem, type HostAddress, type ResolveHost } from './resolve-host.ts';
@@ -164,7 +164,7 @@ export class GuardedClient {
     const allowed = this.#allowedFor(text);
     const url = checkUrl(text, allowed);
     const resolving = resolveHostAddresses(url, allowed, this.#resolveHost);
-    const agent = createPinnedAgent(await untilAborted(resolving, signal), request.idleTimeoutMs);
+    const agent = await createPinnedAgent(await untilAborted(resolving, signal), request.idleTimeoutMs);
     try {
       const response = await agent.request({
         origin: url.origin,
@@ -188,7 +188,9 @@ export class GuardedClient {
 }
 
 /** Creates an agent that connects to the given addresses for every host name. TLS still verifies the name. */
-function createPinnedAgent(addresses: readonly HostAddress[], idleTimeoutMs: number): Agent {
+async function createPinnedAgent(addresses: readonly HostAddress[], idleTimeoutMs: number): Promise<Agent> {
+  // Loaded on demand, because most processes of the service request no URL.
+  const { Agent } = await import('undici');
   return new Agent({
     headersTimeout: idleTimeoutMs,
     bodyTimeout: idleTimeoutMs,

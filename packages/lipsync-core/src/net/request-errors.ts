@@ -1,4 +1,3 @@
-import { errors } from 'undici';
 import { abortError, LipsyncError } from '../errors/index.ts';
 import { errnoCode } from '../errors/system-error.ts';
 
@@ -85,19 +84,26 @@ export function toRequestError(
 }
 
 function explainConnection(cause: unknown): string {
-  if (cause instanceof errors.HTTPParserError || cause instanceof errors.HeadersOverflowError)
-    return 'the response of the server is not valid HTTP';
   const code = errnoCode(cause) ?? '';
+  if (isParserError(cause) || code === 'UND_ERR_HEADERS_OVERFLOW')
+    return 'the response of the server is not valid HTTP';
   if (code === 'ECONNREFUSED') return 'the server refused the connection';
   if (/CERT|SIGNATURE/.test(code)) return `the certificate of the server is not valid (${code})`;
   if (['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET'].includes(code)) return 'the server closed the connection';
   return 'the server is unreachable or closed the connection';
 }
 
+/** Some of undici's parser errors have no code. */
+function isParserError(cause: unknown): boolean {
+  return cause instanceof Error && cause.name === 'HTTPParserError';
+}
+
+const stalls: ReadonlySet<string | undefined> = new Set([
+  'UND_ERR_HEADERS_TIMEOUT',
+  'UND_ERR_BODY_TIMEOUT',
+  'UND_ERR_CONNECT_TIMEOUT',
+]);
+
 function isStall(error: unknown): boolean {
-  return (
-    error instanceof errors.HeadersTimeoutError ||
-    error instanceof errors.BodyTimeoutError ||
-    error instanceof errors.ConnectTimeoutError
-  );
+  return stalls.has(errnoCode(error));
 }

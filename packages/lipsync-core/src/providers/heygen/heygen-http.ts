@@ -1,4 +1,4 @@
-import axios, { type AxiosResponse } from 'axios';
+import type { AxiosResponse } from 'axios';
 import { abortError, LipsyncError } from '../../errors/index.ts';
 import { annotateSpan, traced } from '../../tracing/spans.ts';
 import { cleanVendorText, createRefusalError, createUnacknowledgedError, HeygenError } from './heygen-errors.ts';
@@ -58,6 +58,8 @@ export class HeygenHttp {
   async #send(call: ApiCall): Promise<Envelope | null> {
     const { method, path, query, body, idempotencyKey, signal } = call;
     const name = `${method} ${path}`;
+    // Loaded on demand, because few processes of the service call a vendor.
+    const { default: axios } = await import('axios');
     if (signal.aborted) throw abortError(signal);
     try {
       const response = await axios.request<string>({
