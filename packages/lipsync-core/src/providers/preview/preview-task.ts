@@ -1,7 +1,7 @@
 import { readMouthCurve } from '../../audio/index.ts';
 import type { Warning } from '../../contract/provider-types.ts';
 import type { GrowingTrack } from '../../face/growing-track.ts';
-import { drawEach, openFramesAhead, runTakeLoop, type TakeReport } from '../../media/index.ts';
+import { drawEach, openFrames, runTakeLoop, type TakeReport } from '../../media/index.ts';
 import type { RenderTaskContext } from '../../processes/render-task.ts';
 import { countUsedFrames, followShownFace, type FollowedFace } from '../../face/face-tracking.ts';
 import type { LocalTakeInput } from '../local/take-input.ts';
@@ -62,7 +62,7 @@ async function measureMouth(
   const parts = selected.map((index) => ({ start: windowStart + index, end: windowStart + index + 1 }));
   const [{ start } = { start: 0 }] = parts;
   const range = { start, end: parts.at(-1)?.end ?? start };
-  for await (const frame of openFramesAhead({ path: task.clipPath, facts: task.clip, range, parts, signal }))
+  for await (const frame of openFrames({ path: task.clipPath, facts: task.clip, range, parts, signal }))
     builder.add(frame, track.frame(frame.clipFrame - windowStart));
   return builder.finish();
 }
