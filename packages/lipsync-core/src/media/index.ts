@@ -37,7 +37,8 @@ export { reencode, reencodeRecipes, type ReencodeRecipe } from './picture/reenco
 export { readSpeech, type SpeechReadOptions, type SpeechStream } from './sound/speech-reader.ts';
 export { defaultTakeEncoding, type TakeEncoding } from './takes/take-encoding.ts';
 export { labelAreaOf, labelEndMs, labelTake, type TakeLabel } from './takes/take-label.ts';
-export { openTake, type TakeOptions, type TakeWriter } from './takes/take-writer.ts';
+export type { TakeOptions } from './takes/take-encoder.ts';
+export { openTake, type TakeWriter } from './takes/take-writer.ts';
 export { openFramesAhead, openTakeAside } from './threads/media-threads.ts';
 export {
   clipFrameAt,

@@ -1,37 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { rename, rm } from 'node:fs/promises';
 import { LipsyncError } from '../../errors/index.ts';
-import { rawPixelFormat } from '../picture/decode-filter.ts';
-import { colorArguments, fileUrl, inputArguments } from '../ffmpeg-arguments.ts';
-import { MediaProcess } from '../ffmpeg-process.ts';
-import { framesPerSecond, type ColorTags, type FrameRate, type SpeechFacts } from '../media-types.ts';
+import { framesPerSecond } from '../media-types.ts';
+import { TakeEncoder, type TakeOptions } from './take-encoder.ts';
 import { probeTake } from './take-probe.ts';
-import { defaultTakeEncoding, x264Arguments, type TakeEncoding } from './take-encoding.ts';
-import { labelArguments, type TakeLabel } from './take-label.ts';
-import { aacArguments } from './take-sound.ts';
-
-/** Extra time for the last seconds of encoding and for moving the index to the front of a long file. */
-const finishExtraMs = 240_000;
-
-export interface TakeOptions {
-  /**
-   * Final path, replaced if it exists. The take is written to a partial file in the same folder until it is complete.
-   */
-  readonly path: string;
-  /** Even numbers. */
-  readonly width: number;
-  readonly height: number;
-  readonly frameRate: FrameRate;
-  readonly frameCount: number;
-  readonly color: ColorTags;
-  /** Muxed from time 0, padded with silence or cut to the end of the video. Without it the take is silent. */
-  readonly speech?: { readonly path: string; readonly facts: SpeechFacts };
-  /** Defaults to `defaultTakeEncoding`. */
-  readonly encoding?: TakeEncoding | undefined;
-  /** Drawn over the start of the take; none by default. */
-  readonly label?: TakeLabel | undefined;
-  readonly signal?: AbortSignal | undefined;
-}
 
 /** A take that is being written. The caller calls `finish` or `abort`. */
 export interface TakeWriter {
@@ -49,75 +21,37 @@ export interface TakeWriter {
   abort(): Promise<void>;
 }
 
-/**
- * Starts the single encode of a take: H.264 yuv420p with fast start and the color tags of the clip, muxed with the
- * speech as AAC in the same run. The encoder applies backpressure.
- */
+/** Starts a take. As `TakeEncoder`, with a file that is verified and moved to its final path. */
 export function openTake(options: TakeOptions): TakeWriter {
-  return new FfmpegTakeWriter(options);
+  const partPath = partPathOf(options);
+  const encoder = new TakeEncoder({ ...options, partPath });
+  return {
+    write: (frame) => encoder.write(frame),
+    async finish() {
+      await encoder.finish();
+      await completeTake(partPath, options);
+    },
+    abort: () => encoder.abort(),
+  };
 }
 
-class FfmpegTakeWriter implements TakeWriter {
-  readonly #options: TakeOptions;
-  readonly #partPath: string;
-  readonly #frameBytes: number;
-  readonly #encoder: MediaProcess;
-  #writtenFrames = 0;
-  #isFinished = false;
-
-  constructor(options: TakeOptions) {
-    this.#options = options;
-    this.#partPath = `${options.path}.${randomUUID()}.part`;
-    this.#frameBytes = (options.width * options.height * 3) / 2;
-    this.#encoder = new MediaProcess({
-      tool: 'ffmpeg',
-      arguments: encodeArguments(options, this.#partPath),
-      fed: true,
-      signal: options.signal,
-    });
-  }
-
-  async write(frame: Uint8Array): Promise<void> {
-    const { frameCount } = this.#options;
-    if (frame.length !== this.#frameBytes)
-      throw new LipsyncError('internal', `A frame has ${frame.length} bytes instead of ${this.#frameBytes}.`);
-    if (this.#writtenFrames >= frameCount)
-      throw new LipsyncError('internal', `The take is limited to ${frameCount} frames.`);
-    this.#writtenFrames += 1;
-    await this.#encoder.within(feed(this.#encoder, frame));
-  }
-
-  async finish(): Promise<void> {
-    const { frameCount, path } = this.#options;
-    try {
-      if (this.#writtenFrames !== frameCount)
-        throw new LipsyncError('internal', `The take has ${this.#writtenFrames} frames instead of ${frameCount}.`);
-      this.#encoder.stdin?.end();
-      await this.#encoder.within(this.#encoder.ended, finishExtraMs);
-      await verifyTake(this.#partPath, this.#options);
-      await rename(this.#partPath, path);
-      this.#isFinished = true;
-    } catch (error) {
-      await this.abort();
-      throw error;
-    }
-  }
-
-  async abort(): Promise<void> {
-    if (this.#isFinished) return;
-    await this.#encoder.stop();
-    await rm(this.#partPath, { force: true });
-  }
+/** A path for the take until it is complete, in the same folder. */
+export function partPathOf({ path }: Pick<TakeOptions, 'path'>): string {
+  return `${path}.${randomUUID()}.part`;
 }
 
-function feed({ stdin, ended }: MediaProcess, frame: Uint8Array): Promise<void> {
-  return new Promise<void>((resolve, reject) => {
-    // A write fails when the encoder has ended; its exit explains the failure better.
-    stdin?.write(frame, (error) => {
-      if (error) void ended.then(resolve, reject);
-      else resolve();
-    });
-  });
+/**
+ * Verifies a file that an encoder has finished, and moves it to its final path. Throws `media_failed` when it is not as
+ * specified, or the abort error, and then leaves no file.
+ */
+export async function completeTake(partPath: string, options: TakeOptions): Promise<void> {
+  try {
+    await verifyTake(partPath, options);
+    await rename(partPath, options.path);
+  } catch (error) {
+    await rm(partPath, { force: true });
+    throw error;
+  }
 }
 
 /** Requires the specified frame count, and video and sound that end within one frame of each other. */
@@ -134,46 +68,4 @@ export async function verifyTake(
   throw new LipsyncError('media_failed', 'The rendered take is incomplete. Try again.', {
     details: { expected, ...facts },
   });
-}
-
-function encodeArguments(options: TakeOptions, partPath: string): readonly string[] {
-  const { width, height, frameRate, frameCount, color, speech, encoding = defaultTakeEncoding } = options;
-  const label =
-    options.label && labelArguments(options.label, { stream: '0:v:0', index: speech ? 2 : 1, width, height });
-  return [
-    '-protocol_whitelist',
-    'pipe',
-    '-f',
-    'rawvideo',
-    '-pix_fmt',
-    rawPixelFormat(color),
-    '-video_size',
-    `${width}x${height}`,
-    '-framerate',
-    `${frameRate.numerator}/${frameRate.denominator}`,
-    '-i',
-    'pipe:0',
-    ...(speech ? inputArguments(speech.path) : []),
-    ...(label ? [...label.input, ...label.filter] : []),
-    '-map',
-    label ? '[labeled]' : '0:v:0',
-    ...(speech ? ['-map', `1:${speech.facts.streamIndex}`] : []),
-    '-map_metadata',
-    '-1',
-    '-map_chapters',
-    '-1',
-    ...x264Arguments(encoding),
-    '-pix_fmt',
-    rawPixelFormat(color),
-    '-fps_mode',
-    'passthrough',
-    ...colorArguments(color),
-    ...(speech ? aacArguments(speech.facts, frameCount / framesPerSecond(frameRate), encoding.audioBitrateKbps) : []),
-    '-movflags',
-    '+faststart',
-    '-f',
-    'mp4',
-    '-y',
-    fileUrl(partPath),
-  ];
 }

@@ -4,7 +4,8 @@ import { resolveEntry } from '../../processes/entry.ts';
 import { ThreadLink } from '../../processes/thread-link.ts';
 import type { FrameStatistics } from '../picture/frame-decoder.ts';
 import type { Frame, FrameStream, RangeOptions, TimelineFrameOptions } from '../picture/frame-reader.ts';
-import type { TakeOptions, TakeWriter } from '../takes/take-writer.ts';
+import type { TakeEncoderOptions, TakeOptions } from '../takes/take-encoder.ts';
+import { completeTake, partPathOf, type TakeWriter } from '../takes/take-writer.ts';
 
 /** Messages to the reading thread: capacity for one more frame, or the reason to stop. */
 export type ToFrameThread =
@@ -81,13 +82,17 @@ export function openTakeAside(options: TakeOptions): TakeWriter {
 
 class ThreadedTakeWriter implements TakeWriter {
   readonly #thread: ThreadLink<ToTakeThread, FromTakeThread>;
-  readonly #signal: AbortSignal | undefined;
+  readonly #options: TakeOptions;
+  readonly #partPath: string;
   readonly #onAbort = (): void => this.#thread.send({ type: 'abort' });
   #lastAnswer: Promise<unknown> = Promise.resolve();
 
-  constructor({ signal, ...options }: TakeOptions) {
-    this.#thread = new ThreadLink(resolveEntry('./take-thread', import.meta.url), options, signal);
-    this.#signal = signal;
+  constructor(options: TakeOptions) {
+    const { signal, ...encoding } = options;
+    this.#options = options;
+    this.#partPath = partPathOf(options);
+    const data: TakeEncoderOptions = { ...encoding, partPath: this.#partPath };
+    this.#thread = new ThreadLink(resolveEntry('./take-thread', import.meta.url), data, signal);
     signal?.addEventListener('abort', this.#onAbort, { once: true });
   }
 
@@ -95,12 +100,13 @@ class ThreadedTakeWriter implements TakeWriter {
     return this.#request({ type: 'frame', data });
   }
 
-  finish(): Promise<void> {
-    return this.#request({ type: 'finish' });
+  async finish(): Promise<void> {
+    await this.#request({ type: 'finish' });
+    await completeTake(this.#partPath, this.#options);
   }
 
   async abort(): Promise<void> {
-    this.#signal?.removeEventListener('abort', this.#onAbort);
+    this.#options.signal?.removeEventListener('abort', this.#onAbort);
     this.#thread.send({ type: 'abort' });
     await this.#thread.ended;
   }

@@ -1,11 +1,11 @@
 /** Entry of the thread that feeds the encoder. Started by `openTakeAside`. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { toFailure } from '../../errors/carried-failure.ts';
-import { openTake, type TakeOptions } from '../takes/take-writer.ts';
+import { TakeEncoder, type TakeEncoderOptions } from '../takes/take-encoder.ts';
 import type { FromTakeThread, ToTakeThread } from './media-threads.ts';
 
 // `as`: only openTakeAside starts this module, with these options.
-const take = openTake(workerData as TakeOptions);
+const take = new TakeEncoder(workerData as TakeEncoderOptions);
 let last: Promise<void> = Promise.resolve();
 
 parentPort?.on('message', (message: ToTakeThread) => {
