@@ -9,7 +9,6 @@ import type { OptionsSchema } from '../service/parse-input.ts';
 import type { ProviderDefinition } from '../providers/definition.ts';
 import { connect, namingFlags, toRequest } from './remote-service.ts';
 import { download } from './service-commands.ts';
-import { summarizeQuality } from './describe-quality.ts';
 import { modesHelp, OptionFlags } from './option-flags.ts';
 import { type Terminal, createProgressDisplay, interruptSignal, writeLine } from './terminal.ts';
 import { invalidFlags } from './usage-error.ts';
@@ -48,7 +47,7 @@ export function addGenerateCommand(
       const outcome = await run({ video, audio, given }, { definitions, flags, terminal });
       const shown = nameFlags(outcome, flags);
       if (given.json) printJson(shown, given.output, terminal);
-      else printResult(shown, given.output, terminal);
+      else await printResult(shown, given.output, terminal);
       setExitCode(shown.error === null ? 0 : 1);
     });
 }
@@ -146,10 +145,14 @@ function printJson({ view }: ShownJob, outputPath: string, { stdout }: Terminal)
   writeLine(stdout, JSON.stringify({ ...view, output_path: view.status === 'completed' ? outputPath : null }));
 }
 
-function printResult({ view, error }: ShownJob, outputPath: string, { stdout, stderr }: Terminal): void {
+async function printResult({ view, error }: ShownJob, outputPath: string, { stdout, stderr }: Terminal): Promise<void> {
   for (const warning of view.warnings) writeLine(stderr, `warning ${warning.code}: ${warning.message}`);
   if (error !== null) return writeLine(stderr, error);
   writeLine(stderr, `Made by ${view.method_used ?? 'copying the clip'}${view.degraded ? ' (degraded)' : ''}.`);
-  if (view.quality) writeLine(stderr, `Quality: ${summarizeQuality(view.quality)}.`);
+  if (view.quality) {
+    // Loaded on demand: it needs every analyzer, which otherwise only the render process loads.
+    const { summarizeQuality } = await import('./describe-quality.ts');
+    writeLine(stderr, `Quality: ${summarizeQuality(view.quality)}.`);
+  }
   writeLine(stdout, outputPath);
 }

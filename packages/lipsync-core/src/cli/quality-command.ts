@@ -7,8 +7,7 @@ import type { VideoAssessment } from '../jobs/quality-pipeline.ts';
 import type { ProviderDefinition } from '../providers/definition.ts';
 import { createLocalHost, type LocalHost } from '../service/get-lipsync-service.ts';
 import { qualityInputSchema, type QualityInput } from '../service/local-quality.ts';
-import { describeQuality } from './describe-quality.ts';
-import { ReportFile } from './report-file.ts';
+import type { ReportFile } from './report-file.ts';
 import { createProgressDisplay, interruptSignal, writeLine, type Terminal } from './terminal.ts';
 import { invalidFlags } from './usage-error.ts';
 
@@ -55,7 +54,7 @@ export function addQualityCommand(
     .addHelpText('after', help)
     .action(async (videos: readonly string[], flags: QualityFlags) => {
       const inputs = videos.map((video) => toInput(video, flags));
-      const report = flags.report === undefined ? undefined : await ReportFile.open(flags.report);
+      const report = flags.report === undefined ? undefined : await openReport(flags.report);
       const failures = await measureAll(inputs, { definitions, terminal, json: flags.json ?? false, report });
       const reportPath = await report?.write();
       if (reportPath) writeLine(terminal.stderr, `Report: ${reportPath}`);
@@ -107,7 +106,7 @@ async function measureAll(
       });
       if (outcome.type === 'measured') report?.add(input.videoPath, outcome.assessment);
       if (outcome.type === 'failed') failures += 1;
-      print(input.videoPath, outcome, { terminal, json });
+      await print(input.videoPath, outcome, { terminal, json });
       if (interrupt.signal.aborted) break;
     }
   } finally {
@@ -156,15 +155,23 @@ async function measure(
   }
 }
 
-function print(
+/** Loaded on demand, as other commands write no page. */
+async function openReport(path: string): Promise<ReportFile> {
+  const { ReportFile: File } = await import('./report-file.ts');
+  return File.open(path);
+}
+
+async function print(
   file: string,
   outcome: Outcome,
   { terminal: { stdout, stderr }, json }: Pick<MeasureTools, 'terminal' | 'json'>,
-): void {
+): Promise<void> {
   if (outcome.type === 'measured') {
     const { quality, durationMs } = outcome.assessment;
-    if (json) writeLine(stdout, JSON.stringify({ file, quality: toQualityView(quality) }));
-    else stdout.write(describeQuality({ file, quality, durationMs }));
+    if (json) return writeLine(stdout, JSON.stringify({ file, quality: toQualityView(quality) }));
+    // Loaded on demand: it needs every analyzer, which otherwise only the render process loads.
+    const { describeQuality } = await import('./describe-quality.ts');
+    stdout.write(describeQuality({ file, quality, durationMs }));
     return;
   }
   const { code, message } = outcome.error;

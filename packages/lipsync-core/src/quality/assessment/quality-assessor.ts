@@ -7,7 +7,6 @@ import { KeyedMutex } from '../../processes/keyed-mutex.ts';
 import type { RenderPool } from '../../processes/render-pool.ts';
 import { defineRenderTask } from '../../processes/render-task.ts';
 import type { AssessmentInput, AssessmentModels } from '../analyzer.ts';
-import { analyzers } from './analyzers.ts';
 import type { assessVideoTask } from './assess-video-task.ts';
 import { unknownQuality, type MeasuredQuality } from './merge-findings.ts';
 
@@ -58,6 +57,8 @@ export class QualityAssessor {
     } catch (error) {
       const { message } = toLipsyncError(error);
       const warning = { code: 'quality_not_measured', message: `The quality was not measured. ${message}` };
+      // Loaded on demand: otherwise only the render process needs the analyzers.
+      const { analyzers } = await import('./analyzers.ts');
       return { ...unknownQuality(analyzers, message, input.source !== undefined), warnings: [warning] };
     }
   }
