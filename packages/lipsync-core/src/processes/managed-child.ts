@@ -49,6 +49,8 @@ export interface ProgramOptions extends CommonOptions {
 export interface ModuleOptions extends CommonOptions {
   readonly entry: URL;
   readonly arguments?: readonly string[];
+  /** Variables besides those of this process. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 /**
@@ -108,6 +110,8 @@ export class ManagedChild {
       serialization: 'advanced',
       execArgv: [],
       detached: true,
+      // oxlint-disable-next-line node/no-process-env -- passed on, not read
+      ...(options.environment && { env: { ...process.env, ...options.environment } }),
     });
     return new ManagedChild(child, true, options.signal);
   }

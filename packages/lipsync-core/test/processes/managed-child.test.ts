@@ -17,12 +17,12 @@ function startShell(script: string, signal?: AbortSignal): ManagedChild {
 }
 
 /** A Node module of this source text as a managed child. */
-async function startModule(source: string): Promise<ManagedChild> {
+async function startModule(source: string, environment?: Record<string, string>): Promise<ManagedChild> {
   const folder = await mkdtemp(join(tmpdir(), 'lipsync-child-'));
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
   const path = join(folder, 'module.mjs');
   await writeFile(path, source);
-  const child = ManagedChild.startModule({ entry: pathToFileURL(path) });
+  const child = ManagedChild.startModule({ entry: pathToFileURL(path), ...(environment && { environment }) });
   onTestFinished(async () => void (await child.kill()));
   return child;
 }
@@ -138,6 +138,12 @@ it('An exit listener is called once, also when it is added after the exit, and n
   child.onExit(() => calls.push('after'));
   await sleep(20);
   expect(calls).toEqual(['before', 'after']);
+});
+
+it('A module has its own variables besides those of its parent.', async () => {
+  const source = 'process.send({ own: process.env.OWN_VARIABLE, inherited: process.env.PATH });';
+  const child = await startModule(source, { OWN_VARIABLE: 'set' });
+  expect(await firstMessage(child)).toEqual({ own: 'set', inherited: process.env['PATH'] });
 });
 
 it('A message to a module that has ended is dropped.', async () => {

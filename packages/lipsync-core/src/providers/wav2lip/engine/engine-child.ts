@@ -14,6 +14,12 @@ export interface EngineChildOptions extends Omit<EngineStart, 'type'> {
 /** Missing heartbeats after which a process counts as hung. */
 const maxMissedHeartbeats = 6;
 
+/**
+ * A setting of the C library: without it, 125 MiB of the parsed model file stay with the process. It would double the time
+ * of ffmpeg, which an engine does not start.
+ */
+const returnFreedMemory = { MALLOC_TRIM_THRESHOLD_: '131072' };
+
 /** An engine did not load its model within its limit; a second try on the same device would take as long. */
 export class EngineStartTimeoutError extends LipsyncError {
   constructor(limitMs: number, options: { readonly cause: Error }) {
@@ -33,7 +39,10 @@ export class EngineChild {
   #pings = 0;
 
   constructor({ startLimitMs, onExit, ...start }: EngineChildOptions) {
-    this.#child = ManagedChild.startModule({ entry: resolveEntry('./engine-process', import.meta.url) });
+    this.#child = ManagedChild.startModule({
+      entry: resolveEntry('./engine-process', import.meta.url),
+      environment: returnFreedMemory,
+    });
     this.#child.onExit(onExit);
     this.ready = this.#start({ type: 'start', ...start }, startLimitMs);
     this.ready.catch(() => void this.#child.kill());
