@@ -4,7 +4,7 @@ import type { Operation, OperationRequest, ProgressReport, Warning } from '../co
 import type { ErrorCode } from '../errors/index.ts';
 import type { ClipFacts, SpeechFacts } from '../media/media-types.ts';
 import type { TakeEncoding } from '../media/takes/take-encoding.ts';
-import type { TakeLabel } from '../media/takes/take-label.ts';
+import type { TakeLabel } from '../media/takes/label-picture.ts';
 import type { TakeSegment } from '../media/takes/take-loop.ts';
 import type { Timeline } from '../media/timeline.ts';
 

@@ -5,7 +5,7 @@ import { colorArguments, fileUrl, inputArguments } from '../ffmpeg-arguments.ts'
 import { MediaProcess } from '../ffmpeg-process.ts';
 import { framesPerSecond, type ColorTags, type FrameRate, type SpeechFacts } from '../media-types.ts';
 import { defaultTakeEncoding, x264Arguments, type TakeEncoding } from './take-encoding.ts';
-import { labelArguments, type TakeLabel } from './take-label.ts';
+import { labelArguments, type TakeLabel } from './label-picture.ts';
 import { aacArguments } from './take-sound.ts';
 
 /** Extra time for the last seconds of encoding and for moving the index to the front of a long file. */

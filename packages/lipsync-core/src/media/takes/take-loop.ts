@@ -5,7 +5,7 @@ import type { FrameRange } from '../picture/decode-filter.ts';
 import type { Frame } from '../picture/frame-reader.ts';
 import type { ClipFacts, SpeechFacts } from '../media-types.ts';
 import type { TakeEncoding } from './take-encoding.ts';
-import type { TakeLabel } from './take-label.ts';
+import type { TakeLabel } from './label-picture.ts';
 import { openFramesAhead, openTakeAside } from '../threads/media-threads.ts';
 import { seamFrameAt, type Timeline } from '../timeline.ts';
 
