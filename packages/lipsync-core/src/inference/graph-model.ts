@@ -97,13 +97,15 @@ function decodeText(base64: string): string {
 }
 
 function readWeights(descriptions: readonly WeightDescription[], bytes: Uint8Array): Map<string, GraphWeight> {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const weights = new Map<string, GraphWeight>();
   let offset = 0;
   for (const description of descriptions) {
     const length = description.shape.reduce((product, size) => product * size, 1);
-    const { data, byteLength } = readValues(view, offset, length, description);
-    weights.set(description.name, { dims: description.shape, data });
+    const byteLength = length * (description.quantization ? 2 : 4);
+    // A copy, because weights are not aligned in the file.
+    const { buffer } = new Uint8Array(bytes.subarray(offset, offset + byteLength));
+    if (buffer.byteLength !== byteLength) throw new RangeError(`The weights end within ${description.name}.`);
+    weights.set(description.name, { dims: description.shape, data: toValues(buffer, description) });
     offset += byteLength;
   }
   if (offset !== bytes.byteLength)
@@ -111,13 +113,8 @@ function readWeights(descriptions: readonly WeightDescription[], bytes: Uint8Arr
   return weights;
 }
 
-function readValues(view: DataView, offset: number, length: number, { dtype, quantization }: WeightDescription) {
-  const bytesEach = quantization ? 2 : 4;
-  const data = dtype === 'int32' && !quantization ? new Int32Array(length) : new Float32Array(length);
-  for (let index = 0; index < length; index += 1) {
-    const at = offset + index * bytesEach;
-    if (quantization) data[index] = view.getFloat16(at, true);
-    else data[index] = dtype === 'int32' ? view.getInt32(at, true) : view.getFloat32(at, true);
-  }
-  return { data, byteLength: length * bytesEach };
+/** Arrays convert several times as fast as a `DataView`; all supported platforms are little-endian, as the file is. */
+function toValues(buffer: ArrayBuffer, { dtype, quantization }: WeightDescription): Float32Array | Int32Array {
+  if (quantization) return new Float32Array(new Float16Array(buffer));
+  return dtype === 'int32' ? new Int32Array(buffer) : new Float32Array(buffer);
 }
