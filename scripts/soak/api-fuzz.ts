@@ -228,7 +228,7 @@ async function deleteJobs({ url }: ScratchStack, signal: AbortSignal): Promise<v
 async function storedFiles({ rootDir, outputDir }: ScratchStack, signal: AbortSignal): Promise<readonly string[]> {
   for (let tries = 0; ; tries += 1) {
     const found = await Promise.all([join(rootDir, 'data', 'inputs'), outputDir].map(filesBelow));
-    const files = found.flat().filter((name) => !name.endsWith('.store-id'));
+    const files = found.flat().filter((name) => !/\.(?:store|outputs)-id$/.test(name));
     if (files.length === 0 || tries === 30) return files;
     await sleep(1_000, undefined, { signal });
   }

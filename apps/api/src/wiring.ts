@@ -177,7 +177,9 @@ function urlChecks({ core }: ApiConfig): Pick<ApiDependencies, 'checkUrl' | 'che
 /** Builds the dependencies of the app. Connects at the first request, so that the API starts without Redis. */
 export function wireApi(config: ApiConfig, log: Logger): WiredApi {
   const { registry, artifacts } = createProcessMetrics({ role: 'api', artifacts: createArtifactStore(config.core) });
-  const redis = new RedisConnections({ url: config.redisUrl, artifacts, logger: log });
+  // Clients download outputs from the folder of the API, so workers must write there.
+  const served = { id: () => artifacts.register() };
+  const redis = new RedisConnections({ url: config.redisUrl, artifacts: served, logger: log });
   const { clock, logger } = redis;
   const connection = redis.commands;
   const store = new RedisJobStore({ connection, onUnreadable: logUnreadableRecords(logger) });

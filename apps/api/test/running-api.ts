@@ -98,7 +98,7 @@ export async function startApi(
       call(path, { method: 'POST', body: JSON.stringify(body), headers: { 'Content-Type': 'application/json' } }),
     interruptUpload: () => interruptUpload(server.url, () => filesBelow(config.core.dataDir)),
     storedFiles: async () =>
-      (await filesBelow(config.core.dataDir)).filter((path) => path !== join('inputs', '.store-id')),
+      (await filesBelow(config.core.dataDir)).filter((path) => !/^inputs\/\.(?:store|outputs)-id$/.test(path)),
     queuedPayload: async (id) => (await (await producer.queue('render')).getJob(id))?.data,
     async recordJob(change = {}) {
       const input = { kind: 'artifact', key: 'inputs/0', name: 'clip.mp4' } as const;

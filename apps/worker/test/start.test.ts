@@ -145,7 +145,7 @@ it(
     for (let count = 0; count < 3; count += 1) ids.push((await queue.enqueue(input)).id);
     if (early.child.exitCode === null) await once(early.child, 'exit');
     expect(early.child.exitCode).toBe(1);
-    expect(early.records().at(-1)?.msg).toMatch(/^REDIS_URL, LIPSYNC_DATA_DIR: /);
+    expect(early.records().at(-1)?.msg).toMatch(/^REDIS_URL, LIPSYNC_DATA_DIR, LIPSYNC_OUTPUT_DIR: /);
 
     const restarted = await startWorker(settings);
     await expect

@@ -264,20 +264,20 @@ class OtherStoreError extends LipsyncError {
   constructor(address: string) {
     super(
       'request_invalid',
-      `REDIS_URL, LIPSYNC_DATA_DIR: the Redis at ${address} belongs to a service with another data folder, whose jobs this ` +
-        `service would take without having their files. ${otherStoreRemedy}`,
+      `REDIS_URL, LIPSYNC_DATA_DIR, LIPSYNC_OUTPUT_DIR: the Redis at ${address} belongs to a service with other folders, ` +
+        `whose jobs this service would take without having their files. ${otherStoreRemedy}`,
     );
   }
 }
 
 const otherStoreRemedy =
-  'Use the data folder of that service, or another Redis or database number (a REDIS_URL that ends in /1). If that ' +
-  `folder is gone, delete the key ${storeIdKey} in Redis, then start again.`;
+  'Use the folders of that service, or another Redis or database number (a REDIS_URL that ends in /1). If its ' +
+  `data folder is gone, delete the key ${storeIdKey} in Redis, then start again.`;
 
 function awaitedStoreMessage(address: string): string {
   return (
-    `This worker takes no jobs: LIPSYNC_DATA_DIR is not the data folder of the API that uses the Redis at ${address}, so ` +
-    `the files of its jobs are missing here. The worker starts when the folder is mounted. ${otherStoreRemedy}`
+    `This worker takes no jobs: LIPSYNC_DATA_DIR or LIPSYNC_OUTPUT_DIR is not the folder of the API that uses the Redis at ` +
+    `${address}, so that one does not find the files of the other. The worker starts when the folder is mounted. ${otherStoreRemedy}`
   );
 }
 

@@ -44,7 +44,7 @@ describe('The artifact store of a Redis', () => {
     await expect(other.open(1_000)).rejects.toMatchObject({
       code: 'request_invalid',
       message: expect.stringMatching(
-        /^REDIS_URL, LIPSYNC_DATA_DIR: .*127\.0\.0\.1:\d+.*database number.*lipsync:store/,
+        /^REDIS_URL, LIPSYNC_DATA_DIR, LIPSYNC_OUTPUT_DIR: .*127\.0\.0\.1:\d+.*database number.*lipsync:store/,
       ),
     });
     await expect(other.verify()).rejects.toMatchObject({ code: 'request_invalid' });
@@ -102,7 +102,9 @@ describe('The artifact store of a Redis', () => {
     const serving = worker.waitUntilServing(AbortSignal.timeout(20_000));
     await delay(2_500);
     expect(lines).toEqual([
-      expect.stringMatching(/^This worker takes no jobs: LIPSYNC_DATA_DIR .*127\.0\.0\.1:\d+.*mounted/),
+      expect.stringMatching(
+        /^This worker takes no jobs: LIPSYNC_DATA_DIR or LIPSYNC_OUTPUT_DIR .*127\.0\.0\.1:\d+.*mounted/,
+      ),
     ]);
     storeId = 'store-a';
     await expect(serving).resolves.toBeUndefined();

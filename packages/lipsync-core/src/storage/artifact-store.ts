@@ -35,8 +35,13 @@ export interface PutInputOptions {
 
 /** Inputs and outputs of jobs, stored by key. Every driver passes `artifactStoreSuite`. */
 export interface ArtifactStore {
-  /** The id of the store, the same for every process that shares it; created by the first call. */
+  /**
+   * The id of the store, the same for every process that shares all of it; created by the first call. A process that
+   * shares the inputs, but whose outputs are stored elsewhere than registered, gets another id.
+   */
   id(): Promise<string>;
+  /** Registers the place of this process as that of all outputs, and returns the id. For processes that serve outputs. */
+  register(): Promise<string>;
   /**
    * Stores an input under the SHA-256 of its content; the same bytes always get the same key. Stores nothing when the
    * stream fails, the signal aborts or the content exceeds `maxBytes` (`payload_too_large`).

@@ -64,6 +64,18 @@ describe('local disk', () => {
     expect(await readdir(dirs.outputsDir)).toEqual(['download.part']);
   });
 
+  it('A process with another output folder than the registered one has another id, until it is registered itself.', async () => {
+    const api = new LocalArtifactStore(dirs);
+    const worker = new LocalArtifactStore({ ...dirs, outputsDir: join(root, 'own') });
+    // A version that registers nothing.
+    expect(await worker.id()).toBe(await api.id());
+    const id = await api.register();
+    expect(await worker.id()).not.toBe(id);
+    expect(await new LocalArtifactStore(dirs).id()).toBe(id);
+    expect(await worker.register()).toBe(id);
+    expect(await api.id()).not.toBe(id);
+  });
+
   it('A partial file is named for the process that writes it.', () => {
     expect(partPathFor(join(root, 'input'))).toContain(`/.input.process-${process.pid}-`);
   });

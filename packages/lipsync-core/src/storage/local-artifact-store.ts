@@ -17,7 +17,7 @@ import { createFolder, workStorage } from '../processes/workspace.ts';
 import { checkFolder } from './folder-check.ts';
 import { listEntries, sweepPartialFiles, type SweepAge } from './partial-files.ts';
 import { notStored, requireInside, writeHashed } from './stored-content.ts';
-import { storeIdOf } from './store-id.ts';
+import { hasOtherOutputs, registerOutputs, storeIdOf } from './store-id.ts';
 
 export interface LocalArtifactStoreOptions {
   /** Folder of `inputs/…`; created when missing. */
@@ -44,10 +44,20 @@ export class LocalArtifactStore implements ArtifactStore {
 
   async id(): Promise<string> {
     try {
-      return await storeIdOf(this.#inputs.path);
+      const id = await storeIdOf(this.#inputs.path);
+      return (await hasOtherOutputs(this.#inputs.path, this.#outputs.path)) ? `${id}, other outputs` : id;
     } catch (error) {
       throw toStorageError(error, this.#inputs);
     }
+  }
+
+  async register(): Promise<string> {
+    try {
+      await registerOutputs(this.#inputs.path, this.#outputs.path);
+    } catch (error) {
+      throw toStorageError(error, this.#outputs);
+    }
+    return this.id();
   }
 
   async putInput(

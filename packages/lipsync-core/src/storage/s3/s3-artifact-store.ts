@@ -93,6 +93,11 @@ export class S3ArtifactStore implements ArtifactStore {
     return created;
   }
 
+  /** Inputs and outputs are in one bucket. */
+  register(): Promise<string> {
+    return this.id();
+  }
+
   async putInput(
     content: Readable,
     { maxBytes, signal, partPath = partPathFor(join(this.#uploads.path, 'input')) }: PutInputOptions,
