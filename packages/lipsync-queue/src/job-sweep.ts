@@ -33,7 +33,7 @@ export interface SweepOptions {
 
 /** Bounds of the work of one sweep. */
 export interface SweepLimits {
-  /** Unfinished jobs that are compared with the queues at once. */
+  /** Unfinished jobs that are read at once. */
   readonly pageSize: number;
   /** A sweep ends after the page that reaches this number of jobs. */
   readonly maxCompared: number;
@@ -41,10 +41,11 @@ export interface SweepLimits {
   readonly maxChecked: number;
 }
 
-/** While a page is compared, no job of the process starts, so pages are small. */
-const defaultLimits: SweepLimits = { pageSize: 100, maxCompared: 20_000, maxChecked: 2_000 };
-/** Between two pages, other work of the process and of Redis proceeds. */
-const pageIntervalMs = 10;
+const defaultLimits: SweepLimits = { pageSize: 500, maxCompared: 20_000, maxChecked: 2_000 };
+/** While jobs are compared, no job of the process starts, so few are compared at once. */
+const comparedAtOnce = 100;
+/** Between two comparisons, other work of the process and of Redis proceeds. */
+const pauseMs = 10;
 
 /** The lock is not released but expires, so that there is one sweep per interval, whatever the number of workers. */
 const sweepLockMs = 5_000;
@@ -131,13 +132,16 @@ async function requeueMissing(options: SweepOptions): Promise<number> {
   let position: string | null = (await connection.get(sweepPositionKey)) ?? '';
   let [compared, checked, requeued] = [0, 0, 0];
   while (position !== null && compared < limits.maxCompared && checked < limits.maxChecked) {
-    if (compared > 0) await delay(pageIntervalMs);
     // Records first: a job that is queued after this read is missing here, not in the queues.
     const page: UnfinishedPage = await store.listUnfinished(limits.pageSize, position);
-    const missing = await entries.filterNotWaiting(page.ids);
-    requeued += await requeueAll(options, missing);
-    compared += page.ids.length;
-    checked += missing.length;
+    for (let start = 0; start < page.ids.length; start += comparedAtOnce) {
+      if (compared > 0) await delay(pauseMs);
+      const ids = page.ids.slice(start, start + comparedAtOnce);
+      const missing = await entries.filterNotWaiting(ids);
+      requeued += await requeueAll(options, missing);
+      compared += ids.length;
+      checked += missing.length;
+    }
     position = page.position;
     // After the page: the sweep after a killed one repeats it.
     await storePosition(connection, position);

@@ -17,6 +17,8 @@ export type LipsyncQueueHandle = Queue<JobPayload<JobName>, unknown, JobName>;
 
 /** The sorted sets with all entries that wait, except those whose worker was lost. */
 const waitingSets = ['prioritized', 'delayed'] as const;
+/** The lane with the most jobs first, so that few lanes are searched. */
+const lanesByLength = ['render', 'cloud', 'fetch', 'webhook'] as const satisfies readonly Lane[];
 const endedStates: ReadonlySet<string> = new Set(['completed', 'failed', 'unknown']);
 
 /** Ids of offered segments begin with it; those of jobs do not. */
@@ -95,7 +97,7 @@ export class QueueEntries {
   async filterNotWaiting(jobIds: readonly string[]): Promise<readonly string[]> {
     let rest = jobIds;
     for (const set of waitingSets) {
-      for (const lane of lanes) {
+      for (const lane of lanesByLength) {
         if (rest.length === 0) return rest;
         const scores = await this.#connection.zmscore((await this.queue(lane)).toKey(set), ...rest);
         rest = rest.filter((_, index) => (scores[index] ?? null) === null);
