@@ -14,7 +14,7 @@ import { TrackCache, type TrackKey } from './track-cache.ts';
 import { TrackWriter, type TrackDescription } from './track-file.ts';
 
 /** Part of the cache key. Increase it whenever the same clip would give another track. */
-const trackerVersion = 9;
+const trackerVersion = 10;
 
 /** Frames whose landmarks are detected in parallel from the same region. A head does not leave it within two frames. */
 const parallelFrames = 2;
