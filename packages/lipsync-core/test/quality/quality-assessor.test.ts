@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { LipsyncError } from '../../src/errors/index.ts';
 import type { RenderPool } from '../../src/processes/render-pool.ts';
 import { analyzers } from '../../src/quality/assessment/analyzers.ts';
@@ -29,6 +29,17 @@ describe('The quality assessor', () => {
       expect(value).toBeNull();
       expect(reason).toBe('The render process was lost.');
     }
+  });
+
+  it('A take is kept with a warning when the modules of the analyzers cannot be loaded either.', async () => {
+    vi.doMock('../../src/quality/assessment/analyzers.ts', () => {
+      throw Object.assign(new Error('open'), { code: 'EMFILE' });
+    });
+    onTestFinished(() => vi.doUnmock('../../src/quality/assessment/analyzers.ts'));
+    const failure = Object.assign(new Error('spawn'), { code: 'EMFILE' });
+    const { quality, warnings } = await assess(() => Promise.reject(failure));
+    expect(warnings.map(({ code }) => code)).toEqual(['quality_not_measured']);
+    expect([quality.syncScore, quality.grade, quality.parts]).toEqual([null, 'unknown', {}]);
   });
 
   it('The label lips_unchanged is also a warning that lists its time ranges; other labels are not.', async () => {

@@ -6,7 +6,7 @@ import type { MediaLimits } from '../../media/index.ts';
 import { KeyedMutex } from '../../processes/keyed-mutex.ts';
 import type { RenderPool } from '../../processes/render-pool.ts';
 import { defineRenderTask } from '../../processes/render-task.ts';
-import type { AssessmentInput, AssessmentModels } from '../analyzer.ts';
+import type { AnalyzerDefinition, AssessmentInput, AssessmentModels } from '../analyzer.ts';
 import type { assessVideoTask } from './assess-video-task.ts';
 import { unknownQuality, type MeasuredQuality } from './merge-findings.ts';
 
@@ -48,7 +48,8 @@ export class QualityAssessor {
 
   /**
    * Returns the quality of a video. Never throws: a take that is paid for is kept although it could not be assessed. Its
-   * parts are then null with the reason, and a warning states it. An aborted signal ends it the same way.
+   * parts are then null with the reason, and a warning states it; there are no parts when the system cannot even open
+   * the modules that name them. An aborted signal ends it the same way.
    */
   async run(input: AssessmentInput, context: AssessmentContext): Promise<Assessment> {
     try {
@@ -57,9 +58,7 @@ export class QualityAssessor {
     } catch (error) {
       const { message } = toLipsyncError(error);
       const warning = { code: 'quality_not_measured', message: `The quality was not measured. ${message}` };
-      // Loaded on demand: otherwise only the render process needs the analyzers.
-      const { analyzers } = await import('./analyzers.ts');
-      return { ...unknownQuality(analyzers, message, input.source !== undefined), warnings: [warning] };
+      return { ...unknownQuality(await loadAnalyzers(), message, input.source !== undefined), warnings: [warning] };
     }
   }
 
@@ -70,6 +69,18 @@ export class QualityAssessor {
     const assess = (): Promise<MeasuredQuality> =>
       renderPool.run(assessVideoRenderTask, { ...input, limits, models }, context);
     return this.#queue.run(['assessment'], assess, context.signal);
+  }
+}
+
+/**
+ * Loaded on demand: otherwise only the render process needs the analyzers. None when they cannot be loaded, because too
+ * many open files, for example, make the measurement and this fail.
+ */
+async function loadAnalyzers(): Promise<readonly AnalyzerDefinition[]> {
+  try {
+    return (await import('./analyzers.ts')).analyzers;
+  } catch {
+    return [];
   }
 }
 
