@@ -1,7 +1,9 @@
 /**
  * `npm run bench [-- preview|wav2lip|syncnet|gpu]`: measures the local providers end to end and by stage on a
  * lengthened sample. `syncnet` (scoring against its networks alone) and `gpu` run only when named. `npm run bench --
-const names = [...Object.keys(benches), 'compare REV', 'first-frame REV', 'accept REV', 'together REV', 'quality', 'queue'];
+ * compare REV` compares with another revision, `first-frame [REV]` the time until the first frame is drawn, `accept REV`
+ * the jobs that the API accepts per second, `npm run bench -- quality` jobs without and with a measured quality, `queue`
+ * the queue with empty work and with 100 000 jobs in it, `together REV` several jobs at once with another revision.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -36,7 +38,7 @@ const [selected, ...rest] = process.argv.slice(2);
 const names = [
   ...Object.keys(benches),
   'compare REV',
-  'first-frame REV',
+  'first-frame [REV]',
   'accept REV',
   'together REV',
   'quality',

@@ -21,7 +21,7 @@ const engines = new EnginePool({ idleMs: 60_000, gpuEnabled: false });
 const end = new AbortController();
 const { signal } = end;
 
-/** Whether the last report was one of rendering without progress: of its start, or of the first frame. */
+/** When rendering last reported no progress: at its start, then with the first frame. */
 let firstFrameMs = NaN;
 const onProgress = ({ stage, fraction }: { readonly stage: string; readonly fraction: number }): void => {
   if (stage !== 'rendering') return;
