@@ -1,3 +1,5 @@
+import { Client } from '@modelcontextprotocol/sdk/client/index.js';
+import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import { LipsyncError, systemClock } from '@lipsync/core/host';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { LipsyncClient } from '@lipsync/client';
@@ -78,7 +80,7 @@ describe('a consent where none is required', () => {
   });
 });
 
-it('A repeated request gets the first answer, also after its consent has expired.', async () => {
+it('A repeated request, by URLs, a form or MCP, gets the first answer also after its consent has expired.', async () => {
   let isExpired = false;
   const api = await startApi({
     checkConsent() {
@@ -93,6 +95,17 @@ it('A repeated request gets the first answer, also after its consent has expired
     });
   const sendFiles = (key: string) =>
     api.post('/lipsync', form({ consent: JSON.stringify(consent) }), { 'Idempotency-Key': key });
+  const client = new Client({ name: 'test', version: '1' });
+  await client.connect(new StreamableHTTPClientTransport(new URL(`${api.url}/mcp`)));
+  const callTool = async (key: string) => {
+    const call = { name: 'generate', arguments: { ...urls, consent, idempotency_key: key } };
+    return (await client.callTool(call)).structuredContent;
+  };
+  const called = await callTool('tool-1');
+  isExpired = true;
+  expect(await callTool('tool-1')).toEqual(called);
+  expect(await callTool('tool-2')).toMatchObject({ code: 'consent_expired' });
+  await client.close();
   for (const send of [sendUrls, sendFiles]) {
     isExpired = false;
     const { id } = await json(await send(`${send.name}-1`));

@@ -33,8 +33,7 @@ export async function withIdempotencyKey<Result>(
 ): Promise<Result> {
   const key = readKey(request.get('Idempotency-Key'), callerOf(response).owner);
   if (!key) return create(undefined);
-  const claim = (content: RequestContent): RequestClaim => claimContent(key, content);
-  const idempotent = { claim, findRepeated: (content: RequestContent) => jobs.findRepeated(claim(content)) };
+  const idempotent = toIdempotentRequest(key, jobs);
   if (!request.is('multipart/form-data')) return create(idempotent);
   const held = await requestKeys.hold(key);
   try {
@@ -60,9 +59,10 @@ export function readKey(text: string | undefined, owner: string | null): Request
   );
 }
 
-/** Returns the claim of a key for the content of a request. Pure. */
-export function claimContent(key: RequestKey, content: RequestContent): RequestClaim {
-  return { ...key, fingerprint: fingerprintOf(content) };
+/** Returns the request with this key. */
+export function toIdempotentRequest(key: RequestKey, jobs: Dependencies['jobs']): IdempotentRequest {
+  const claim = (content: RequestContent): RequestClaim => ({ ...key, fingerprint: fingerprintOf(content) });
+  return { claim, findRepeated: (content) => jobs.findRepeated(claim(content)) };
 }
 
 /** Digest of the content. Names of files do not count, and neither does the order of fields. */

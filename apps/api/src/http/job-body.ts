@@ -15,7 +15,7 @@ import { readJsonFields } from './json-body.ts';
 import { receiveForm, urlField, type FormFiles } from './multipart.ts';
 import { HttpError, invalidFields, type FieldProblem } from './problem.ts';
 
-const maxUrlLength = 4_096;
+export const maxUrlLength = 4_096;
 
 /** What a request for a job holds. */
 export interface BodyRules<Options> {
@@ -60,14 +60,7 @@ export async function readJobBody<Options extends object>(
   if (request.is('multipart/form-data')) return readForm(request, rules, dependencies);
   if (request.is('application/json')) {
     const fields = await readJsonFields(request, response, dependencies.bodyTime);
-    const { checkRequest, ...others } = rules;
-    const body = await parseUrlFields(fields, others, dependencies);
-    const { options, inputs } = body;
-    // A repeated request gets the first answer, also when it would be refused by now.
-    const record = checkRequest && (await dependencies.idempotent?.findRepeated({ kind: rules.kind, options, inputs }));
-    if (record) return { type: 'repeated', record };
-    checkRequest?.(options);
-    return body;
+    return readUrlFields(fields, rules, dependencies);
   }
   const { required } = rules.files;
   const [files, urls] = [required, required.map(urlField)].map((names) =>
@@ -125,14 +118,19 @@ function checkFieldAlone<Options>(
   if (options !== undefined) checkOptions?.(options);
 }
 
-/** As `parseJsonBody`, after a check of the receiver. */
-export async function parseUrlFields<Options>(
+/** As `parseJsonBody`, after a check of the receiver. A repeated request is found before it may be refused as a whole. */
+export async function readUrlFields<Options extends object>(
   fields: ReadonlyMap<string, unknown>,
-  rules: BodyRules<Options>,
-  { checkReceiver, checkUrl }: Pick<ApiDependencies, 'checkReceiver' | 'checkUrl'>,
-): Promise<JobBody<Options>> {
+  { checkRequest, ...rules }: BodyRules<Options>,
+  { checkReceiver, checkUrl, idempotent }: Pick<BodyDependencies, 'checkReceiver' | 'checkUrl' | 'idempotent'>,
+): Promise<JobBody<Options> | RepeatedBody> {
   const refuseReceiver = await checkReceivers([fields.get(webhookField)], checkReceiver);
-  return parseJsonBody(fields, rules, { checkUrl, refuseReceiver });
+  const body = parseJsonBody(fields, rules, { checkUrl, refuseReceiver });
+  const { options, inputs } = body;
+  const record = checkRequest && (await idempotent?.findRepeated({ kind: rules.kind, options, inputs }));
+  if (record) return { type: 'repeated', record };
+  checkRequest?.(options);
+  return body;
 }
 
 /** Parses a request with all inputs by URL, or only those named. Throws an error that lists every problem. */

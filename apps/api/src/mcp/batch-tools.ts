@@ -27,9 +27,10 @@ export function createBatchTools(dependencies: ApiDependencies): readonly Tool[]
         'whole by max_cost_usd. Call batch_status with the id until the status is completed or canceled; failed items do not fail the batch.',
       arguments: urlBatchSchema(dependencies.documentedOptions).extend({ idempotency_key: idempotencyKey }),
       createsJobs: true,
-      async run({ fields, sender }) {
-        const { request, claim } = readIdempotency(fields, sender);
-        const { record } = await acceptUrlBatch({ ...dependencies, rules }, { fields: request, sender, claim });
+      async run(call) {
+        const { request: fields, idempotent } = readIdempotency(dependencies.jobs, call);
+        const batch = { fields, sender: call.sender, claim: idempotent?.claim };
+        const { record } = await acceptUrlBatch({ ...dependencies, rules }, batch);
         return view(dependencies, requireKind(record, 'batch'));
       },
     },

@@ -2,8 +2,8 @@ import { z } from 'zod';
 import { isOfKind, requireKind, type RequestKind } from '@lipsync/core/host';
 import type { ApiDependencies } from '../dependencies.ts';
 import type { Caller } from '../http/access.ts';
-import { claimContent, readKey, type IdempotentRequest } from '../http/idempotency.ts';
-import { parseUrlFields } from '../http/job-body.ts';
+import { readKey, toIdempotentRequest, type IdempotentRequest } from '../http/idempotency.ts';
+import { readUrlFields } from '../http/job-body.ts';
 import { invalidFields } from '../http/problem.ts';
 import { parseQuery } from '../http/parse-query.ts';
 import { urlRequestSchema } from '../reference/job-documentation.ts';
@@ -96,31 +96,29 @@ function argumentsOf<Kind extends RequestKind>({ documentation, rules }: JobReso
 
 /** Splits the key off the arguments of a tool. Throws `request_invalid` for one of another format. */
 export function readIdempotency(
-  fields: ToolCall['fields'],
-  { owner }: Sender,
-): {
-  readonly request: ReadonlyMap<string, unknown>;
-  readonly claim: IdempotentRequest['claim'] | undefined;
-} {
+  jobs: ApiDependencies['jobs'],
+  { fields, sender }: Pick<ToolCall, 'fields' | 'sender'>,
+): { readonly request: ReadonlyMap<string, unknown>; readonly idempotent: IdempotentRequest | undefined } {
   const { idempotency_key: text, ...request } = Object.fromEntries(fields);
-  const key = typeof text === 'string' ? readKey(text, owner) : undefined;
+  const key = typeof text === 'string' ? readKey(text, sender.owner) : undefined;
   if (text !== undefined && key === undefined)
     throw invalidFields('request', [{ field: 'idempotency_key', message: 'must be text' }]);
-  return { request: new Map(Object.entries(request)), claim: key && ((content) => claimContent(key, content)) };
+  return { request: new Map(Object.entries(request)), idempotent: key && toIdempotentRequest(key, jobs) };
 }
 
 /** Creates a job as the route does for a body with URLs. Files cannot be named. */
 async function create<Kind extends RequestKind>(
   dependencies: ApiDependencies,
   resource: JobResource<Kind>,
-  { sender, fields }: ToolCall,
+  call: ToolCall,
 ): Promise<object> {
   const { kind, rules, view } = resource;
-  const { request, claim: claimOf } = readIdempotency(fields, sender);
-  const body = await parseUrlFields(request, rules, dependencies);
+  const { request, idempotent } = readIdempotency(dependencies.jobs, call);
+  const body = await readUrlFields(request, rules, { ...dependencies, idempotent });
+  if (body.type === 'repeated') return view(requireKind(body.record, kind));
   const { options, inputs } = body;
-  const claim = claimOf?.({ kind, options, inputs });
-  const { record } = await acceptJob({ dependencies, resource }, { body, sender, claim });
+  const claim = idempotent?.claim({ kind, options, inputs });
+  const { record } = await acceptJob({ dependencies, resource }, { body, sender: call.sender, claim });
   return view(requireKind(record, kind));
 }
 

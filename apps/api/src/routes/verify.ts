@@ -7,6 +7,7 @@ import type { ApiDependencies } from '../dependencies.ts';
 import { callerOf, mayAccess } from '../http/access.ts';
 import { readFormParts } from '../http/form-reader.ts';
 import { readJsonFields } from '../http/json-body.ts';
+import { maxUrlLength } from '../http/job-body.ts';
 import { HttpError, invalidFields } from '../http/problem.ts';
 import { jsonResponse, type RouteDocumentation } from '../reference/documentation.ts';
 import type { Route } from './route.ts';
@@ -19,7 +20,7 @@ const bodySchema = z
   .strictObject({
     video_url: z
       .url({ protocol: /^https?$/ })
-      .max(2_048)
+      .max(maxUrlLength)
       .describe('Address of the file.'),
   })
   .meta({ id: 'VerifyRequest', description: 'The file whose origin is read.' });
