@@ -79,7 +79,7 @@ export class FingerprintSearch {
   async #findApart(path: string, signal: AbortSignal): Promise<SearchResult> {
     const lookup = new LookupProcess(path, this.#options, signal);
     try {
-      return await this.#search(lookup);
+      return await this.#search(lookup, signal);
     } catch (error) {
       if (signal.aborted) throw abortError(signal);
       if (LipsyncError.isInstance(error) && (error.code === 'clip_unusable' || error.code === 'media_failed'))
@@ -90,13 +90,14 @@ export class FingerprintSearch {
     }
   }
 
-  async #search(lookup: LookupProcess): Promise<SearchResult> {
+  async #search(lookup: LookupProcess, signal: AbortSignal): Promise<SearchResult> {
     const { store } = this.#options;
     const candidates = new Candidates(await lookup.readKeys());
     const untilMs = performance.now() + searchLimitMs;
     let searched = 0;
     let reason: string | null = null;
     for await (const page of store.listKeys()) {
+      signal.throwIfAborted();
       candidates.add(page);
       searched += page.length;
       if (performance.now() > untilMs) {

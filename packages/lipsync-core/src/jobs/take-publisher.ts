@@ -144,8 +144,11 @@ export class TakePublisher {
       if (outputKey !== undefined) return this.#complete(outputKey, published, record);
       if (isLost && errorIfLost) throw errorIfLost;
       const error = toLipsyncError(thrown);
-      if (error.code === 'not_found') await this.#options.fingerprints?.delete(record.id).catch(() => undefined);
-      if (!isPublishRetried(error)) throw error;
+      const isRetried = isPublishRetried(error);
+      // Best effort: it is deleted with the job, too, which an erased job no longer is.
+      if (!isRetried || error.code === 'not_found')
+        await this.#options.fingerprints?.delete(record.id).catch(() => undefined);
+      if (!isRetried) throw error;
       return this.#storage.park(error, run, (await this.#keep(made, record)) ? take : undefined);
     }
   }

@@ -79,6 +79,27 @@ describe('A file that is looked up', slow, () => {
     expect(await judge(await makeMedia(...source, ...x264, join(folder, 'bars.mp4')))).toBeNull();
   });
 
+  it('A search that is aborted reads no further outputs.', async () => {
+    const abort = new AbortController();
+    const lists: number[] = [];
+    const endless = {
+      find: (id: string) => store.find(id),
+      async *listKeys() {
+        lists.push(0);
+        // The first list only shows whether there is any output.
+        for await (const page of store.listKeys()) yield page;
+        while (lists.length > 1 && lists.length < 100) {
+          lists.push(1);
+          abort.abort();
+          yield [];
+        }
+      },
+    };
+    const searching = new FingerprintSearch({ store: endless, limits }).find(output, abort.signal);
+    await expect(searching).rejects.toMatchObject({ code: 'canceled' });
+    expect(lists).toEqual([0, 0, 1]);
+  });
+
   it('A file that cannot be decoded, or takes too much memory or time, is not compared.', async () => {
     const damaged = join(folder, 'damaged.mp4');
     await writeFile(damaged, 'no video');

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { LipsyncError } from '../../src/errors/index.ts';
 import type { OutputFingerprints } from '../../src/fingerprint/output-fingerprints.ts';
 import { makeTake } from './pipeline-scripts.ts';
 import { openRunnerBench, type RunnerBench } from './runner-bench.ts';
@@ -33,6 +34,20 @@ describe('The fingerprint of an output', () => {
       throw new Error('no store');
     };
     expect(await run(failing)).toMatchObject({ status: 'completed' });
+  });
+
+  it('It is deleted when the output cannot be published, and kept while that is tried again.', async () => {
+    const stored = new Set<string>();
+    const fingerprints = {
+      save: async (_: unknown, { id }: { readonly id: string }) => void stored.add(id),
+      delete: async (id: string) => void stored.delete(id),
+    };
+    const publish = () => Promise.reject(new LipsyncError('internal', 'The store refuses the file.'));
+    const publishing = (isPublishRetried: () => boolean) =>
+      bench.runner(makeTake, { fingerprints, publish, isPublishRetried }).run('job_1', anywhere);
+    expect([(await publishing(() => true)).status, [...stored]]).toEqual(['processing', ['job_1']]);
+    bench.time.nowMs += 3_600_000;
+    expect([(await publishing(() => false)).status, [...stored]]).toEqual(['failed', []]);
   });
 
   it('A job that ends while its output is read publishes nothing.', async () => {
