@@ -80,7 +80,7 @@ describe('a consent where none is required', () => {
   });
 });
 
-it('A repeated request, by URLs, a form or MCP, gets the first answer also after its consent has expired.', async () => {
+it('A repeated request, for a job or a batch, gets the first answer also after its consent has expired.', async () => {
   let isExpired = false;
   const api = await startApi({
     checkConsent() {
@@ -106,7 +106,18 @@ it('A repeated request, by URLs, a form or MCP, gets the first answer also after
   expect(await callTool('tool-1')).toEqual(called);
   expect(await callTool('tool-2')).toMatchObject({ code: 'consent_expired' });
   await client.close();
-  for (const send of [sendUrls, sendFiles]) {
+  const sendBatch = (key: string) =>
+    api.post('/batches', JSON.stringify({ items: [urls], consent }), {
+      'Content-Type': 'application/json',
+      'Idempotency-Key': key,
+    });
+  const sendManifest = (key: string) => {
+    const body = new FormData();
+    body.set('consent', JSON.stringify(consent));
+    body.set('manifest', new Blob([`video,audio\n${urls.video_url},${urls.audio_url}\n`]), 'manifest.csv');
+    return api.post('/batches', body, { 'Idempotency-Key': key });
+  };
+  for (const send of [sendUrls, sendFiles, sendBatch, sendManifest]) {
     isExpired = false;
     const { id } = await json(await send(`${send.name}-1`));
     isExpired = true;

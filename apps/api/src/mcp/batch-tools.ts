@@ -29,7 +29,7 @@ export function createBatchTools(dependencies: ApiDependencies): readonly Tool[]
       createsJobs: true,
       async run(call) {
         const { request: fields, idempotent } = readIdempotency(dependencies.jobs, call);
-        const batch = { fields, sender: call.sender, claim: idempotent?.claim };
+        const batch = { fields, sender: call.sender, idempotent };
         const { record } = await acceptUrlBatch({ ...dependencies, rules }, batch);
         return view(dependencies, requireKind(record, 'batch'));
       },

@@ -24,7 +24,7 @@ import { lineTypes } from '../http/batch-lines.ts';
 import { withIdempotencyKey, type IdempotentRequest, type RequestContent } from '../http/idempotency.ts';
 import { readBatchFields } from '../http/json-body.ts';
 import { checkReceivers, checkWebhook } from '../http/job-body.ts';
-import { HttpError } from '../http/problem.ts';
+import { consentErrorCodes, HttpError } from '../http/problem.ts';
 import { parseJobQuery } from '../http/job-query.ts';
 import { parseQuery } from '../http/parse-query.ts';
 import { batchItemQuery, batchStatusFilter, documentBatchRoutes } from '../reference/batch-documentation.ts';
@@ -169,22 +169,23 @@ type AcceptDependencies = CreateDependencies & { readonly idempotent: Idempotent
 async function acceptJson(dependencies: AcceptDependencies, request: Request, response: Response): Promise<Accepted> {
   const { bodyTime, idempotent } = dependencies;
   const fields = await readBatchFields(request, response, bodyTime);
-  return acceptUrlBatch(dependencies, { fields, sender: senderOf(request, response), claim: idempotent?.claim });
+  return acceptUrlBatch(dependencies, { fields, sender: senderOf(request, response), idempotent });
 }
 
 interface UrlBatch {
   readonly fields: ReadonlyMap<string, unknown>;
   readonly sender: Sender;
-  readonly claim: IdempotentRequest['claim'] | undefined;
+  readonly idempotent: IdempotentRequest | undefined;
 }
 
 /** Checks and stores a batch whose inputs are URLs. Throws as the route does. */
 export async function acceptUrlBatch(
   dependencies: CreateDependencies,
-  { fields, sender, claim }: UrlBatch,
+  { fields, sender, idempotent }: UrlBatch,
 ): Promise<Accepted> {
-  const body = await parseBatch(dependencies, toGivenBatch(fields));
-  return dependencies.batches.submit({ ...body, ...sender }, claim?.(contentOf(body)));
+  const body = await readBatch({ ...dependencies, idempotent }, toGivenBatch(fields));
+  if ('record' in body) return body;
+  return dependencies.batches.submit({ ...body, ...sender }, idempotent?.claim(contentOf(body)));
 }
 
 async function acceptForm(dependencies: AcceptDependencies, request: Request, response: Response): Promise<Accepted> {
@@ -192,11 +193,10 @@ async function acceptForm(dependencies: AcceptDependencies, request: Request, re
   const rules = { bodyTime, maxFileBytes: maxUploadBytes, maxTotalBytes: maxBatchUploadBytes };
   const { batch, uploads } = await receiveBatchForm(request, artifacts, rules);
   try {
-    const body = await parseBatch(dependencies, batch);
-    const repeated = await idempotent?.findRepeated(contentOf(body));
-    if (repeated) {
+    const body = await readBatch(dependencies, batch);
+    if ('record' in body) {
       await uploads.discard();
-      return { record: repeated, isRepeated: true };
+      return body;
     }
     await uploads.commit(dependencies.uploads);
     const claim = idempotent?.claim(contentOf(body));
@@ -210,14 +210,35 @@ async function acceptForm(dependencies: AcceptDependencies, request: Request, re
   }
 }
 
-async function parseBatch(
-  { checkReceiver, checkUrl, requireWebhooks, rules }: CreateDependencies,
+/** Parses a batch. One that an equal request created is returned also when this request would be refused by now. */
+async function readBatch(
+  { checkReceiver, checkUrl, idempotent, requireWebhooks, rules }: AcceptDependencies,
   batch: GivenBatch,
-): Promise<BatchBody> {
+): Promise<BatchBody | Accepted> {
   const refuseReceiver = await checkReceivers(listReceivers(batch), checkReceiver);
-  const body = parseBatchBody(batch, rules, { checkUrl, refuseReceiver });
-  checkWebhook(body.options, requireWebhooks);
-  return body;
+  const parse = (given: typeof rules): BatchBody => {
+    const body = parseBatchBody(batch, given, { checkUrl, refuseReceiver });
+    checkWebhook(body.options, requireWebhooks);
+    return body;
+  };
+  const findRepeated = async (body: BatchBody): Promise<Accepted | undefined> => {
+    const record = await idempotent?.findRepeated(contentOf(body));
+    return record && { record, isRepeated: true };
+  };
+  try {
+    const body = parse(rules);
+    return (await findRepeated(body)) ?? body;
+  } catch (error) {
+    if (!isConsentRefusal(error)) throw error;
+    const { checkRequest: _, ...others } = rules;
+    const repeated = await findRepeated(parse(others));
+    if (!repeated) throw error;
+    return repeated;
+  }
+}
+
+function isConsentRefusal(error: unknown): boolean {
+  return error instanceof HttpError && consentErrorCodes.some((code) => code === error.code);
 }
 
 function contentOf(body: BatchBody): RequestContent {
