@@ -8,8 +8,10 @@ function isProducer(value: string): boolean {
   return value === '' || aigcProducer.safeParse(value).success;
 }
 
-function isHttpUrl(value: string): boolean {
-  return value === '' || (/^https?:\/\//.test(value) && URL.canParse(value));
+/** The client that requests stamps refuses any other URL. */
+function isStampUrl(value: string): boolean {
+  const url = /^https?:\/\//.test(value) ? URL.parse(value) : null;
+  return value === '' || (url !== null && url.username === '' && url.password === '');
 }
 
 /** The settings of the marks of outputs. */
@@ -19,7 +21,7 @@ export const markingSettings = {
   LIPSYNC_VISIBLE_LABEL: oneOf<LabelLanguage | 'off'>(['off', ...labelLanguages], 'off'),
   LIPSYNC_LABEL_CORNER: oneOf(labelCorners, 'top_left'),
   LIPSYNC_AIGC_PRODUCER: text('').refine(isProducer, 'must be up to 100 visible characters'),
-  LIPSYNC_TIMESTAMP_URL: text('').refine(isHttpUrl, 'must be an http or https URL'),
+  LIPSYNC_TIMESTAMP_URL: text('').refine(isStampUrl, 'must be an http or https URL without user name'),
   LIPSYNC_MARKING_KEY_PATH: text(''),
   LIPSYNC_MARKING_CERTIFICATE_PATH: text(''),
 } satisfies Settings;

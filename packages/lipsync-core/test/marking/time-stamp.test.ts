@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { configFromEnvironment } from '../../src/config.ts';
 import { blobOfBytes, loadC2pa } from '../../src/marking/c2pa-library.ts';
 import { createAuthority, createSigner } from '../../src/marking/certificate-authority.ts';
 import { markOutputTask } from '../../src/marking/mark-output-task.ts';
@@ -107,6 +108,14 @@ async function read(file: Buffer, root: string, verify: object = {}) {
 }
 
 const codesOf = (entries: readonly { code: string }[]): readonly string[] => entries.map(({ code }) => code);
+
+it.each(['tsa.example.org', 'ftp://tsa.example.org', 'https://', 'https://name:word@tsa.example.org'])(
+  'LIPSYNC_TIMESTAMP_URL=%s is refused at start.',
+  (url) => {
+    const fault = /LIPSYNC_TIMESTAMP_URL.* must be an http or https URL/;
+    expect(() => configFromEnvironment({ LIPSYNC_TIMESTAMP_URL: url })).toThrow(fault);
+  },
+);
 
 describe('The time stamp of an authority', () => {
   it('It is part of the signature, and readers find it valid.', async () => {
