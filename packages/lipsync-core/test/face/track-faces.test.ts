@@ -212,6 +212,22 @@ describe('followFaces', () => {
     expect(await readdir(folder)).toEqual(['cache', 'long.mp4']);
   });
 
+  it('An error of tracking reaches a frame that waits, and neither a track nor other files are left.', async () => {
+    const gate = Promise.withResolvers<void>();
+    const followed = followFaces(await optionsOf({ path: await longClip(), watched: gatedDetector(gate.promise) }));
+    await followed.ready(240);
+    const waiting = followed.ready(599);
+    const failure = new Error('The model failed.');
+    // The detector may not wait for it yet.
+    gate.promise.catch(() => undefined);
+    gate.reject(failure);
+    await expect(waiting).rejects.toBe(failure);
+    expect(() => followed.frame(0)).toThrow(failure);
+    await expect(followed.complete()).rejects.toBe(failure);
+    await followed.close();
+    expect(await readdir(folder)).toEqual(['long.mp4']);
+  });
+
   it('Closing it early ends tracking and leaves no files.', async () => {
     const gate = Promise.withResolvers<void>();
     const followed = followFaces(await optionsOf({ path: await longClip(), watched: gatedDetector(gate.promise) }));
