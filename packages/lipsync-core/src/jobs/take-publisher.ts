@@ -145,7 +145,7 @@ export class TakePublisher {
       if (isLost && errorIfLost) throw errorIfLost;
       const error = toLipsyncError(thrown);
       const isRetried = isPublishRetried(error);
-      // Best effort: it is deleted with the job, too, which an erased job no longer is.
+      // Best effort: where it remains, the erasure of the job deletes it. Nothing does for a job that was erased before.
       if (!isRetried || error.code === 'not_found')
         await this.#options.fingerprints?.delete(record.id).catch(() => undefined);
       if (!isRetried) throw error;
