@@ -310,9 +310,14 @@ function stopAfter({ operation, isStopSent }: Attempt, reason: LipsyncError | un
   return reason?.code === 'canceled' ? 'due' : 'none';
 }
 
+/** Whether an error fails an attempt, which is then charged; others leave the attempt to another run. */
+export function isAttemptFailure(thrown: unknown, signal: AbortSignal): boolean {
+  return !(thrown instanceof StoreFailure || isShutdown(signal));
+}
+
 /** The error of the attempt. Throws errors that are no failure of the attempt. */
 function toAttemptError(thrown: unknown, provider: Provider, signal: AbortSignal): LipsyncError {
-  if (thrown instanceof StoreFailure || isShutdown(signal)) throw thrown;
+  if (!isAttemptFailure(thrown, signal)) throw thrown;
   return signal.aborted ? abortError(signal) : withProvider(toLipsyncError(thrown), provider);
 }
 

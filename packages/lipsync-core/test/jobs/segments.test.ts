@@ -1,7 +1,9 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { LipsyncError, StorageError } from '../../src/errors/index.ts';
 import { jobCanceled } from '../../src/jobs/stop-signal.ts';
 import { probeTake } from '../../src/media/index.ts';
 import type { TakeContext } from '../../src/providers/provider.ts';
+import { StorageUnavailable } from '../../src/storage/store-failure.ts';
 import { frameCount, limitMs, PassThroughProvider, SegmentBench } from './segment-bench.ts';
 
 /** Longer than a lease. */
@@ -17,6 +19,7 @@ beforeEach(() => {
   context = { signal: AbortSignal.timeout(limitMs), onProgress: () => undefined };
   bench.startJob();
 });
+afterEach(() => vi.restoreAllMocks());
 afterAll(() => bench.close());
 
 /** A provider that stops working at its second segment, and what it waits for. */
@@ -115,6 +118,89 @@ describe('A long take', { timeout: 120_000 }, () => {
     await expect(making).rejects.toMatchObject({ code: 'canceled' });
     await bench.board.remove(request.jobId);
     expect(await helped).toBe('done');
+    expect(await bench.outputs()).toEqual([]);
+  });
+
+  it('is charged once for segments that a later attempt reuses.', async () => {
+    const provider = new PassThroughProvider();
+    provider.before = async () => {
+      if (provider.rendered.length === 1) throw new LipsyncError('media_failed', 'The engine was lost.');
+    };
+    const failing = bench.takes().make(provider, await bench.nextRequest(), context);
+    await expect(failing).rejects.toMatchObject({ code: 'media_failed' });
+    const list = await bench.board.read(bench.request.jobId);
+    expect(list?.segments.flatMap(({ finished }) => finished ?? [])).toMatchObject([{ workMs: 0 }]);
+    provider.before = () => Promise.resolve();
+    const take = await bench.takes().make(provider, await bench.nextRequest(), context);
+    expect(take.workElsewhereMs).toBe(0);
+    expect(framesIn(provider.rendered)).toBe(frameCount);
+    await bench.board.remove(bench.request.jobId);
+  });
+
+  it('waits for room when a segment cannot be stored: that is no failure of its provider.', async () => {
+    const { publish } = bench.artifacts;
+    vi.spyOn(bench.artifacts, 'publish').mockImplementation((path, key) =>
+      key.endsWith('.mp4')
+        ? Promise.reject(new StorageError('resource_exhausted', '/outputs', 'The disk is full.', new Error('ENOSPC')))
+        : publish.call(bench.artifacts, path, key),
+    );
+    const making = bench.takes().make(new PassThroughProvider(), await bench.nextRequest(), context);
+    await expect(making).rejects.toBeInstanceOf(StorageUnavailable);
+    await bench.board.remove(bench.request.jobId);
+  });
+
+  it('keeps the lease of a segment during its upload, and takes none before the files are fetched.', async () => {
+    const { provider: dying, reached } = dyingProvider();
+    const stop = new AbortController();
+    const making = bench.takes().make(dying, await bench.nextRequest(), { ...context, signal: stop.signal });
+    await reached;
+    stop.abort(new Error('stopped'));
+    await expect(making).rejects.toThrow('stopped');
+    const { jobId } = bench.request;
+    const { materialize, publish } = bench.artifacts;
+    const leasesDuring: (readonly unknown[])[] = [];
+    const note = async (): Promise<void> => {
+      const list = await bench.board.read(jobId);
+      leasesDuring.push(list?.segments.filter(({ lease }) => lease !== null) ?? []);
+    };
+    vi.spyOn(bench.artifacts, 'materialize').mockImplementation(async (key, path) => {
+      await note();
+      await materialize.call(bench.artifacts, key, path);
+    });
+    const renew = vi.spyOn(bench.board, 'renew');
+    vi.spyOn(bench.artifacts, 'publish').mockImplementation(async (path, key) => {
+      const renewals = renew.mock.calls.length;
+      await expect.poll(() => renew.mock.calls.length, { timeout: 20_000 }).toBeGreaterThan(renewals);
+      return publish.call(bench.artifacts, path, key);
+    });
+    const helper = bench.helper(new PassThroughProvider());
+    expect(await helper.help(jobId, { ...context, isNeededElsewhere: async () => true })).toBe('interrupted');
+    expect(leasesDuring.flat()).toEqual([]);
+    await bench.board.remove(jobId);
+  });
+
+  it('is not joined while its list is being removed, and a new list survives that.', async () => {
+    const { provider, reached } = dyingProvider();
+    const making = bench.takes().make(provider, await bench.nextRequest(), context);
+    const failure = making.catch((error: unknown) => error);
+    await reached;
+    const { jobId } = bench.request;
+    const removed = await bench.board.read(jobId);
+    if (!removed) throw new Error('No list was stored.');
+    const { delete: deleteFile } = bench.artifacts;
+    const going = Promise.withResolvers<void>();
+    vi.spyOn(bench.artifacts, 'delete').mockImplementation(async (key) => {
+      await going.promise;
+      await deleteFile.call(bench.artifacts, key);
+    });
+    const removing = bench.board.remove(jobId);
+    expect(await failure).toMatchObject({ code: 'media_failed' });
+    const next = await bench.board.create(removed);
+    expect(next.segments).toHaveLength(removed.segments.length);
+    going.resolve();
+    await removing;
+    expect((await bench.board.read(jobId))?.id).toBe(next.id);
+    await bench.board.remove(jobId);
     expect(await bench.outputs()).toEqual([]);
   });
 

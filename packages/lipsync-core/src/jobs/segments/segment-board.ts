@@ -55,10 +55,13 @@ export class SegmentBoard {
    */
   create(list: Omit<SegmentList, 'id' | 'keys'>): Promise<SegmentList> {
     const names = { jobId: list.jobId, id: randomUUID().slice(0, 8) };
-    const created = { ...list, ...names, keys: sharedFiles.map((file) => sharedKeyOf(names, file)) };
-    return this.#change(list.jobId, (stored) =>
-      stored?.binding === list.binding ? { result: stored } : { result: created, next: created },
-    );
+    return this.#change(list.jobId, (stored) => {
+      if (stored?.binding === list.binding && stored.segments.length > 0) return { result: stored };
+      // The files of a list that another process is removing stay named.
+      const keys = [...(stored?.keys ?? []), ...sharedFiles.map((file) => sharedKeyOf(names, file))];
+      const created = { ...list, ...names, keys };
+      return { result: created, next: created };
+    });
   }
 
   /** Leases the longest segment that no living worker has; undefined when there is none or the list is another one. */
@@ -90,6 +93,19 @@ export class SegmentBoard {
     return this.#changeLeased(leased, (segment) => ({ ...segment, lease: null, finished }));
   }
 
+  /** Records that the work of some leases has been charged. */
+  async clearWork({ jobId, id }: Pick<SegmentList, 'jobId' | 'id'>, leaseIds: ReadonlySet<string>): Promise<void> {
+    await this.#change(jobId, (stored) => {
+      if (stored?.id !== id) return { result: undefined };
+      const segments = stored.segments.map((segment) =>
+        segment.finished && leaseIds.has(segment.finished.leaseId)
+          ? { ...segment, finished: { ...segment.finished, workMs: 0 } }
+          : segment,
+      );
+      return { result: undefined, next: { ...stored, segments } };
+    });
+  }
+
   /** Returns a segment that its worker could not finish. */
   async release(leased: LeasedSegment): Promise<void> {
     await this.#changeLeased(leased, (segment) => ({ ...segment, lease: null }));
@@ -108,7 +124,11 @@ export class SegmentBoard {
     });
     if (document === undefined) return;
     await Promise.all(keysOf(document).map((name) => artifacts.delete(name)));
-    await state.transact([key], () => ({ result: undefined, writes: new Map([[key, null]]) }));
+    const id = parseSegmentList(document)?.id;
+    await state.transact([key], (documents) => {
+      const isReplaced = parseSegmentList(documents.get(key))?.id !== id;
+      return { result: undefined, ...(!isReplaced && { writes: new Map([[key, null]]) }) };
+    });
   }
 
   #changeLeased(

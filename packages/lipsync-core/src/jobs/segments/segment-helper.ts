@@ -4,9 +4,8 @@ import type { ActiveProviders } from '../../providers/active-providers.ts';
 import type { InlineProvider } from '../../providers/provider.ts';
 import type { ArtifactStore } from '../../storage/artifact-store.ts';
 import type { SegmentBoard } from './segment-board.ts';
-import { sharedFiles, sharedKeyOf, type SegmentList, type SharedFile } from './segment-list.ts';
+import { clipKeyOf, countOpen, sharedFiles, sharedKeyOf, type SegmentList, type SharedFile } from './segment-list.ts';
 import { LeaseLost, SegmentRenderer, type SegmentFiles } from './segment-renderer.ts';
-import { clipKeyOf } from './segmented-takes.ts';
 
 export interface SegmentHelperOptions {
   readonly board: SegmentBoard;
@@ -43,7 +42,7 @@ export class SegmentHelper {
     const list = await board.read(jobId);
     const provider = list && activeProviders.get(list.provider);
     const isOurs = list !== undefined && list.engineVersion === this.#options.engineVersion();
-    if (!isOurs || provider?.kind !== 'inline' || !provider.rendersSegments) return 'done';
+    if (!isOurs || countOpen(list) === 0 || provider?.kind !== 'inline' || !provider.rendersSegments) return 'done';
     await sweepProcessWorkspaces(workFolder);
     const workspace = await openProcessWorkspace(workFolder);
     try {
@@ -60,14 +59,21 @@ export class SegmentHelper {
     context: HelpContext,
   ): Promise<'done' | 'interrupted'> {
     const { board, logger } = this.#options;
-    let files: SegmentFiles | undefined;
+    const { jobId } = list;
+    let files: SegmentFiles;
+    try {
+      // Before the first lease, which a large clip would outlast.
+      files = await this.#fetchFiles(list, workspace);
+    } catch (error) {
+      if (context.signal.aborted) throw error;
+      logger.warn({ jobId, error }, 'files of segments not read; the worker of the job renders them');
+      return 'done';
+    }
     for (;;) {
       const leased = await board.lease(list);
       if (!leased) return 'done';
-      const { jobId } = list;
       const { index } = leased;
       try {
-        files ??= await this.#fetchFiles(list, workspace);
         await this.#renderer.render(leased, { provider, files, context });
         logger.info({ jobId, segment: index }, 'segment rendered for another worker');
       } catch (error) {

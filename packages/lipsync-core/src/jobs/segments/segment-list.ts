@@ -23,6 +23,7 @@ export interface FinishedSegment {
   /** Artifact key of its file. */
   readonly key: string;
   readonly leaseId: string;
+  /** Time that no attempt has been charged for. */
   readonly workMs: number;
   readonly warnings: readonly Warning[];
 }
@@ -54,6 +55,11 @@ export interface SegmentList {
 export const sharedFiles = ['track', 'curve', 'speech'] as const;
 export type SharedFile = (typeof sharedFiles)[number];
 
+/** Artifact key of the clip: inputs are stored under the hash of their content. */
+export function clipKeyOf({ clipDigest }: Pick<TakeRequest, 'clipDigest'>): string {
+  return `inputs/${clipDigest}`;
+}
+
 /** Artifact key of a file that all segments need. */
 export function sharedKeyOf({ jobId, id }: Pick<SegmentList, 'jobId' | 'id'>, file: SharedFile): string {
   return `outputs/${jobId}/segments-${id}-${file}`;
@@ -66,6 +72,21 @@ export function segmentKeyOf({ jobId, id }: Pick<SegmentList, 'jobId' | 'id'>, l
 
 export function frameCountOf({ start, end }: TakeSegment): number {
   return end - start;
+}
+
+/** Number of segments that are not finished. */
+export function countOpen({ segments }: SegmentList): number {
+  return segments.filter(({ finished }) => !finished).length;
+}
+
+/** Rendered part of all frames, 0–1. */
+export function renderedPart({ segments }: SegmentList): number {
+  const total = segments.reduce((sum, segment) => sum + frameCountOf(segment), 0);
+  const rendered = segments.reduce(
+    (sum, segment) => sum + frameCountOf(segment) * (segment.finished ? 1 : (segment.lease?.fraction ?? 0)),
+    0,
+  );
+  return rendered / total;
 }
 
 const frame = z.int().nonnegative();

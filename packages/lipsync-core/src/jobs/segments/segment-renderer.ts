@@ -4,6 +4,7 @@ import { LipsyncError } from '../../errors/index.ts';
 import type { InlineProvider, Take, TakeContext, TakeRequest } from '../../providers/provider.ts';
 import type { ArtifactStore } from '../../storage/artifact-store.ts';
 import { linkOrCopy } from '../../storage/durable-files.ts';
+import { failStorage, failStore } from '../../storage/store-failure.ts';
 import { traced } from '../../tracing/spans.ts';
 import type { LeasedSegment, SegmentBoard } from './segment-board.ts';
 import type { SegmentList, SharedRequest } from './segment-list.ts';
@@ -47,7 +48,7 @@ export class SegmentRenderer {
 
   /**
    * Renders a segment, publishes its file and leaves a copy at its path. Returns the segment when it fails. Throws
-   * `LeaseLost`, and the errors of the provider, the artifact store and the state store.
+   * `LeaseLost`, the errors of the provider, and a `StoreFailure`.
    */
   async render(leased: LeasedSegment, work: SegmentWork): Promise<void> {
     const { index, list } = leased;
@@ -66,14 +67,20 @@ export class SegmentRenderer {
     const { index, key } = leased;
     const startedMs = performance.now();
     const path = work.files.pathOf(index);
-    const { warnings } = await this.#holdLease(leased, work, (context) => makeSegment(leased, path, work, context));
-    if (!(await board.renew(leased, 1))) throw new LeaseLost();
-    const publishedPath = `${path}.published`;
-    await linkOrCopy(path, publishedPath);
-    await artifacts.publish(publishedPath, key);
-    const finished = await board.finish(leased, { workMs: performance.now() - startedMs, warnings });
+    // Held during the upload too, which may take longer than a lease.
+    const { warnings } = await this.#holdLease(leased, work, async (context) => {
+      const made = await makeSegment(leased, path, work, context);
+      // Once the list is removed, nothing deletes a file that is published.
+      if (!(await board.renew(leased, 1).catch(failStore))) throw new LeaseLost();
+      const publishedPath = `${path}.published`;
+      await linkOrCopy(path, publishedPath);
+      await artifacts.publish(publishedPath, key).catch(failStorage);
+      return made;
+    });
+    const made = { workMs: performance.now() - startedMs, warnings };
+    const finished = await board.finish(leased, made).catch(failStore);
     if (!finished) {
-      await artifacts.delete(key);
+      await artifacts.delete(key).catch(failStorage);
       throw new LeaseLost();
     }
     work.onChange?.(finished);

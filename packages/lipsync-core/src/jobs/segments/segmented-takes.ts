@@ -7,6 +7,7 @@ import { abortError, LipsyncError } from '../../errors/index.ts';
 import { shareTrackRenderTask } from '../../face/index.ts';
 import { framesPerSecond, joinSegments, labelEndMs } from '../../media/index.ts';
 import type { RenderPool } from '../../processes/render-pool.ts';
+import { isAttemptFailure } from '../../providers/attempt-runner.ts';
 import type { InlineProvider, Take, TakeContext, TakeMaker, TakeRequest } from '../../providers/provider.ts';
 import type { ArtifactStore } from '../../storage/artifact-store.ts';
 import { linkOrCopy } from '../../storage/durable-files.ts';
@@ -14,7 +15,16 @@ import { failStorage, failStore } from '../../storage/store-failure.ts';
 import { activeTraceparent, annotateSpan, traced } from '../../tracing/spans.ts';
 import { countSegments, planSegments } from './plan-segments.ts';
 import type { LeasedSegment, SegmentBoard } from './segment-board.ts';
-import { frameCountOf, sharedKeyOf, type SegmentList, type SharedFile, type SharedRequest } from './segment-list.ts';
+import {
+  clipKeyOf,
+  countOpen,
+  frameCountOf,
+  renderedPart,
+  sharedKeyOf,
+  type SegmentList,
+  type SharedFile,
+  type SharedRequest,
+} from './segment-list.ts';
 import { LeaseLost, SegmentRenderer, type SegmentFiles } from './segment-renderer.ts';
 
 /** How often the worker of a job looks for segments that others have finished, while it has none to render. */
@@ -133,14 +143,27 @@ export class SegmentedTakes implements TakeMaker {
 
   /** Renders segments until all are finished by this and other workers, and joins them. */
   async #finish(take: SegmentedTake): Promise<Take> {
+    const ownLeases = new Set<string>();
+    try {
+      return await this.#renderAll(take, ownLeases);
+    } catch (error) {
+      // The failed attempt is charged for the time of this worker; the next one, which reuses the segments, is not.
+      if (isAttemptFailure(error, take.context.signal))
+        await this.#options.board.clearWork(take.list, ownLeases).catch(failStore);
+      throw error;
+    }
+  }
+
+  async #renderAll(take: SegmentedTake, ownLeases: Set<string>): Promise<Take> {
     const { board, countWorkers, offer } = this.#options;
     const { context, request } = take;
-    const ownLeases = new Set<string>();
     for (;;) {
       if (context.signal.aborted) throw abortError(context.signal);
       const leased = await board.lease(take.list).catch(failStore);
       const list = leased?.list ?? (await board.read(request.jobId).catch(failStore));
-      if (list?.id !== take.list.id) throw new LipsyncError('media_failed', 'The segments of the take were removed.');
+      // A list without segments is being removed.
+      if (list?.id !== take.list.id || list.segments.length === 0)
+        throw new LipsyncError('media_failed', 'The segments of the take were removed.');
       reportProgress(list, context);
       if (leased) {
         ownLeases.add(leased.leaseId);
@@ -183,6 +206,8 @@ export class SegmentedTakes implements TakeMaker {
     const workElsewhereMs = finished
       .filter(({ leaseId }) => !ownLeases.has(leaseId))
       .reduce((sum, { workMs }) => sum + workMs, 0);
+    // A later attempt that reuses the segments is not charged for them again.
+    await board.clearWork(list, new Set(finished.map(({ leaseId }) => leaseId))).catch(failStore);
     const warnings = withoutRepeats(finished.flatMap((segment) => segment.warnings));
     return { path: request.takePath, warnings, costMicros: 0, workElsewhereMs };
   }
@@ -190,11 +215,6 @@ export class SegmentedTakes implements TakeMaker {
 
 function trackPathOf({ takePath }: TakeRequest): string {
   return `${takePath}.track`;
-}
-
-/** Inputs are stored under the hash of their content. */
-export function clipKeyOf({ clipDigest }: Pick<TakeRequest, 'clipDigest'>): string {
-  return `inputs/${clipDigest}`;
 }
 
 function toSharedRequest(request: TakeRequest): SharedRequest {
@@ -218,17 +238,8 @@ function bindingOf(parts: {
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex');
 }
 
-function countOpen({ segments }: SegmentList): number {
-  return segments.filter(({ finished }) => !finished).length;
-}
-
-function reportProgress({ segments }: SegmentList, { onProgress }: TakeContext): void {
-  const total = segments.reduce((sum, segment) => sum + frameCountOf(segment), 0);
-  const rendered = segments.reduce(
-    (sum, segment) => sum + frameCountOf(segment) * (segment.finished ? 1 : (segment.lease?.fraction ?? 0)),
-    0,
-  );
-  onProgress({ stage: 'rendering', fraction: rendered / total });
+function reportProgress(list: SegmentList, { onProgress }: TakeContext): void {
+  onProgress({ stage: 'rendering', fraction: renderedPart(list) });
 }
 
 /** Each segment repeats the warnings on the whole clip. */
