@@ -50,8 +50,8 @@ export class QualityGate {
     const facts = attempts.at(-1)?.take ?? (await describeTake(made, run.inputs));
     const { assessor } = this.#options;
     if (!assessor) return toResult(made, { facts, quality: undefined, fingerprint: undefined });
-    const isLabeled = made.provider.kind === 'inline';
-    const assessed = await this.#assess(assessor, take.path, { ...run, isLabeled });
+    const isOwnTake = made.provider.kind === 'inline';
+    const assessed = await this.#assess(assessor, take.path, { ...run, isOwnTake });
     const rated = {
       facts: { ...facts, warnings: [...facts.warnings, ...assessed.warnings] },
       quality: assessed.quality,
@@ -90,7 +90,7 @@ export class QualityGate {
   async #assess(
     assessor: Pick<QualityAssessor, 'run'>,
     videoPath: string,
-    { input, inputs, context, isLabeled = false }: GateRun & { readonly isLabeled?: boolean },
+    { input, inputs, context, isOwnTake = false }: GateRun & { readonly isOwnTake?: boolean },
   ): Promise<Pick<Assessment, 'quality' | 'warnings' | 'fingerprint'>> {
     const request = await inputs.takeRequest(0);
     const { clipPath, clipDigest, clip, timeline, speechPath, speech, mouthCurvePath, label } = request;
@@ -99,7 +99,7 @@ export class QualityGate {
         videoPath,
         source: { clipPath, clipDigest, clip, timeline },
         speech: { path: speechPath, sound: speech, mouthCurvePath },
-        ...(isLabeled && { label }),
+        ...(isOwnTake && { label, followsTimeline: true }),
         trackCacheFolder: this.#options.trackCacheFolder,
         workFolder: input.workspace.path,
         allWindows: input.options.qualityWindows === 'all',

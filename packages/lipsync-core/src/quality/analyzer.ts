@@ -38,6 +38,8 @@ export interface AssessmentInput {
   readonly speech?: AssessmentSpeech | undefined;
   /** A visible label that was drawn over the video, which is no fault of it. */
   readonly label?: TakeLabel | undefined;
+  /** Whether this service encoded the video along the timeline of the source, so that the index of its file is reliable. */
+  readonly followsTimeline?: boolean | undefined;
   readonly trackCacheFolder: string;
   /** Folder for temporary files, on the file system of the cache. */
   readonly workFolder: string;

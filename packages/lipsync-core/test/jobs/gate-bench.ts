@@ -74,6 +74,8 @@ export interface GateBench extends RunnerBench {
   readonly unconfigured: Set<string>;
   /** Providers whose takes were assessed, in order. */
   readonly assessed: string[];
+  /** Those of them whose takes are known to follow the timeline. */
+  readonly trusted: string[];
   /** Called while a take is assessed. */
   onAssess: () => unknown;
   /** Stores the queued job `job_1`. */
@@ -120,9 +122,10 @@ export async function openGateBench(
       trackCacheFolder: join(bench.workFolder, 'tracks'),
       minSyncScore: null,
       assessor: {
-        async run({ videoPath }) {
+        async run({ videoPath, followsTimeline = false }) {
           const provider = await readFile(videoPath, 'utf8');
           opened.assessed.push(provider);
+          if (followsTimeline) opened.trusted.push(provider);
           await opened.onAssess();
           return { quality: qualityOf(opened.qualities[provider]), trace: emptyTrace, warnings: [] };
         },
@@ -148,6 +151,7 @@ export async function openGateBench(
     qualities: {},
     unconfigured: new Set(),
     assessed: [],
+    trusted: [],
     onAssess: () => undefined,
     async start(options = {}) {
       const put = async (path: string) => {

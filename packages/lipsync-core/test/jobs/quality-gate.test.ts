@@ -114,6 +114,13 @@ describe('A take with a fatal label', () => {
     expect(await bench.output()).toBe('heygen');
   });
 
+  it('Only the frame times of takes that were encoded here are taken from the index of the file.', async () => {
+    rejectTakesOf('heygen');
+    await bench.start();
+    await bench.run();
+    expect([bench.assessed, bench.trusted]).toEqual([['heygen', 'wav2lip'], ['wav2lip']]);
+  });
+
   it('A provider without a successor makes its take once.', async () => {
     rejectTakesOf('heygen');
     await bench.start({ method: 'heygen' });

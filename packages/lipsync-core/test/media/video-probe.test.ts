@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { probeClip, probeSound, probeVideo } from '../../src/media/index.ts';
-import { limits, makeMedia, makeSpeech, passThrough, temporaryFolder } from './make-media.ts';
+import { limits, makeMedia, makeSpeech, passThrough, temporaryFolder, x264 } from './make-media.ts';
 
 const samples = join(import.meta.dirname, '..', '..', '..', '..', 'samples');
 
@@ -42,6 +42,19 @@ it.each(['25', '30000/1001'])(
     expect(late.picture).not.toEqual(complete.picture);
   },
 );
+
+it('A video with the expected mean rate whose frames are shown at uneven times is probed completely.', async () => {
+  const folder = await temporaryFolder();
+  const source = ['-f', 'lavfi', '-i', 'testsrc2=size=320x180:rate=25:duration=2', ...x264, '-bf', '0'];
+  const even = await makeMedia(...source, join(folder, 'even.mp4'));
+  const shift = "setts=ts='TS+if(eq(mod(N,10),5),200,0)'";
+  const uneven = await makeMedia('-i', even, '-c', 'copy', '-bsf:v', shift, join(folder, 'uneven.mp4'));
+  const expected = { width: 320, height: 180, frameRate: { numerator: 25, denominator: 1 }, frameCount: 50 };
+  expect((await probeVideo(even, { limits }, expected)).picture).toMatchObject({ variableFrameRate: false });
+  const found = await probeVideo(uneven, { limits }, expected);
+  expect(found).toEqual(await probeVideo(uneven, { limits }));
+  expect(found.picture).toMatchObject({ frameCount: 50, variableFrameRate: true });
+});
 
 it('A file that is not the expected take fails as a clip does.', async () => {
   const expected = { width: 320, height: 180, frameRate: { numerator: 25, denominator: 1 }, frameCount: 50 };

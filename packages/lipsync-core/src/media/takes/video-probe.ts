@@ -20,7 +20,8 @@ export type ExpectedPicture = Pick<ClipFacts, 'width' | 'height' | 'frameRate' |
 /**
  * Probes picture and sound by one run of ffprobe, because each start of a tool costs as much as decoding seconds of a
  * video. Its packets are read and its first frame is decoded only where the container does not state the picture that is
- * `expected`. Throws as `probeClip`.
+ * `expected`, which is for takes of `TakeEncoder` alone: the index of another file may state the rate of uneven frames.
+ * Throws as `probeClip`.
  */
 export async function probeVideo(path: string, context: ProbeContext, expected?: ExpectedPicture): Promise<VideoFacts> {
   if (expected) {

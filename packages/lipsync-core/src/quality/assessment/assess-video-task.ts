@@ -76,9 +76,12 @@ export async function assessVideoTask(input: AssessVideoInput, context: RenderTa
   }
 }
 
-/** The picture that a take should have. Undefined for interlaced sources, whose takes may be interlaced without a mark. */
-function expectedPicture({ source }: AssessVideoInput): ExpectedPicture | undefined {
-  if (!source || source.clip.interlacing) return undefined;
+/**
+ * The picture that a take of this service has. Undefined for other videos, whose frames may be shown at uneven times,
+ * and for interlaced sources, whose takes may be interlaced without a mark.
+ */
+function expectedPicture({ source, followsTimeline }: AssessVideoInput): ExpectedPicture | undefined {
+  if (!source || !followsTimeline || source.clip.interlacing) return undefined;
   const { width, height } = source.clip;
   const { frameRate, frameCount } = source.timeline;
   return { width, height, frameRate, frameCount };
