@@ -47,6 +47,12 @@ it('The share of a cgroup of version 1 is found, also when only its mount is vis
   expect(await shareWith({ ...group, ...period, [`${folder}/cpu.cfs_quota_us`]: '-1\n' })).toBe(8);
 });
 
+it('CPUs of the affinity mask that are not online are not counted.', async () => {
+  const noQuota = { 'proc/self/cgroup': '0::/\n', 'sys/fs/cgroup/cpu.max': 'max 100000\n' };
+  expect(await shareWith({ ...noQuota, 'sys/devices/system/cpu/online': '0-1,3,5-9\n' })).toBe(4);
+  expect(await shareWith({ ...noQuota, 'sys/devices/system/cpu/online': '0-127\n' })).toBe(8);
+});
+
 it.each([
   ['max', 8],
   ['250000', 3],

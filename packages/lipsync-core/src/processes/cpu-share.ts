@@ -3,12 +3,12 @@ import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 
 /**
- * CPUs that this process may use at a time: those of its affinity mask, or a fraction of them under the quota of a
- * container. Reads the quotas of all enclosing cgroups, version 1 and 2, because Node rounds a quota down and reads only
+ * CPUs that this process may use at a time: those of its affinity mask that are online, or a fraction of them under the
+ * quota of a container. Reads the quotas of all enclosing cgroups, version 1 and 2, because Node rounds a quota down and reads only
  * one of them. `root` is the root of the file system.
  */
 export async function readCpuShare(root = '/'): Promise<number> {
-  const cores = countCores(await read(join(root, 'proc/self/status'))) ?? availableParallelism();
+  const cores = (await countCores(root)) ?? availableParallelism();
   const groups = (await read(join(root, 'proc/self/cgroup'))).split('\n');
   const quotas = await Promise.all(groups.map((group) => readQuotas(root, group)));
   return Math.min(cores, ...quotas.flat());
@@ -23,13 +23,28 @@ export async function countModelThreads(root?: string): Promise<number> {
   return Math.max(1, Math.ceil(await readCpuShare(root)));
 }
 
-/** Bits of the affinity mask; undefined when it is not listed. */
-function countCores(status: string): number | undefined {
-  const list = /^Cpus_allowed_list:\s*([\d,-]+)$/m.exec(status)?.[1];
-  return list?.split(',').reduce((sum, range) => {
+/**
+ * Online CPUs of the affinity mask; undefined when it is not listed. The mask of a virtual machine to which CPUs can be
+ * added contains all that it may ever have.
+ */
+async function countCores(root: string): Promise<number | undefined> {
+  const status = await read(join(root, 'proc/self/status'));
+  const allowed = listedCpus(/^Cpus_allowed_list:\s*([\d,-]+)$/m.exec(status)?.[1] ?? '');
+  const online = new Set(listedCpus(await read(join(root, 'sys/devices/system/cpu/online'))));
+  const usable = online.size === 0 ? allowed : allowed.filter((cpu) => online.has(cpu));
+  return usable.length > 0 ? usable.length : undefined;
+}
+
+/** The numbers of a list such as `0-3,8`. */
+function listedCpus(list: string): readonly number[] {
+  const ranges = list
+    .trim()
+    .split(',')
+    .filter((range) => range !== '');
+  return ranges.flatMap((range) => {
     const [first = 0, last = first] = range.split('-').map(Number);
-    return sum + last - first + 1;
-  }, 0);
+    return Array.from({ length: Math.max(0, last - first + 1) }, (_, index) => first + index);
+  });
 }
 
 /** The quotas in CPUs of a cgroup, given as a line of `/proc/self/cgroup`, and of all groups that contain it. */
