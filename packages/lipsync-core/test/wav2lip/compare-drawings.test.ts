@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import { loadSession } from '../../src/inference/onnx-session.ts';
 import { FaceModel } from '../../src/providers/wav2lip/engine/face-model.ts';
-import { drawTestFace, requireSameDrawing } from '../../src/providers/wav2lip/engine/prepare-model.ts';
+import { drawComparedFaces, requireSameDrawing } from '../../src/providers/wav2lip/engine/prepare-model.ts';
 import { describeWav2LipModel } from '../../src/providers/wav2lip/model/model-facts.ts';
 import { writeIdentityModel, writeMeterModel, writeSeededWav2Lip } from '../../src/testing/wav2lip-models.ts';
 import { temporaryFolder } from './engine-fixture.ts';
@@ -13,11 +13,11 @@ async function drawnBy(write: (path: string) => Promise<unknown>): Promise<Uint8
   await write(path);
   const session = await loadSession(path, { threads: 1 });
   onTestFinished(() => session.release());
-  return drawTestFace(new FaceModel(session, describeWav2LipModel(session)));
+  return drawComparedFaces(new FaceModel(session, describeWav2LipModel(session)));
 }
 
 it('A device whose output equals that of the CPU up to float16 rounding is accepted.', async () => {
-  const single = await drawnBy((path) => writeSeededWav2Lip(path, { widthDivisor: 16, seed: 1 }));
+  const single = await drawnBy((path) => writeSeededWav2Lip(path, { widthDivisor: 16, seed: 1, plain: true }));
   const half = await drawnBy((path) => writeSeededWav2Lip(path, { widthDivisor: 16, seed: 1, float16: true }));
   expect(() => requireSameDrawing(half, single)).not.toThrow();
 });
@@ -34,4 +34,12 @@ it('A device whose output differs from that of the CPU is rejected.', async () =
   ] as const) {
     expect(() => requireSameDrawing(drawn ?? identity, expected ?? identity)).toThrow(/differs from that of the CPU/);
   }
+});
+
+it('A device that draws another face from a start row on is rejected.', async () => {
+  const expected = await drawnBy((path) => writeSeededWav2Lip(path, { widthDivisor: 16, seed: 1 }));
+  const faceBytes = 96 * 96 * 3;
+  expect(expected).toHaveLength(2 * faceBytes);
+  const drawn = expected.map((level, index) => (index < faceBytes ? level : 255 - level));
+  expect(() => requireSameDrawing(drawn, expected)).toThrow(/differs from that of the CPU/);
 });

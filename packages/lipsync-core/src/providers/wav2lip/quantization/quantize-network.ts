@@ -1,4 +1,3 @@
-import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { abortError, LipsyncError } from '../../../errors/index.ts';
 import type { FoldedLayer } from '../../../inference/models/batch-norm.ts';
@@ -10,6 +9,7 @@ import type {
 } from '../../../inference/models/network-kind.ts';
 import { loadSession, saturatesEightBitProducts } from '../../../inference/onnx-session.ts';
 import { writeOnnxFile, type OnnxGraph } from '../../../inference/onnx-writer.ts';
+import { countModelThreads } from '../../../processes/cpu-share.ts';
 import { FaceModel } from '../engine/face-model.ts';
 import { foldBatchNorm, readLayerTensors } from '../model/layer-weights.ts';
 import { describeWav2LipModel, officialCropSizePx } from '../model/model-facts.ts';
@@ -159,7 +159,7 @@ class Trials {
       network,
       graph: plain,
       path: join(workFolder, 'observed.onnx'),
-      threads: availableParallelism(),
+      threads: await countModelThreads(),
     };
     const scales = await observeScales(observed, calibration.observed, signal);
     const largestWeight = (await saturatesEightBitProducts()) ? 63 : 127;
@@ -223,7 +223,7 @@ async function timeInTurn(
 }
 
 async function openModel(path: string): Promise<FaceModel> {
-  const session = await loadSession(path, { threads: availableParallelism(), spinning: false });
+  const session = await loadSession(path, { threads: await countModelThreads(), spinning: false });
   return new FaceModel(session, describeWav2LipModel(session));
 }
 
