@@ -5,12 +5,16 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { loadSession } from '../../src/inference/onnx-session.ts';
 import { createFaceDetector, trackFaces, type FaceDetector } from '../../src/face/index.ts';
 import { openFrames, probeClip, type ColorTags, type Picture } from '../../src/media/index.ts';
+import { FaceModel } from '../../src/providers/wav2lip/engine/face-model.ts';
+import { describeWav2LipModel } from '../../src/providers/wav2lip/model/model-facts.ts';
 import { FaceCropper, placeFace, type FacePlacement } from '../../src/providers/wav2lip/picture/face-crop.ts';
 import { FacePaster } from '../../src/providers/wav2lip/picture/paste-face.ts';
 import { ssimOutside } from '../../src/image/ssim.ts';
+import { writeSeededWav2Lip } from '../../src/testing/wav2lip-models.ts';
 import { limits, makeMedia, temporaryFolder } from '../media/make-media.ts';
 import { copyOf, lumaSquare, mouthSquare } from './picture-face.ts';
 
@@ -37,8 +41,16 @@ interface TrackedPicture {
   readonly color: ColorTags;
 }
 
-/** The first frames of a clip that show a face. */
-async function trackedPictures(path: string): Promise<readonly TrackedPicture[]> {
+const tracked = new Map<string, Promise<readonly TrackedPicture[]>>();
+
+/** The first frames of a clip that show a face. Each clip is tracked once for all tests, which do not modify them. */
+function trackedPictures(path: string): Promise<readonly TrackedPicture[]> {
+  const pictures = tracked.get(path) ?? trackPictures(path);
+  tracked.set(path, pictures);
+  return pictures;
+}
+
+async function trackPictures(path: string): Promise<readonly TrackedPicture[]> {
   const folder = await temporaryFolder();
   const clip = await probeClip(path, { limits });
   const range = { start: 0, end: Math.min(frameCount, clip.frameCount) };
@@ -203,3 +215,49 @@ describe('Face box on real clips', () => {
     }
   });
 });
+
+describe('Rows of generated faces on real clips', () => {
+  it.skipIf(clips.length === 0)(
+    'A face drawn from the first needed row on equals the whole face there, and the pasted picture is the same.',
+    { timeout: 120_000 },
+    async () => {
+      const modelPath = join(await temporaryFolder(), 'wav2lip.onnx');
+      await writeSeededWav2Lip(modelPath, { widthDivisor: 1, seed: 1 });
+      const session = await loadSession(modelPath, { threads: 2, spinning: false });
+      onTestFinished(() => session.release());
+      const model = new FaceModel(session, describeWav2LipModel(session));
+      for (const name of clips) {
+        const [first] = await trackedPictures(join(clipsFolder ?? '', name));
+        if (!first) throw new Error(`${name} shows no face`);
+        await expectEqualRows(model, first);
+      }
+    },
+  );
+});
+
+async function expectEqualRows(model: FaceModel, { picture, points, placement, color }: TrackedPicture): Promise<void> {
+  const cropSizePx = 96;
+  const faces = new Uint8Array(cropSizePx * cropSizePx * 3);
+  new FaceCropper({ cropSizePx, color }).crop(picture, placement, faces);
+  const pasterOf = (): FacePaster => new FacePaster({ cropSizePx, color, colorMatch: true, sharpen: true });
+  const startRow = pasterOf().firstRow(placement, points);
+  expect(startRow).toBeGreaterThanOrEqual(32);
+  const mel = Float32Array.from({ length: 80 * 16 }, (_, index) => 4 * Math.sin(index));
+  const drawFrom = async (row: number): Promise<Uint8Array> =>
+    (await model.draw({ count: 1, mel, faces, references: faces, startRow: row }, 1)).faces;
+  const [whole, drawn] = [await drawFrom(0), await drawFrom(startRow)];
+  const needed = startRow * cropSizePx * 3;
+  const differences = drawn.subarray(needed).map((level, index) => Math.abs(level - (whole[needed + index] ?? NaN)));
+  // A value next to the border between two levels may round to the other one.
+  expect(Math.max(...differences)).toBeLessThanOrEqual(1);
+  expect(differences.filter((difference) => difference > 0).length).toBeLessThan(10);
+  const paste = (generated: Uint8Array): Uint8Array => {
+    const after = copyOf(picture);
+    pasterOf().paste({ picture: after, points, placement, source: faces, generated, strength: 1 });
+    return after.data;
+  };
+  // Rounding aside, only the rows above differ.
+  drawn.set(whole.subarray(needed), needed);
+  expect(drawn).not.toEqual(whole);
+  expect(Buffer.compare(paste(whole), paste(drawn))).toBe(0);
+}
