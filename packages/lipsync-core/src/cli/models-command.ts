@@ -92,7 +92,7 @@ function addImportCommand(models: Command, run: (checkpoint: string, flags: Impo
     .addOption(
       new Option(
         '--for <device>',
-        'target device: cpu (rewritten layers) or gpu (plain layers) (default: cpu, or gpu with --float16)',
+        'target device: cpu (rewritten layers) or gpu (plain layers) (default: cpu, or gpu with float16)',
       ).choices(targets),
     )
     .addOption(
