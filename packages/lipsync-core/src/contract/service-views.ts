@@ -138,7 +138,7 @@ const providerViewSchema = z
     model_precision: z
       .string()
       .nullable()
-      .describe('Precision of the configured model, from the record beside it: `float32`, `float16` or `int8`.'),
+      .describe('Precision of the configured model (`float32`, `float16` or `int8`), as its model record states it.'),
     model_suits_device: z
       .boolean()
       .nullable()

@@ -47,7 +47,7 @@ export interface ProviderFindings {
   readonly device: string | null;
   /** License of the configured weights, from the record beside them. */
   readonly licence: string | null;
-  /** Precision of the configured model, from the record beside it: `float32`, `float16` or `int8`. */
+  /** Precision of the configured model (`float32`, `float16` or `int8`), as its model record states it. */
   readonly modelPrecision: string | null;
   /** Whether the layers of the configured model are built for that device. */
   readonly modelSuitsDevice: boolean | null;

@@ -44,7 +44,8 @@ export function countSegments(
 }
 
 /**
- * Cuts a take into about `count` segments: at the best cut near each even boundary, and not at all where there is none.
+ * Splits a take into at most `count` segments of similar length: each ends at the best cut near its even boundary. A boundary
+ * without a cut nearby is left out.
  * A shot is better than a pause, and a long pause better than a short one. Pure.
  */
 export function planSegments(input: SegmentPlanInput): readonly TakeSegment[] {
