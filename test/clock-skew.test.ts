@@ -23,8 +23,9 @@ it(
     onTestFinished(() => redis.stop());
     const folder = await mkdtemp(join(tmpdir(), 'clock-skew-'));
     onTestFinished(() => rm(folder, { recursive: true, force: true }));
+    // Few reads: a wait for the next one lasts as long as the clocks differ.
     const standin = await startHeygenStandin({
-      settings: { mouth: 'old', pace: { by: 'reads', pendingReads: 1, runningReads: 2 }, maxConcurrent: 2 },
+      settings: { mouth: 'old', pace: { by: 'reads', pendingReads: 0, runningReads: 1 }, maxConcurrent: 3 },
     });
     onTestFinished(() => standin.close());
     for (const skewMs of [5_000, -5_000]) {
@@ -33,8 +34,10 @@ it(
         folder,
         settings: {
           ...standinEnvironment(standin),
-          HEYGEN_MAX_CONCURRENT: '2',
+          HEYGEN_MAX_CONCURRENT: '3',
+          // Neither depends on the clock of a worker, and both take longer than the jobs themselves.
           LIPSYNC_QUALITY: 'off',
+          LIPSYNC_MARKING: 'off',
           WORKER_LANES: 'cloud',
           NODE_OPTIONS: clockOff(skewMs),
         },
@@ -50,14 +53,14 @@ it(
     const sample = await shortenSample(folder, 0.8);
     const request = { ...sample, method: 'heygen', cache: false, deadlineMs: 60_000 } as const;
     const ids = [];
-    for (let count = 0; count < 6; count += 1) ids.push((await queue.enqueue(request)).id);
+    for (let count = 0; count < 4; count += 1) ids.push((await queue.enqueue(request)).id);
     for (const id of ids) {
-      const { status, createdAtMs, startedAtMs, completedAtMs } = await queue.waitFor(id, { timeoutMs: 120_000 });
-      expect(status).toBe('completed');
+      const { status, error, createdAtMs, startedAtMs, completedAtMs } = await queue.waitFor(id, { timeoutMs: 120_000 });
+      expect({ status, error }).toEqual({ status: 'completed', error: null });
       expect(startedAtMs).toBeGreaterThanOrEqual(createdAtMs);
       expect(completedAtMs).toBeGreaterThanOrEqual(startedAtMs ?? Infinity);
       expect(completedAtMs).toBeLessThan(Date.now() + 500);
     }
-    expect(standin.control.wallet().charges).toHaveLength(6);
+    expect(standin.control.wallet().charges).toHaveLength(4);
   },
 );

@@ -22,6 +22,9 @@ const changes: readonly LipsyncOptionsInput[] = [
   { minSyncScore: 0.5 },
   { qualityWindows: 'all' },
   { audioTrack: 2 },
+  { visibleLabel: 'en' },
+  { labelCorner: 'top_right' },
+  { aigcProducer: '001191110000000000000000000' },
 ];
 const withoutEffect: readonly LipsyncOptionsInput[] = [
   { deadlineMs: 5_000 },
