@@ -41,14 +41,15 @@ export interface SweepLimits {
   readonly maxChecked: number;
 }
 
-const defaultLimits: SweepLimits = { pageSize: 500, maxCompared: 20_000, maxChecked: 2_000 };
-/** While jobs are compared, no job of the process starts, so few are compared at once. */
-const comparedAtOnce = 100;
-/** Between two comparisons, other work of the process and of Redis proceeds. */
+/** While jobs are read or compared, no job of the process starts, so pages are small. */
+const defaultLimits: SweepLimits = { pageSize: 100, maxCompared: 20_000, maxChecked: 2_000 };
+/** Between two pages, other work of the process and of Redis proceeds. */
 const pauseMs = 10;
 
 /** The lock is not released but expires, so that there is one sweep per interval, whatever the number of workers. */
 const sweepLockMs = 5_000;
+/** A sweep extends its lock after the page that reaches this time, so that no other process sweeps meanwhile. */
+const extendLockAfterMs = 1_000;
 const batchSize = 50;
 /** Overdue jobs that one sweep looks at. */
 const maxOverdue = 1_000;
@@ -128,31 +129,30 @@ async function endInCloudLane(record: JobRecord, { store, entries }: SweepOption
 
 /** Continues where the last sweep stopped; a pass that reaches the youngest job ends, and the next sweep begins another. */
 async function requeueMissing(options: SweepOptions): Promise<number> {
-  const { connection, entries, store, limits = defaultLimits } = options;
+  const { clock, connection, entries, store, limits = defaultLimits } = options;
   let position: string | null = (await connection.get(sweepPositionKey)) ?? '';
   let [compared, checked, requeued] = [0, 0, 0];
+  let extendedAtMs = clock.nowMs();
   while (position !== null && compared < limits.maxCompared && checked < limits.maxChecked) {
+    if (compared > 0) await delay(pauseMs);
     // Records first: a job that is queued after this read is missing here, not in the queues.
     const page: UnfinishedPage = await store.listUnfinished(limits.pageSize, position);
-    for (let start = 0; start < page.ids.length; start += comparedAtOnce) {
-      if (compared > 0) await delay(pauseMs);
-      const ids = page.ids.slice(start, start + comparedAtOnce);
-      const missing = await entries.filterNotWaiting(ids);
-      requeued += await requeueAll(options, missing);
-      compared += ids.length;
-      checked += missing.length;
-    }
+    const missing = await entries.filterNotWaiting(page.ids);
+    requeued += await requeueAll(options, missing);
+    compared += page.ids.length;
+    checked += missing.length;
     position = page.position;
     // After the page: the sweep after a killed one repeats it.
     await storePosition(connection, position);
+    if (clock.nowMs() - extendedAtMs < extendLockAfterMs) continue;
+    await connection.set(sweepLockKey, 'held', 'PX', sweepLockMs);
+    extendedAtMs = clock.nowMs();
   }
   return requeued;
 }
 
-/** Also extends the lock, so that no other process sweeps meanwhile. */
 async function storePosition(connection: Redis, position: string | null): Promise<void> {
-  const extended = connection.multi().set(sweepLockKey, 'held', 'PX', sweepLockMs);
-  await (position === null ? extended.del(sweepPositionKey) : extended.set(sweepPositionKey, position)).exec();
+  await (position === null ? connection.del(sweepPositionKey) : connection.set(sweepPositionKey, position));
 }
 
 async function requeueAll(options: SweepOptions, missing: readonly string[]): Promise<number> {
