@@ -55,7 +55,9 @@ it(
     const ids = [];
     for (let count = 0; count < 4; count += 1) ids.push((await queue.enqueue(request)).id);
     for (const id of ids) {
-      const { status, error, createdAtMs, startedAtMs, completedAtMs } = await queue.waitFor(id, { timeoutMs: 120_000 });
+      const { status, error, createdAtMs, startedAtMs, completedAtMs } = await queue.waitFor(id, {
+        timeoutMs: 120_000,
+      });
       expect({ status, error }).toEqual({ status: 'completed', error: null });
       expect(startedAtMs).toBeGreaterThanOrEqual(createdAtMs);
       expect(completedAtMs).toBeGreaterThanOrEqual(startedAtMs ?? Infinity);
