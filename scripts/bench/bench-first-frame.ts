@@ -8,9 +8,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
 import { z } from 'zod';
-import { writeSeededWav2Lip } from '../../packages/lipsync-core/src/testing/wav2lip-models.ts';
 import { checkOut } from '../lib/check-out.ts';
 import { lengthenSample } from '../lib/lengthen-sample.ts';
+import { writeModelOf } from '../lib/revision-model.ts';
 import { median } from './comparison.ts';
 
 const projectDir = join(import.meta.dirname, '..', '..');
@@ -33,16 +33,17 @@ export async function benchFirstFrame(args: readonly string[]): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'lipsync-first-frame-'));
   const timeout = 10 * 60_000 + Number(values.seconds) * 1_000;
   try {
-    const modelPath = join(folder, 'wav2lip.onnx');
-    await writeSeededWav2Lip(modelPath, { widthDivisor: 1, seed: 1 });
     const { clipPath, speechPath } = await lengthenSample(folder, Number(values.seconds), AbortSignal.timeout(timeout));
-    const sides = [await prepareSide(positionals[0], folder), projectDir];
+    const earlier = await prepareSide(positionals[0], folder);
+    const sides = earlier === undefined ? [projectDir] : [earlier, projectDir];
+    const modelPathOf = (side: string): string => join(folder, side === projectDir ? 'after.onnx' : 'before.onnx');
+    if (values.engine === 'wav2lip')
+      for (const side of sides) await writeModelOf({ revision: side, folder: side }, modelPathOf(side));
     const measured = new Map<string, Figures[]>();
     for (let pair = 0; pair < Number(values.pairs); pair += 1) {
       // The order changes with every pair, so that a machine that becomes slower does not favor one side.
       for (const side of pair % 2 === 0 ? sides : sides.toReversed()) {
-        if (side === undefined) continue;
-        const command = [join(side, script), values.engine, clipPath, speechPath, modelPath];
+        const command = [join(side, script), values.engine, clipPath, speechPath, modelPathOf(side)];
         const { stdout } = await execute(process.execPath, command, { cwd: side, timeout });
         measured.set(side, [...(measured.get(side) ?? []), figuresSchema.parse(JSON.parse(stdout))]);
       }

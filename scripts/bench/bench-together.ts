@@ -6,9 +6,10 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import type { JobView } from '@lipsync/core/contract';
-import { createLipsyncClient, type LipsyncClient } from '../demo/lipsync-client.ts';
+import { z } from 'zod';
+import { createLipsyncClient } from '../demo/lipsync-client.ts';
 import { checkOut } from '../lib/check-out.ts';
 import { lengthenSample } from '../lib/lengthen-sample.ts';
 import { writeModelOf, type Revision } from '../lib/revision-model.ts';
@@ -17,6 +18,17 @@ import { freeLoopbackPort } from '../stack/private-redis.ts';
 
 const projectDir = join(import.meta.dirname, '..', '..');
 const timeLimitMs = 60 * 60_000;
+const pollIntervalMs = 200;
+
+/** What is measured of a job. Jobs of an earlier revision lack fields of the current contract. */
+const jobSchema = z.object({
+  status: z.string(),
+  created_at: z.string(),
+  started_at: z.string().nullable(),
+  completed_at: z.string().nullable(),
+  attempts: z.array(z.object({ started_at: z.string().nullable() })),
+});
+type Job = z.infer<typeof jobSchema>;
 
 interface Side extends Revision {
   readonly modelPath: string;
@@ -109,12 +121,11 @@ async function measure({ folder, modelPath }: Side, { home, jobs, inputs, signal
   });
   try {
     await stack.ready();
-    const client = createLipsyncClient(stack.url, signal);
     // The first job starts the engine and tracks the face.
-    await runJobs(client, inputs, 1);
-    const [alone] = await runJobs(client, inputs, 1);
+    await runJobs(stack.url, { inputs, count: 1, signal });
+    const [alone] = await runJobs(stack.url, { inputs, count: 1, signal });
     const startedMs = performance.now();
-    const ended = await runJobs(client, inputs, jobs);
+    const ended = await runJobs(stack.url, { inputs, count: jobs, signal });
     return {
       aloneSeconds: alone ? secondsBetween(alone.started_at, alone.completed_at) : NaN,
       allSeconds: (performance.now() - startedMs) / 1_000,
@@ -126,17 +137,32 @@ async function measure({ folder, modelPath }: Side, { home, jobs, inputs, signal
   }
 }
 
-async function runJobs(client: LipsyncClient, inputs: Inputs, count: number): Promise<readonly JobView[]> {
+interface SameJobs {
+  readonly inputs: Inputs;
+  readonly count: number;
+  readonly signal: AbortSignal;
+}
+
+async function runJobs(url: string, { inputs, count, signal }: SameJobs): Promise<readonly Job[]> {
+  const client = createLipsyncClient(url, signal);
   return Promise.all(
     Array.from({ length: count }, async () => {
       const { id } = await client.submit(inputs, { method: 'wav2lip', cache: 'false' });
-      return client.follow(id, () => undefined);
+      return endOf(new URL(`/lipsync/${id}`, url), signal);
     }),
   );
 }
 
+async function endOf(url: URL, signal: AbortSignal): Promise<Job> {
+  for (;;) {
+    const job = jobSchema.parse(await (await fetch(url, { signal })).json());
+    if (job.completed_at !== null) return job;
+    await sleep(pollIntervalMs, undefined, { signal });
+  }
+}
+
 /** Time from the acceptance of a job to the start of its attempt. */
-function waitOf({ created_at, attempts }: JobView): number {
+function waitOf({ created_at, attempts }: Job): number {
   return secondsBetween(created_at, attempts.at(-1)?.started_at ?? null);
 }
 

@@ -5,11 +5,11 @@ import { planesOf, type Picture } from '../image/planes.ts';
 import {
   framesPerSecond,
   openFrames,
-  probeClip,
-  probeSound,
+  probeVideo,
   readMonoSound,
   shiftSound,
   type ColorTags,
+  type ExpectedPicture,
   type MediaLimits,
 } from '../media/index.ts';
 import type { RenderTaskContext } from '../processes/render-task.ts';
@@ -18,6 +18,8 @@ import { FingerprintBuilder, type Fingerprint } from './fingerprint.ts';
 export interface FingerprintVideoInput {
   readonly path: string;
   readonly limits: MediaLimits;
+  /** As for `probeVideo`. */
+  readonly expectedPicture?: ExpectedPicture | undefined;
 }
 
 /** Frames per second that are read, and the time for which a located face stands. */
@@ -28,10 +30,10 @@ const detectedSide = 320;
 
 /** Makes the fingerprint of an output that was not assessed. Throws the errors of probing and decoding. */
 export async function fingerprintVideoTask(
-  { path, limits }: FingerprintVideoInput,
+  { path, limits, expectedPicture }: FingerprintVideoInput,
   { signal, resources }: Pick<RenderTaskContext, 'signal' | 'resources'>,
 ): Promise<Fingerprint> {
-  const facts = await probeClip(path, { limits, signal });
+  const { picture: facts, sound: track } = await probeVideo(path, { limits, signal }, expectedPicture);
   const faces = new FaceLocation(await resources.get(createFaceDetector), facts.color);
   const builder = new FingerprintBuilder();
   const rate = framesPerSecond(facts.frameRate);
@@ -41,7 +43,6 @@ export async function fingerprintVideoTask(
     const timeMs = (frame.clipFrame * 1000) / rate;
     builder.addFrame(timeMs, frame, await faces.at(timeMs, frame));
   }
-  const track = await probeSound(path, signal);
   if (track) {
     for await (const chunk of shiftSound(readMonoSound(path, track, signal), track.delayMs)) builder.addSound(chunk);
   }

@@ -1,4 +1,4 @@
-import type { MediaLimits } from '../media/index.ts';
+import type { ExpectedPicture, MediaLimits } from '../media/index.ts';
 import type { RenderPool } from '../processes/render-pool.ts';
 import { defineRenderTask } from '../processes/render-task.ts';
 import type { FingerprintStore } from './fingerprint-store.ts';
@@ -25,6 +25,8 @@ export interface TakeToFind {
   readonly takePath: string;
   /** Made while the take was assessed; it is made now without it. */
   readonly fingerprint?: Fingerprint | undefined;
+  /** As in `FingerprintVideoInput`. */
+  readonly expectedPicture?: ExpectedPicture | undefined;
 }
 
 /** Stores the fingerprints of outputs with their jobs. */
@@ -37,13 +39,14 @@ export class OutputFingerprints {
 
   /** May run twice. Throws the errors of decoding and of the store, and the abort error. */
   async save(
-    { takePath: path, fingerprint }: TakeToFind,
+    { takePath: path, fingerprint, expectedPicture }: TakeToFind,
     job: { readonly id: string; readonly owner: string | null },
     signal: AbortSignal,
   ): Promise<void> {
     const { limits, renderPool, store } = this.#options;
     const limit = AbortSignal.any([signal, AbortSignal.timeout(limitMs)]);
-    const made = fingerprint ?? (await renderPool.run(fingerprintVideoRenderTask, { path, limits }, { signal: limit }));
+    const input = { path, limits, expectedPicture };
+    const made = fingerprint ?? (await renderPool.run(fingerprintVideoRenderTask, input, { signal: limit }));
     await store.save(job, made);
   }
 

@@ -3,6 +3,7 @@ import type { TraceContext } from '../contract/ports.ts';
 import type { ProgressReport } from '../contract/provider-types.ts';
 import type { Fingerprint } from '../fingerprint/fingerprint.ts';
 import type { LipsyncError } from '../errors/index.ts';
+import type { ExpectedPicture } from '../media/index.ts';
 import type { Workspace } from '../processes/workspace.ts';
 import type { CappedBatch } from '../billing/ledger-entry.ts';
 import type { Attempt } from '../providers/attempt.ts';
@@ -79,6 +80,8 @@ export interface PipelineResult extends MadeTake {
   readonly takePath: string;
   /** Absent unless this run has assessed the take. */
   readonly fingerprint?: Fingerprint;
+  /** What a take that a provider of this service made and nothing assessed is probed for; absent for other takes. */
+  readonly expectedPicture?: ExpectedPicture;
   /** The error that ends the job if the take was lost with the machine that kept it. */
   readonly errorIfLost?: LipsyncError;
 }

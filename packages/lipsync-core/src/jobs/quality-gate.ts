@@ -3,6 +3,7 @@ import type { Fingerprint } from '../fingerprint/fingerprint.ts';
 import type { Quality } from '../contract/quality.ts';
 import { abortError, LipsyncError, toLipsyncError } from '../errors/index.ts';
 import { isCandidate, withoutTakes, type Attempt, type KeptTake } from '../providers/attempt.ts';
+import { expectedPictureOf } from '../media/index.ts';
 import type { Assessment, QualityAssessor } from '../quality/assessment/quality-assessor.ts';
 import { judgeTake } from '../quality/take-choice.ts';
 import { failStorage, StoreFailure } from '../storage/store-failure.ts';
@@ -49,8 +50,15 @@ export class QualityGate {
     const index = attempts.length - 1;
     const facts = attempts.at(-1)?.take ?? (await describeTake(made, run.inputs));
     const { assessor } = this.#options;
-    if (!assessor) return toResult(made, { facts, quality: undefined, fingerprint: undefined });
     const isOwnTake = made.provider.kind === 'inline';
+    if (!assessor) {
+      const { clip, timeline } = await run.inputs.takeRequest(index);
+      const expectedPicture = isOwnTake ? expectedPictureOf(clip, timeline) : undefined;
+      return {
+        ...toResult(made, { facts, quality: undefined, fingerprint: undefined }),
+        ...(expectedPicture && { expectedPicture }),
+      };
+    }
     const assessed = await this.#assess(assessor, take.path, { ...run, isOwnTake });
     const rated = {
       facts: { ...facts, warnings: [...facts.warnings, ...assessed.warnings] },

@@ -18,6 +18,7 @@ import type { JobEvent } from './job-events.ts';
 import type { JobRecord, MadeTake } from './job-record.ts';
 import { findAcceptedTake, findFinishedTake } from './made-take.ts';
 import type { KeptTakes, PipelineResult } from './pipeline-types.ts';
+import { notLabeledWarning, notMarkedWarning } from './mark-warnings.ts';
 import { retryMediaStep } from './prepared-inputs.ts';
 import { RunSuperseded } from './stop-signal.ts';
 import { StorageWait, type StorageWaitOptions, type WaitingRun } from './storage-wait.ts';
@@ -116,10 +117,14 @@ export class TakePublisher {
 
   /** Returns the event that completes the job, or the one that parks it. Throws errors that no later run can correct. */
   async publish(made: PipelineResult, run: PublishingRun): Promise<JobEvent> {
-    const { type: _, takePath, fingerprint: __, errorIfLost, ...take } = made;
+    const { type: _, takePath, fingerprint: _1, expectedPicture: _2, errorIfLost, ...take } = made;
     const { publish, isPublishRetried = (error) => error instanceof StorageError } = this.#options;
     const { record } = run;
     let published = withMarkWarnings(take, run);
+    // Beside the label and the mark, which read the same take.
+    const saved = traced('save fingerprint', {}, () => this.#saveFingerprint(made, run));
+    // Handles a rejection also while the take is still being marked.
+    const settled = Promise.allSettled([saved]);
     try {
       const labeled = await traced('label output', {}, () => this.#label(made, run));
       const labeledPath = labeled?.path ?? takePath;
@@ -130,12 +135,14 @@ export class TakePublisher {
         published = { ...take, warnings: [...take.warnings, ...warnings] };
       }
       const path = marked?.path ?? labeledPath;
-      await traced('save fingerprint', {}, () => this.#saveFingerprint(made, run));
+      await saved;
       const outputKey = await traced('publish output', {}, () => publish(path, record));
       for (const other of [takePath, labeledPath])
         if (other !== path) await rm(other, { force: true }).catch(() => undefined);
       return this.#complete(outputKey, published, record);
     } catch (thrown) {
+      // Not stored later than it may be deleted below.
+      await settled;
       if (thrown instanceof MarkingStopped) throw thrown.cause;
       if (thrown instanceof RunSuperseded || thrown instanceof StoreFailure) throw thrown;
       // A run that this one has superseded may have published the take in the meantime.
@@ -218,12 +225,13 @@ export class TakePublisher {
   }
 
   /** Before the output is published, so that each published one is found. Best effort: an output without it is valid. */
-  async #saveFingerprint({ takePath, fingerprint }: PipelineResult, run: PublishingRun): Promise<void> {
+  async #saveFingerprint(made: PipelineResult, run: PublishingRun): Promise<void> {
+    const { takePath, fingerprint, expectedPicture } = made;
     const { fingerprints, logger } = this.#options;
     if (!fingerprints || !(await exists(takePath))) return;
     const stop = stopOf(run);
     try {
-      await fingerprints.save({ takePath, fingerprint }, run.record, stop);
+      await fingerprints.save({ takePath, fingerprint, expectedPicture }, run.record, stop);
     } catch (error) {
       if (stop.aborted) throw new MarkingStopped('The run ended.', { cause: abortError(stop) });
       logger.warn({ ...logFields(run.record), error }, 'the fingerprint of the output could not be stored');
@@ -320,23 +328,9 @@ function stopOf({ signal }: Pick<PublishingRun, 'signal'>): AbortSignal {
   return signal?.aborted === false ? signal : new AbortController().signal;
 }
 
-function notLabeledWarning({ message }: LipsyncError): Warning {
-  return {
-    code: 'output_not_labeled',
-    message: `The output has no visible label. ${message} Label it in another way before it is shown.`,
-  };
-}
-
 /** A take that an earlier run may have published, with the warnings that this run recorded before. */
 function withMarkWarnings<Take extends MadeTake>(take: Take, { record }: Pick<PublishingRun, 'record'>): Take {
   return { ...take, warnings: [...take.warnings, ...(record.markWarnings ?? [])] };
-}
-
-function notMarkedWarning({ message }: LipsyncError): Warning {
-  return {
-    code: 'output_not_marked',
-    message: `The output carries no signed mark of its origin. ${message} Mark it in another way before it is shown.`,
-  };
 }
 
 async function exists(path: string): Promise<boolean> {

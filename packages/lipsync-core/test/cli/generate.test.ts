@@ -22,6 +22,9 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'lipsync-cli-'));
   ({ clipPath: clip, speechPath: speech } = await makeShortSample(folder));
   vi.stubEnv('LIPSYNC_DATA_DIR', join(folder, 'data'));
+  // Only the test that shows both needs them; they take longer than the takes.
+  vi.stubEnv('LIPSYNC_QUALITY', 'off');
+  vi.stubEnv('LIPSYNC_MARKING', 'off');
 });
 afterAll(async () => {
   vi.unstubAllEnvs();
@@ -113,6 +116,12 @@ describe('generate', () => {
 
   it('generate --overwrite replaces the output, prints its path on stdout, and stages and warnings on stderr.', async () => {
     await writeFile(output, 'mine');
+    vi.stubEnv('LIPSYNC_QUALITY', 'on');
+    vi.stubEnv('LIPSYNC_MARKING', 'on');
+    onTestFinished(() => {
+      vi.stubEnv('LIPSYNC_QUALITY', 'off');
+      vi.stubEnv('LIPSYNC_MARKING', 'off');
+    });
     const outcome = await runCli('generate', clip, speech, '-o', output, '--overwrite');
     expect(outcome).toMatchObject({ exitCode: 0, stdout: `${output}\n` });
     expect((await readFile(output)).subarray(4, 8).toString()).toBe('ftyp');

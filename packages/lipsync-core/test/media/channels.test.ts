@@ -1,6 +1,7 @@
-import { readFile, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { listMixWarnings } from '../../src/jobs/mix-warnings.ts';
 import {
   planTimeline,
@@ -28,6 +29,15 @@ const voice = makeVoice();
 const reply = makeVoice(310, (timeS) => timeS % 1 >= 0.7);
 const noise = makeNoise(0.3);
 const scaled = (factor: number, channel = voice): Channel => add([factor, channel]);
+
+let sharedFolder: string;
+/** The clip of every take. */
+let clipPath: string;
+beforeAll(async () => {
+  sharedFolder = await mkdtemp(join(tmpdir(), 'lipsync-channels-'));
+  clipPath = await makeNumberedClip(join(sharedFolder, 'clip.mp4'), 50);
+});
+afterAll(() => rm(sharedFolder, { recursive: true, force: true }));
 
 /** The voice in a microphone further away. */
 const echo = (factor: number, delayS: number): Channel =>
@@ -154,7 +164,6 @@ interface MadeTracks {
 
 async function makeTracks(speechPath: string): Promise<MadeTracks> {
   const folder = await temporaryFolder();
-  const clipPath = await makeNumberedClip(join(folder, 'clip.mp4'), 50);
   const { takePath } = await passThrough(folder, clipPath, speechPath);
   const first = ['-map', '0:a', '-af', 'pan=mono|c0=c0', '-ar', String(sampleRateHz), '-c:a', 'pcm_f32le'];
   const take = await readPlainWav(await makeMedia('-i', takePath, ...first, join(folder, 'take.wav')));

@@ -1,6 +1,7 @@
-import { readFile, stat, truncate, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { probeClip, probeSpeech } from '../../src/media/index.ts';
 import { readJpegEnd } from '../../src/media/containers/still-image.ts';
 import { isTruncatedFile } from '../../src/media/containers/truncated-file.ts';
@@ -15,8 +16,27 @@ const missingSpeech = async (path: string): Promise<string | undefined> =>
   (await probeSpeech(path, { limits })).missing;
 const missingClip = async (path: string): Promise<string | undefined> => (await probeClip(path, { limits })).missing;
 
+let madeFolder: string;
+beforeAll(async () => {
+  madeFolder = await mkdtemp(join(tmpdir(), 'lipsync-truncated-'));
+});
+afterAll(() => rm(madeFolder, { recursive: true, force: true }));
+
+/** Extension of a file and the options of its encoder. */
+type Format = readonly [extension: string, codec: readonly string[]];
+
+/** Makes all files with one start of ffmpeg, which takes longer than the files do. Each is for one test. */
+async function makeAll(source: readonly string[], formats: readonly Format[]): Promise<readonly string[]> {
+  const folder = await mkdtemp(join(madeFolder, 'made-'));
+  const paths = formats.map(([extension], index) => join(folder, `${index}.${extension}`));
+  await makeMedia(...source, ...formats.flatMap(([, codec], index) => [...codec, paths[index] ?? '']));
+  return paths;
+}
+
+const spoken = ['-f', 'lavfi', '-i', 'sine=frequency=220:duration=4:sample_rate=16000'];
+
 describe('truncated speech', () => {
-  const declaring: readonly [string, readonly string[]][] = [
+  const declaring: readonly Format[] = [
     ['wav', []],
     ['w64', []],
     ['flac', []],
@@ -29,15 +49,22 @@ describe('truncated speech', () => {
     ['m4a', ['-movflags', '+faststart']],
   ];
 
-  it.each(declaring)('A truncated %s file is used, and what it lacks is reported.', async (extension, codec) => {
-    const folder = await temporaryFolder();
-    const path = await makeSpeech(join(folder, `speech.${extension}`), 4, ...codec);
-    expect(await missingSpeech(path)).toBeUndefined();
-    expect(await missingSpeech(await cut(path, 0.9))).toMatch(/^0\.[2-9] s that the file declares$/);
-    expect(await missingSpeech(await cut(path, 0.5))).toMatch(/^[123]\.\d s that the file declares$/);
+  let declared: readonly string[];
+  beforeAll(async () => {
+    declared = await makeAll(spoken, declaring);
   });
 
-  it.each([
+  it.each(declaring.map(([extension], index) => [extension, index] as const))(
+    'A truncated %s file is used, and what it lacks is reported.',
+    async (_, index) => {
+      const path = declared[index] ?? '';
+      expect(await missingSpeech(path)).toBeUndefined();
+      expect(await missingSpeech(await cut(path, 0.9))).toMatch(/^0\.[2-9] s that the file declares$/);
+      expect(await missingSpeech(await cut(path, 0.5))).toMatch(/^[123]\.\d s that the file declares$/);
+    },
+  );
+
+  const undeclaring: readonly (readonly [name: string, ...Format])[] = [
     ['an MP3 without a header frame', 'mp3', ['-write_xing', '0', '-id3v2_version', '0']],
     ['an MP3 of 22 050 Hz and variable bit rate', 'mp3', ['-write_xing', '0', '-ar', '22050', '-q:a', '5']],
     ['an MP2', 'mp2', []],
@@ -48,14 +75,26 @@ describe('truncated speech', () => {
     ['an Ogg Vorbis file', 'ogg', ['-c:a', 'libvorbis', '-page_duration', '200000']],
     ['an Ogg Opus file', 'opus', ['-c:a', 'libopus']],
     ['a transport stream', 'ts', ['-c:a', 'aac']],
-  ])('The truncated end of %s, which declares no duration, is reported.', async (_, extension, codec) => {
-    const path = await makeSpeech(join(await temporaryFolder(), `speech.${extension}`), 4, ...codec);
-    expect(await missingSpeech(path)).toBeUndefined();
-    const { size } = await stat(path);
-    // Not between two packets of any of these formats.
-    await truncate(path, Math.floor((size * 0.9) / 188) * 188 + 50);
-    expect(await missingSpeech(path)).toBe('the end of its last packet');
+  ];
+  let undeclared: readonly string[];
+  beforeAll(async () => {
+    undeclared = await makeAll(
+      spoken,
+      undeclaring.map(([, ...format]) => format),
+    );
   });
+
+  it.each(undeclaring.map(([name], index) => [name, index] as const))(
+    'The truncated end of %s, which declares no duration, is reported.',
+    async (_, index) => {
+      const path = undeclared[index] ?? '';
+      expect(await missingSpeech(path)).toBeUndefined();
+      const { size } = await stat(path);
+      // Not between two packets of any of these formats.
+      await truncate(path, Math.floor((size * 0.9) / 188) * 188 + 50);
+      expect(await missingSpeech(path)).toBe('the end of its last packet');
+    },
+  );
 
   it('Nothing is reported for an MP3 with tags at its end.', async () => {
     const path = join(await temporaryFolder(), 'speech.mp3');
@@ -104,7 +143,7 @@ describe('truncated clips', () => {
     expect(await missingClip(await cut(path, 0.5))).toMatch(/^[123]\.\d s that the file declares$/);
   });
 
-  it.each([
+  const clips: readonly Format[] = [
     ['mp4', [...x264, '-movflags', '+faststart']],
     ['mov', [...x264, '-movflags', '+frag_keyframe+empty_moov']],
     ['mkv', ['-c:v', 'mpeg4']],
@@ -117,20 +156,21 @@ describe('truncated clips', () => {
     ['wmv', ['-c:v', 'wmv2']],
     ['ogv', ['-c:v', 'libtheora', '-c:a', 'libvorbis']],
     ['gif', []],
-  ] as const)(
+  ];
+  let made: readonly string[];
+  beforeAll(async () => {
+    const picture = ['-f', 'lavfi', '-i', 'testsrc2=s=128x96:r=30:d=2'];
+    const sound = ['-f', 'lavfi', '-i', 'sine=d=2:sample_rate=44100'];
+    made = await makeAll(
+      [...picture, ...sound],
+      clips.map(([extension, codec]) => [extension, ['-g', '10', ...codec]]),
+    );
+  });
+
+  it.each(clips.map(([extension], index) => [extension, index] as const))(
     'A truncated %s clip is reported wherever it ends, and a complete one is not.',
-    async (extension, codec) => {
-      const source = [
-        '-f',
-        'lavfi',
-        '-i',
-        'testsrc2=s=128x96:r=30:d=2',
-        '-f',
-        'lavfi',
-        '-i',
-        'sine=d=2:sample_rate=44100',
-      ];
-      const path = await makeMedia(...source, '-g', '10', ...codec, join(await temporaryFolder(), `clip.${extension}`));
+    async (_, index) => {
+      const path = made[index] ?? '';
       expect(await missingClip(path)).toBeUndefined();
       await truncate(path, (await stat(path)).size - 5);
       expect(await missingClip(path)).toBe('its end');

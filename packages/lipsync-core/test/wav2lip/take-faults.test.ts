@@ -30,7 +30,8 @@ const cropSizePx = 32;
 const longestMs = 120_000;
 /** Mean mel value that only the noise at the end of the speech exceeds. A model is tested with 0 when it is loaded. */
 const loudMean = 0.5;
-const frameCount = 300;
+const longSeconds = 6;
+const frameCount = longSeconds * 25;
 
 let folder: string;
 let clipPath: string;
@@ -56,10 +57,8 @@ beforeAll(async () => {
     join(folder, 'clip.mp4'),
   );
   longSpeechPath = await makeMedia(
-    '-stream_loop',
-    '1',
     '-t',
-    '12',
+    String(longSeconds),
     '-i',
     join(samples, 'speech.wav'),
     join(folder, 'long.wav'),

@@ -6,6 +6,7 @@ import { colorTagsOf, examineClip } from '../picture/clip-probe.ts';
 import { completeHdrColor } from '../picture/color-conversion.ts';
 import { parseFrameRate } from '../picture/frame-rate.ts';
 import { soundTrackOf, type SoundTrack } from '../sound/sound-reader.ts';
+import type { Timeline } from '../timeline.ts';
 
 /** A probed video: its picture as `probeClip` and its sound as `probeSound` describe it. */
 interface VideoFacts {
@@ -16,6 +17,14 @@ interface VideoFacts {
 
 /** Picture of a take that follows its timeline. */
 export type ExpectedPicture = Pick<ClipFacts, 'width' | 'height' | 'frameRate' | 'frameCount'>;
+
+/** The picture of a take of `TakeEncoder`; undefined where it may differ from the clip and its timeline. */
+export function expectedPictureOf(
+  { width, height, interlacing }: ClipFacts,
+  { frameRate, frameCount }: Pick<Timeline, 'frameRate' | 'frameCount'>,
+): ExpectedPicture | undefined {
+  return interlacing ? undefined : { width, height, frameRate, frameCount };
+}
 
 /**
  * Probes picture and sound by one run of ffprobe, because each start of a tool costs as much as decoding seconds of a

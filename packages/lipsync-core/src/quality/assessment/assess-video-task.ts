@@ -2,6 +2,7 @@ import { abortError, toLipsyncError } from '../../errors/index.ts';
 import {
   framesPerSecond,
   openFramesAhead,
+  expectedPictureOf,
   probeVideo,
   type ExpectedPicture,
   type Frame,
@@ -81,10 +82,7 @@ export async function assessVideoTask(input: AssessVideoInput, context: RenderTa
  * and for interlaced sources, whose takes may be interlaced without a mark.
  */
 function expectedPicture({ source, followsTimeline }: AssessVideoInput): ExpectedPicture | undefined {
-  if (!source || !followsTimeline || source.clip.interlacing) return undefined;
-  const { width, height } = source.clip;
-  const { frameRate, frameCount } = source.timeline;
-  return { width, height, frameRate, frameCount };
+  return source && followsTimeline ? expectedPictureOf(source.clip, source.timeline) : undefined;
 }
 
 /** An analyzer at work; `failure` is why it stopped. */
