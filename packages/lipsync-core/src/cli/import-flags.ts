@@ -28,7 +28,7 @@ type ImportForm = Pick<ModelImport, 'plain' | 'float16' | 'calibration'>;
 export function toImportForm(flags: ImportFlags, readConfig: () => CoreConfig): ImportForm {
   const precision = flags.precision ?? (flags.float16 ? 'float16' : 'float32');
   const target = flags.for ?? (precision === 'float16' ? 'gpu' : 'cpu');
-  const maxError = flags.maxError === undefined ? defaultMaxError : Number(flags.maxError);
+  const maxError = flags.maxError === undefined ? defaultMaxError : Number(flags.maxError.trim() || NaN);
   const problems = findProblems(flags, { precision, target, maxError });
   if (problems.length > 0) throw invalidFlags(problems);
   if (precision !== 'int8' || flags.calibrate === undefined)

@@ -9,6 +9,14 @@ export interface C2paLibrary {
   readonly Reader: typeof WasmReader;
 }
 
+/** The library would request addresses that files and certificates name, private ones too. */
+export const withoutRequests = { remote_manifest_fetch: false, ocsp_fetch: false } as const;
+
+/** Whether the library found the address of a manifest instead of one. It throws texts such as `C2pa(JumbfNotFound)`. */
+export function isManifestElsewhere(error: unknown): boolean {
+  return typeof error === 'string' && error.startsWith('C2pa(RemoteManifestUrl');
+}
+
 /** Loads the library into this process. It blocks the event loop: load it in a process of its own only. */
 export async function loadC2pa(): Promise<C2paLibrary> {
   const modulePath = fileURLToPath(import.meta.resolve('@contentauth/c2pa-wasm/c2pa.wasm'));

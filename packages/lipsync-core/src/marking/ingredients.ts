@@ -93,6 +93,7 @@ type AddedIngredient = z.output<typeof definitionSchema>['ingredients'][number];
 
 function listFaults({ label, validation_status: status }: AddedIngredient): readonly Warning[] {
   const codes = (status ?? []).map(({ code }) => code).filter((code) => code !== 'signingCredential.untrusted');
+  if (codes.includes('manifest.inaccessible')) return [notKept(label, 'is at an address, not in the file')];
   return codes.length === 0 ? [] : [invalidMark(label, codes.slice(0, 3).join(', '))];
 }
 

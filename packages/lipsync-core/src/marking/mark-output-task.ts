@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises';
 import type { Warning } from '../contract/provider-types.ts';
 import { toLipsyncError, type LipsyncError } from '../errors/index.ts';
 import type { RenderTaskContext } from '../processes/render-task.ts';
-import { blobOfBytes, loadC2pa, type C2paLibrary } from './c2pa-library.ts';
+import { blobOfBytes, loadC2pa, withoutRequests, type C2paLibrary } from './c2pa-library.ts';
 import { reserveBytesFor, type SigningIdentity, type TimeStamper } from './cose-signature.ts';
 import { addIngredients, damagedMark, hasManifest, type Ingredient } from './ingredients.ts';
 import { manifestDefinitionOf, type OutputFacts } from './manifest-definition.ts';
@@ -31,7 +31,7 @@ export interface MarkOutputInput {
 
 const librarySettings = JSON.stringify({
   builder: { thumbnail: { enabled: false } },
-  verify: { verify_after_sign: false },
+  verify: { verify_after_sign: false, ...withoutRequests },
 });
 
 /**

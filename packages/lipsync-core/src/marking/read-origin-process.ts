@@ -3,7 +3,7 @@ import { closeSync, fstatSync, openSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { OriginView } from '../contract/origin-view.ts';
 import { toFailure } from '../errors/carried-failure.ts';
-import { blobOfFile, loadC2pa } from './c2pa-library.ts';
+import { blobOfFile, isManifestElsewhere, loadC2pa, withoutRequests } from './c2pa-library.ts';
 import { detectFormat } from './media-type.ts';
 import type { ReadOrigin } from './origin-reader.ts';
 import { hasTooManyBoxes } from './mp4-boxes.ts';
@@ -24,7 +24,8 @@ async function readOrigin(): Promise<OriginView> {
     if (mediaType === 'video/mp4' && (await isOfTooManyParts()))
       return originWithout('unreadable', 'The file has too many parts.');
     const { Reader } = await loadC2pa();
-    const settings = JSON.stringify(anchors === '' ? {} : { trust: { user_anchors: anchors } });
+    const trust = anchors === '' ? {} : { trust: { user_anchors: anchors } };
+    const settings = JSON.stringify({ ...trust, verify: withoutRequests });
     const reader = await Reader.fromBlob(mediaType, blobOfFile(descriptor, fstatSync(descriptor).size), settings);
     return parseOrigin(JSON.parse(reader.json()));
   } catch (error) {
@@ -43,9 +44,10 @@ async function isOfTooManyParts(): Promise<boolean> {
   }
 }
 
-/** The library throws texts such as `C2pa(JumbfNotFound)`. */
 function fromReaderError(error: unknown): OriginView {
   if (typeof error !== 'string') throw error;
+  if (isManifestElsewhere(error))
+    return originWithout('unsigned', 'The file names the address of its manifest, which is not requested.');
   const code = error.replace(/^C2pa\(|\)$/g, '').slice(0, 200);
   if (code === 'JumbfNotFound') return originWithout('unsigned', null);
   if (/Jumbf|Claim|Cose|Cbor|Assertion|Manifest|Hash|Redact|Prerelease/i.test(code))

@@ -15,7 +15,7 @@ it('The engine version changes with a model, a provider and the settings of take
   await writeFile(model, 'weights 1');
   const wav2lip = { WAV2LIP_MODEL_PATH: model };
   const first = await versionOf(wav2lip);
-  expect(await versionOf({ ...wav2lip, LIPSYNC_DATA_DIR: folder, LIPSYNC_DAILY_BUDGET_USD: '5' })).toBe(first);
+  expect(await versionOf({ ...wav2lip, LIPSYNC_DATA_DIR: folder, LIPSYNC_BUDGET_DAILY_USD: '5' })).toBe(first);
   const others = [
     await versionOf(),
     await versionOf({ HEYGEN_API_KEY: 'key' }),

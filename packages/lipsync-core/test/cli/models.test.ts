@@ -94,6 +94,7 @@ describe('models import', () => {
     [['--precision', 'int8'], '--calibrate is required'],
     [['--precision', 'int8', '--calibrate', 'clip.mp4', '--for', 'gpu'], 'int8 is for a CPU'],
     [['--precision', 'int8', '--calibrate', 'clip.mp4', '--max-error', 'none'], '--max-error must be a number'],
+    [['--precision', 'int8', '--calibrate', 'clip.mp4', '--max-error', ''], '--max-error must be a number'],
     [['--precision', 'int8', '--calibrate', 'clip.mp4', '--float16'], '--float16 contradicts'],
     [['--calibrate', 'clip.mp4'], '--calibrate requires --precision int8'],
   ])('models import refuses %j.', async (flags, problem) => {

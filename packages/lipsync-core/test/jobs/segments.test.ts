@@ -105,6 +105,25 @@ describe('A long take', { timeout: 120_000 }, () => {
     await bench.board.remove(bench.request.jobId);
   });
 
+  it('is rendered again by the next attempt when the file of a finished segment is gone.', async () => {
+    const { provider: dying, reached } = dyingProvider();
+    const stop = new AbortController();
+    const making = bench.takes().make(dying, await bench.nextRequest(), { ...context, signal: stop.signal });
+    await reached;
+    stop.abort(new Error('killed'));
+    await expect(making).rejects.toThrow('killed');
+    const { jobId } = bench.request;
+    const key = (await bench.board.read(jobId))?.segments.find(({ finished }) => finished)?.finished?.key ?? '';
+    await bench.artifacts.delete(key);
+    bench.skippedMs += longMs;
+    const next = new PassThroughProvider();
+    const failing = bench.takes({ others: 0 }).make(next, await bench.nextRequest(), context);
+    await expect(failing).rejects.toMatchObject({ code: 'media_failed' });
+    const take = await bench.takes().make(next, await bench.nextRequest(), context);
+    expect((await probeTake(take.path)).frameCount).toBe(frameCount);
+    await bench.board.remove(jobId);
+  });
+
   it('stops on every worker when its job is canceled.', async () => {
     const { provider: slow, reached } = dyingProvider();
     const stop = new AbortController();

@@ -1,6 +1,9 @@
+import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import type { Warning } from '../../src/contract/provider-types.ts';
 import { createAuthority, createSigner } from '../../src/marking/certificate-authority.ts';
 import type { SigningIdentity } from '../../src/marking/cose-signature.ts';
@@ -187,3 +190,43 @@ async function enormousManifest(): Promise<Buffer> {
   const box = Buffer.concat([header, manifestUserType, Buffer.alloc(17 * 1024 ** 2 - 24)]);
   return Buffer.concat([await readFile(path), box]);
 }
+
+/** A JPEG whose XMP names the address of its manifest. */
+async function makePictureWithAddress(address: string): Promise<string> {
+  const path = join(folder, 'address.jpg');
+  await makeMedia('-f', 'lavfi', '-i', 'testsrc2=s=64x64', '-frames:v', '1', '-update', '1', path);
+  const picture = await readFile(path);
+  const rdf = 'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"';
+  const terms = `xmlns:dcterms="http://purl.org/dc/terms/" dcterms:provenance="${address}"`;
+  const description = `<rdf:RDF ${rdf}><rdf:Description rdf:about="" ${terms}/></rdf:RDF>`;
+  const xmp = Buffer.from(
+    `http://ns.adobe.com/xap/1.0/\0<x:xmpmeta xmlns:x="adobe:ns:meta/">${description}</x:xmpmeta>`,
+  );
+  const header = Buffer.from([0xff, 0xe1, 0, 0]);
+  header.writeUInt16BE(xmp.length + 2, 2);
+  await writeFile(path, Buffer.concat([picture.subarray(0, 2), header, xmp, picture.subarray(2)]));
+  return path;
+}
+
+it(
+  'The address of a manifest that a file names is not requested, neither to verify it nor to use it.',
+  slow,
+  async () => {
+    folder = await temporaryFolder();
+    let requests = 0;
+    const server = createServer((_, response) => {
+      requests += 1;
+      response.end();
+    }).listen(0, '127.0.0.1');
+    onTestFinished(() => void server.close());
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    const clipPath = await makePictureWithAddress(`http://127.0.0.1:${port}/manifest.c2pa`);
+    expect(await reader.read(clipPath, signal)).toMatchObject({ state: 'unsigned', reason: expect.any(String) });
+    const { warnings } = await mark('of-address', { clipPath });
+    expect(warnings).toMatchObject([
+      { code: 'input_mark_not_kept', message: expect.stringContaining('not in the file') },
+    ]);
+    expect(requests).toBe(0);
+  },
+);

@@ -11,7 +11,7 @@ import { isAttemptFailure } from '../../providers/attempt-runner.ts';
 import type { InlineProvider, Take, TakeContext, TakeMaker, TakeRequest } from '../../providers/provider.ts';
 import type { ArtifactStore } from '../../storage/artifact-store.ts';
 import { linkOrCopy } from '../../storage/durable-files.ts';
-import { failStorage, failStore } from '../../storage/store-failure.ts';
+import { failStorage, failStore, StoreFailure } from '../../storage/store-failure.ts';
 import { activeTraceparent, annotateSpan, traced } from '../../tracing/spans.ts';
 import { countSegments, planSegments } from './plan-segments.ts';
 import type { LeasedSegment, SegmentBoard } from './segment-board.ts';
@@ -186,21 +186,22 @@ export class SegmentedTakes implements TakeMaker {
   }
 
   async #join(list: SegmentList, take: SegmentedTake, ownLeases: ReadonlySet<string>): Promise<Take> {
-    const { artifacts, board } = this.#options;
+    const { board } = this.#options;
     const { files, request, context } = take;
     const finished = list.segments.flatMap((segment) => segment.finished ?? []);
-    for (const [index, { key, leaseId }] of finished.entries())
-      if (!ownLeases.has(leaseId)) await artifacts.materialize(key, files.pathOf(index)).catch(failStorage);
     const segments = list.segments.map((segment, index) => ({
       path: files.pathOf(index),
       frameCount: frameCountOf(segment),
     }));
     try {
       const { signal } = context;
+      for (const [index, { key, leaseId }] of finished.entries())
+        if (!ownLeases.has(leaseId)) await this.#fetchSegment(key, files.pathOf(index));
       await traced('join segments', {}, () => joinSegments({ ...request, segments, signal }));
     } catch (error) {
       // The next attempt renders all segments again.
-      if (!context.signal.aborted) await board.remove(list.jobId).catch(() => undefined);
+      const isAttemptError = !context.signal.aborted && !(error instanceof StoreFailure);
+      if (isAttemptError) await board.remove(list.jobId).catch(() => undefined);
       throw error;
     }
     const workElsewhereMs = finished
@@ -210,6 +211,16 @@ export class SegmentedTakes implements TakeMaker {
     await board.clearWork(list, new Set(finished.map(({ leaseId }) => leaseId))).catch(failStore);
     const warnings = withoutRepeats(finished.flatMap((segment) => segment.warnings));
     return { path: request.takePath, warnings, costMicros: 0, workElsewhereMs };
+  }
+
+  /** Throws `media_failed` when the file of a finished segment is gone, which a further attempt renders again. */
+  async #fetchSegment(key: string, path: string): Promise<void> {
+    try {
+      await this.#options.artifacts.materialize(key, path);
+    } catch (cause) {
+      if (!LipsyncError.isInstance(cause) || cause.code !== 'not_found') failStorage(cause);
+      throw new LipsyncError('media_failed', 'A finished segment of the take was deleted.', { cause });
+    }
   }
 }
 

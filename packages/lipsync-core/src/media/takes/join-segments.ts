@@ -7,7 +7,7 @@ import { MediaProcess } from '../ffmpeg-process.ts';
 import { framesPerSecond, type SpeechFacts } from '../media-types.ts';
 import type { Timeline } from '../timeline.ts';
 import { aacArguments } from './take-sound.ts';
-import { defaultTakeEncoding, type TakeEncoding } from './take-encoding.ts';
+import { defaultTakeEncoding, takeContainer, withoutMetadata, type TakeEncoding } from './take-encoding.ts';
 import { verifyTake } from './take-writer.ts';
 
 /** Time for copying the picture and encoding the sound, during which ffmpeg reports no progress. */
@@ -103,17 +103,11 @@ function joinArguments(
     '0:v:0',
     '-map',
     `1:${speech.streamIndex}`,
-    '-map_metadata',
-    '-1',
-    '-map_chapters',
-    '-1',
+    ...withoutMetadata,
     '-c:v',
     'copy',
     ...aacArguments(speech, durationS, encoding.audioBitrateKbps),
-    '-movflags',
-    '+faststart',
-    '-f',
-    'mp4',
+    ...takeContainer,
     '-y',
     fileUrl(partPath),
   ];

@@ -5,6 +5,7 @@ import { fileUrl, untrustedInputOptions } from '../ffmpeg-arguments.ts';
 import { MediaProcess } from '../ffmpeg-process.ts';
 import { framesPerSecond, type ClipFacts, type SpeechFacts } from '../media-types.ts';
 import { probeTake } from './take-probe.ts';
+import { takeContainer, withoutMetadata } from './take-encoding.ts';
 import { aacArguments, wavArguments } from './take-sound.ts';
 import { frameTimeMs, type Timeline } from '../timeline.ts';
 
@@ -85,17 +86,11 @@ export async function swapSound(options: SoundSwapOptions): Promise<boolean> {
     '0:v:0',
     '-map',
     `1:${speech.streamIndex}`,
-    '-map_metadata',
-    '-1',
-    '-map_chapters',
-    '-1',
+    ...withoutMetadata,
     '-c:v',
     'copy',
     ...aacArguments(speech, getDurationS(timeline)),
-    '-movflags',
-    '+faststart',
-    '-f',
-    'mp4',
+    ...takeContainer,
   );
   try {
     await runMux(command, targetPath, signal);

@@ -1,10 +1,16 @@
 import { rm } from 'node:fs/promises';
 import { LipsyncError } from '../../errors/index.ts';
 import { rawPixelFormat } from '../picture/decode-filter.ts';
-import { colorArguments, fileUrl, inputArguments } from '../ffmpeg-arguments.ts';
+import { fileUrl, inputArguments } from '../ffmpeg-arguments.ts';
 import { MediaProcess } from '../ffmpeg-process.ts';
 import { framesPerSecond, type ColorTags, type FrameRate, type SpeechFacts } from '../media-types.ts';
-import { defaultTakeEncoding, x264Arguments, type TakeEncoding } from './take-encoding.ts';
+import {
+  defaultTakeEncoding,
+  pictureArguments,
+  takeContainer,
+  withoutMetadata,
+  type TakeEncoding,
+} from './take-encoding.ts';
 import { labelArguments, type TakeLabel } from './label-picture.ts';
 import { aacArguments } from './take-sound.ts';
 
@@ -127,21 +133,10 @@ function encodeArguments(options: TakeEncoderOptions): readonly string[] {
     '-map',
     label ? '[labeled]' : '0:v:0',
     ...(speech ? ['-map', `1:${speech.facts.streamIndex}`] : []),
-    '-map_metadata',
-    '-1',
-    '-map_chapters',
-    '-1',
-    ...x264Arguments(encoding),
-    '-pix_fmt',
-    rawPixelFormat(color),
-    '-fps_mode',
-    'passthrough',
-    ...colorArguments(color),
+    ...withoutMetadata,
+    ...pictureArguments(encoding, color),
     ...(speech ? aacArguments(speech.facts, frameCount / framesPerSecond(frameRate), encoding.audioBitrateKbps) : []),
-    '-movflags',
-    '+faststart',
-    '-f',
-    'mp4',
+    ...takeContainer,
     '-y',
     fileUrl(options.partPath),
   ];

@@ -1,14 +1,19 @@
 import { randomUUID } from 'node:crypto';
 import { rename, rm } from 'node:fs/promises';
 import { LipsyncError } from '../../errors/index.ts';
-import { colorArguments, fileUrl, inputArguments } from '../ffmpeg-arguments.ts';
+import { fileUrl, inputArguments } from '../ffmpeg-arguments.ts';
 import { MediaProcess } from '../ffmpeg-process.ts';
 import type { ClipFacts, MediaLimits } from '../media-types.ts';
 import { probeClip } from '../picture/clip-probe.ts';
-import { rawPixelFormat } from '../picture/decode-filter.ts';
 import { labelArguments, type TakeLabel } from './label-picture.ts';
 import { probeTake } from './take-probe.ts';
-import { defaultTakeEncoding, x264Arguments, type TakeEncoding } from './take-encoding.ts';
+import {
+  defaultTakeEncoding,
+  pictureArguments,
+  takeContainer,
+  withoutMetadata,
+  type TakeEncoding,
+} from './take-encoding.ts';
 
 export interface LabelTakeOptions {
   readonly path: string;
@@ -75,20 +80,9 @@ function copyArguments(
     '0:a?',
     '-c:a',
     'copy',
-    '-map_metadata',
-    '-1',
-    '-map_chapters',
-    '-1',
-    ...x264Arguments(encoding),
-    '-pix_fmt',
-    rawPixelFormat(color),
-    '-fps_mode',
-    'passthrough',
-    ...colorArguments(color),
-    '-movflags',
-    '+faststart',
-    '-f',
-    'mp4',
+    ...withoutMetadata,
+    ...pictureArguments(encoding, color),
+    ...takeContainer,
     fileUrl(partPath),
   ];
 }
