@@ -238,8 +238,9 @@ export class TakePublisher {
     }
   }
 
-  /** Removes the kept takes of a job that has ended. */
-  async remove({ id: jobId, attempts }: JobRecord<'lipsync'>): Promise<void> {
+  /** Removes the kept takes of a job that has ended, and the fingerprint of an output that it has not delivered. */
+  async remove({ id: jobId, attempts, status }: JobRecord<'lipsync'>): Promise<void> {
+    if (status !== 'completed') await this.#options.fingerprints?.delete(jobId).catch(() => undefined);
     await removeJobWorkspaces(this.#folder, jobId).catch((error: unknown) =>
       this.#options.logger.warn({ jobId, error }, 'work files remain'),
     );

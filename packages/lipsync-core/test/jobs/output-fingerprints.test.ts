@@ -50,6 +50,20 @@ describe('The fingerprint of an output', () => {
     expect([(await publishing(() => false)).status, [...stored]]).toEqual(['failed', []]);
   });
 
+  it('It is deleted when the job is canceled before its output is published.', async () => {
+    const stored = new Set<string>();
+    const fingerprints = {
+      save: async (_: unknown, { id }: { readonly id: string }) => void stored.add(id),
+      delete: async (id: string) => void stored.delete(id),
+    };
+    const publish = () => Promise.reject(new LipsyncError('internal', 'The store is away.'));
+    const runner = bench.runner(makeTake, { fingerprints, publish, isPublishRetried: () => true });
+    expect([(await runner.run('job_1', anywhere)).status, [...stored]]).toEqual(['processing', ['job_1']]);
+    await bench.store.append('job_1', { type: 'cancel_requested' });
+    bench.time.nowMs += 3_600_000;
+    expect([(await runner.run('job_1', anywhere)).status, [...stored]]).toEqual(['canceled', []]);
+  });
+
   it('A job that ends while its output is read publishes nothing.', async () => {
     const release = new AbortController();
     const running = run(async () => {
