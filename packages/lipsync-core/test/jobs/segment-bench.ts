@@ -161,6 +161,6 @@ export class PassThroughProvider implements InlineProvider {
     const report = await passThroughTask(toLocalTakeInput(request, ''), context);
     const { start, end } = request.segment ?? { start: 0, end: request.timeline.frameCount };
     this.rendered.push(`${start}-${end}`);
-    return { path: request.takePath, warnings: report.warnings, costMicros: 0 };
+    return { path: request.takePath, warnings: report.warnings, costMicros: 0, modelPrecision: 'int8' };
   }
 }

@@ -88,7 +88,7 @@ export class SegmentBoard {
   }
 
   /** Records the file of a segment. Returns the list; undefined when the lease was lost. */
-  finish(leased: LeasedSegment, made: Pick<FinishedSegment, 'workMs' | 'warnings'>): Promise<SegmentList | undefined> {
+  finish(leased: LeasedSegment, made: Omit<FinishedSegment, 'key' | 'leaseId'>): Promise<SegmentList | undefined> {
     const finished = { ...made, key: leased.key, leaseId: leased.leaseId };
     return this.#changeLeased(leased, (segment) => ({ ...segment, lease: null, finished }));
   }

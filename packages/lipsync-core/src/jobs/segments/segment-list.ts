@@ -26,6 +26,8 @@ export interface FinishedSegment {
   /** Time that no attempt has been charged for. */
   readonly workMs: number;
   readonly warnings: readonly Warning[];
+  /** As in `Take`; lists of earlier versions lack it. */
+  readonly modelPrecision?: string;
 }
 
 export interface StoredSegment extends TakeSegment {
@@ -108,7 +110,13 @@ const segmentListSchema = z.object({
       warmUpFrames: frame,
       lease: z.object({ id: z.string(), untilMs: z.number(), fraction: z.number() }).nullable(),
       finished: z
-        .object({ key: z.string(), leaseId: z.string(), workMs: z.number(), warnings: z.array(warning) })
+        .object({
+          key: z.string(),
+          leaseId: z.string(),
+          workMs: z.number(),
+          warnings: z.array(warning),
+          modelPrecision: z.string().optional(),
+        })
         .nullable(),
     }),
   ),

@@ -68,7 +68,7 @@ export class SegmentRenderer {
     const startedMs = performance.now();
     const path = work.files.pathOf(index);
     // Held during the upload too, which may take longer than a lease.
-    const { warnings } = await this.#holdLease(leased, work, async (context) => {
+    const { warnings, modelPrecision } = await this.#holdLease(leased, work, async (context) => {
       const made = await makeSegment(leased, path, work, context);
       // Once the list is removed, nothing deletes a file that is published.
       if (!(await board.renew(leased, 1).catch(failStore))) throw new LeaseLost();
@@ -77,7 +77,8 @@ export class SegmentRenderer {
       await artifacts.publish(publishedPath, key).catch(failStorage);
       return made;
     });
-    const made = { workMs: performance.now() - startedMs, warnings };
+    const workMs = performance.now() - startedMs;
+    const made = { workMs, warnings, ...(modelPrecision && { modelPrecision }) };
     const finished = await board.finish(leased, made).catch(failStore);
     if (!finished) {
       await artifacts.delete(key).catch(failStorage);

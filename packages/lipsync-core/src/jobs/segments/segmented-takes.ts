@@ -204,13 +204,19 @@ export class SegmentedTakes implements TakeMaker {
       if (isAttemptError) await board.remove(list.jobId).catch(() => undefined);
       throw error;
     }
-    const workElsewhereMs = finished
-      .filter(({ leaseId }) => !ownLeases.has(leaseId))
-      .reduce((sum, { workMs }) => sum + workMs, 0);
+    const others = finished.filter(({ leaseId }) => !ownLeases.has(leaseId));
+    const workElsewhereMs = others.reduce((sum, { workMs }) => sum + workMs, 0);
+    const modelPrecision = finished.at(0)?.modelPrecision;
     // A later attempt that reuses the segments is not charged for them again.
     await board.clearWork(list, new Set(finished.map(({ leaseId }) => leaseId))).catch(failStore);
     const warnings = withoutRepeats(finished.flatMap((segment) => segment.warnings));
-    return { path: request.takePath, warnings, costMicros: 0, workElsewhereMs };
+    return {
+      path: request.takePath,
+      warnings,
+      costMicros: 0,
+      workElsewhereMs,
+      ...(modelPrecision && { modelPrecision }),
+    };
   }
 
   /** Throws `media_failed` when the file of a finished segment is gone, which a further attempt renders again. */
