@@ -216,7 +216,8 @@ export class LipsyncPipeline {
     durationMs: number,
   ): Promise<void> {
     const { startedAtMs, endedAtMs } = attempts.at(-1) ?? { startedAtMs: 0, endedAtMs: null };
-    if (endedAtMs === null) return;
+    // The time of reused segments is not in that of the attempt.
+    if (endedAtMs === null || take.reusesSegments) return;
     annotateSpan({ 'lipsync.real_time_factor': (endedAtMs - startedAtMs) / durationMs });
     const output = { provider: provider.facts.id, options, durationMs };
     const workMs = endedAtMs - startedAtMs + (take.workElsewhereMs ?? 0);

@@ -55,6 +55,8 @@ export interface Take {
   readonly costMicros: number;
   /** Time that other runs and other workers have spent on the take; none by default. */
   readonly workElsewhereMs?: number;
+  /** Set when parts were made by an earlier attempt, which was charged for them. */
+  readonly reusesSegments?: true;
   /** Precision of the model that drew it: `float32`, `float16` or `int8`; absent if unknown. */
   readonly modelPrecision?: string;
 }

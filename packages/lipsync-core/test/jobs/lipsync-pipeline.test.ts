@@ -422,6 +422,7 @@ describe('Takes of a vendor', () => {
   const made: Attempt = { ...begun, outcome: 'succeeded', endedAtMs: startedAtMs + 1_000, costMicros: 70 };
 
   interface CollectOptions {
+    readonly vendor?: ScriptedVendor;
     readonly wasInterrupted?: boolean;
     readonly stop?: AbortController;
     /** Aborts the run with this reason during the check. */
@@ -429,18 +430,23 @@ describe('Takes of a vendor', () => {
   }
 
   /** Collects the vendor's take in a run that finds `attempt`. Returns the providers whose throughput was recorded. */
-  async function learnedFrom(attempt: Attempt, { wasInterrupted = false } = {}) {
-    return (await collect(attempt, { wasInterrupted })).learned;
+  async function learnedFrom(attempt: Attempt, options: CollectOptions = {}) {
+    return (await collect(attempt, options)).learned;
   }
 
   async function collect(
     attempt: Attempt,
-    { wasInterrupted = false, stop = new AbortController(), stopReason }: CollectOptions = {},
+    {
+      vendor = new ScriptedVendor(),
+      wasInterrupted = false,
+      stop = new AbortController(),
+      stopReason,
+    }: CollectOptions = {},
   ) {
     const learn = vi.fn<Forecast['record']>(async () => undefined);
     const stages: string[] = [];
     const pipeline = new LipsyncPipeline({
-      activeProviders: new ActiveProviders([new ScriptedVendor()]),
+      activeProviders: new ActiveProviders([vendor]),
       renderPool: pool,
       limits,
       quality: {
@@ -514,6 +520,12 @@ describe('Takes of a vendor', () => {
 
   it('The duration of a take after a crash is not recorded.', async () => {
     expect(await learnedFrom(begun, { wasInterrupted: true })).toEqual([]);
+  });
+
+  it('The duration of an attempt that reuses segments is not recorded, because others made a part of its take.', async () => {
+    const vendor = new ScriptedVendor();
+    vi.spyOn(vendor, 'collect').mockResolvedValue({ path: 'take.mp4', warnings: [], reusesSegments: true });
+    expect(await learnedFrom(begun, { vendor })).toEqual([]);
   });
 
   it('A take that is collected a second time is not recorded again.', async () => {

@@ -52,6 +52,7 @@ describe('A long take', { timeout: 120_000 }, () => {
     expect(framesIn([...first.rendered, ...second.rendered])).toBe(frameCount);
     expect(take.workElsewhereMs).toBeGreaterThan(0);
     expect(take).toMatchObject({ modelPrecision: 'int8' });
+    expect(take).not.toHaveProperty('reusesSegments');
     expect(fractions.at(-1)).toBe(1);
     expect(await bench.outputs()).not.toEqual([]);
     await bench.board.remove(request.jobId);
@@ -152,7 +153,7 @@ describe('A long take', { timeout: 120_000 }, () => {
     expect(list?.segments.flatMap(({ finished }) => finished ?? [])).toMatchObject([{ workMs: 0 }]);
     provider.before = () => Promise.resolve();
     const take = await bench.takes().make(provider, await bench.nextRequest(), context);
-    expect(take).toMatchObject({ workElsewhereMs: 0 });
+    expect(take).toMatchObject({ workElsewhereMs: 0, reusesSegments: true });
     expect(framesIn(provider.rendered)).toBe(frameCount);
     await bench.board.remove(bench.request.jobId);
   });

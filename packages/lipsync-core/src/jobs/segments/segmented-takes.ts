@@ -206,6 +206,7 @@ export class SegmentedTakes implements TakeMaker {
     }
     const others = finished.filter(({ leaseId }) => !ownLeases.has(leaseId));
     const workElsewhereMs = others.reduce((sum, { workMs }) => sum + workMs, 0);
+    const reusesSegments = others.some(({ workMs }) => workMs === 0);
     const modelPrecision = finished.at(0)?.modelPrecision;
     // A later attempt that reuses the segments is not charged for them again.
     await board.clearWork(list, new Set(finished.map(({ leaseId }) => leaseId))).catch(failStore);
@@ -215,6 +216,7 @@ export class SegmentedTakes implements TakeMaker {
       warnings,
       costMicros: 0,
       workElsewhereMs,
+      ...(reusesSegments && { reusesSegments }),
       ...(modelPrecision && { modelPrecision }),
     };
   }
