@@ -10,7 +10,7 @@ const regionWidth = 0.9;
 const regionHeight = 0.8;
 /** Distance of the middle of the region from the corners of the mouth, in heights of the region: the jaw moves down. */
 const shiftDown = 0.1;
-/** Luma by which a mouth moves at least, root mean square: less is noise of the codec. */
+/** Luma by which a stored mouth moves at least, root mean square: less is noise of the codec. */
 const minMotion = 1.5;
 
 /** The region of the mouth in a picture, by its landmarks; undefined for a face that is not completely in the picture. */
@@ -42,21 +42,24 @@ export function mouthCellsOf(plane: Plane, mouth: RelativeArea, picture: Relativ
 }
 
 /**
- * Similarity of the motion of two mouths, −1 to 1: the correlation of the changes of their cells. Null where a mouth hardly moves. Rows of `mouthCells` values.
+ * Similarity of the motion of a mouth to that of a stored one, −1 to 1: the correlation of the changes of their cells.
+ * Null if the stored mouth hardly moves, so that no motion can be found again; 0 if only the other one is still. Rows of
+ * `mouthCells` values.
  */
-export function compareMouths(one: readonly Float32Array[], other: readonly Float32Array[]): number | null {
-  const [motion, otherMotion] = [motionOf(one), motionOf(other)];
-  let [squares, otherSquares, products, count] = [0, 0, 0, 0];
-  for (const [index, value] of motion.entries()) {
-    const paired = otherMotion[index] ?? NaN;
+export function compareMouths(stored: readonly Float32Array[], found: readonly Float32Array[]): number | null {
+  const [storedMotion, foundMotion] = [motionOf(stored), motionOf(found)];
+  let [storedSquares, foundSquares, products, count] = [0, 0, 0, 0];
+  for (const [index, value] of storedMotion.entries()) {
+    const paired = foundMotion[index] ?? NaN;
     if (Number.isNaN(value) || Number.isNaN(paired)) continue;
-    squares += value * value;
-    otherSquares += paired * paired;
+    storedSquares += value * value;
+    foundSquares += paired * paired;
     products += value * paired;
     count += 1;
   }
-  const isMoving = Math.min(squares, otherSquares) >= count * minMotion * minMotion;
-  return count > 0 && isMoving ? products / Math.sqrt(squares * otherSquares) : null;
+  if (count === 0 || storedSquares < count * minMotion * minMotion) return null;
+  // A small copy moves less than its output, and the noise of a still picture correlates with nothing: no minimum here.
+  return foundSquares > 0 ? products / Math.sqrt(storedSquares * foundSquares) : 0;
 }
 
 /**
