@@ -3,11 +3,11 @@ import type { StoredKey } from './fingerprint-store.ts';
 import { countDifferingBits } from './sound-hash.ts';
 import type { QueryKeys } from './video-query.ts';
 
-/** Outputs that are compared, by their sound and by their picture. */
-const maxBySound = 12;
-const maxByPicture = 12;
+/** Outputs that are compared: by their sound, by their picture, and by both. */
+const maxPerList = 12;
 const minSoundHits = 2;
-/** Bits of 64 in which the picture of a copy differs at most. */
+const pictureBits = 64;
+/** Bits in which the picture of a copy differs at most. */
 const maxPictureBits = 14;
 
 interface Ranked {
@@ -20,6 +20,8 @@ export class Candidates {
   readonly #query: QueryKeys;
   #bySound: Ranked[] = [];
   #byPicture: Ranked[] = [];
+  /** Where many outputs share the sound, and many others the picture, an exact copy may be in neither of the two lists. */
+  #byBoth: Ranked[] = [];
 
   constructor(query: QueryKeys) {
     this.#query = query;
@@ -28,16 +30,20 @@ export class Candidates {
   add(keys: readonly StoredKey[]): void {
     for (const key of keys) {
       const hits = this.#countSoundHits(key);
-      if (hits >= minSoundHits) this.#bySound.push({ key, rank: -hits });
       const bits = this.#closestPicture(key);
-      if (bits <= maxPictureBits) this.#byPicture.push({ key, rank: bits });
+      const [isSound, isPicture] = [hits >= minSoundHits, bits <= maxPictureBits];
+      if (isSound) this.#bySound.push({ key, rank: -hits });
+      if (isPicture) this.#byPicture.push({ key, rank: bits });
+      // Half of the bits of two unrelated pictures differ.
+      if (isSound && isPicture) this.#byBoth.push({ key, rank: -hits * (1 - (2 * bits) / pictureBits) });
     }
-    this.#bySound = best(this.#bySound, maxBySound);
-    this.#byPicture = best(this.#byPicture, maxByPicture);
+    this.#bySound = best(this.#bySound);
+    this.#byPicture = best(this.#byPicture);
+    this.#byBoth = best(this.#byBoth);
   }
 
   list(): readonly StoredKey[] {
-    return [...new Set([...this.#bySound, ...this.#byPicture].map(({ key }) => key))];
+    return [...new Set([...this.#byBoth, ...this.#bySound, ...this.#byPicture].map(({ key }) => key))];
   }
 
   #countSoundHits({ sound }: StoredKey): number {
@@ -62,6 +68,6 @@ export class Candidates {
 }
 
 /** At equal ranks, the first ones stay. */
-function best(all: readonly Ranked[], count: number): Ranked[] {
-  return all.toSorted((one, other) => one.rank - other.rank).slice(0, count);
+function best(all: readonly Ranked[]): Ranked[] {
+  return all.toSorted((one, other) => one.rank - other.rank).slice(0, maxPerList);
 }
