@@ -26,7 +26,10 @@ const minHashes = 12;
 const triedOffsets = 6;
 /** A picture of the mouth is compared with one at most this much earlier or later. */
 const maxGapMs = 30;
-/** Mouths that must be compared: 2.4 s of them. */
+/**
+ * Stored mouths that must be compared: 2.4 s of the first 15 s of an output, or 12 s of the rest of its first two minutes;
+ * later ones are not stored.
+ */
 const minMouths = 12;
 /** A codec moves sound and picture against each other by up to a frame of each. */
 const mouthSearch = { toleranceMs: 80, stepMs: 20 };

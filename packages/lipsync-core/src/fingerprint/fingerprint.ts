@@ -43,7 +43,7 @@ export interface UnpackedFingerprint {
   readonly mouths: readonly MouthSample[];
 }
 
-/** What of a long output counts: its sound, and its mouth in a dense part and a sparse one. */
+/** What of a long output counts: its sound, and its mouth, which is sampled densely, then sparsely, then not at all. */
 const soundLimitMs = 20 * 60_000;
 const mouthLimitMs = 120_000;
 const denseUntilMs = 15_000;
