@@ -7,9 +7,9 @@ import {
   unpackFingerprint,
   type UnpackedFingerprint,
 } from '../../packages/lipsync-core/src/fingerprint/fingerprint.ts';
-import { FingerprintSearch, type FoundOutput } from '../../packages/lipsync-core/src/fingerprint/fingerprint-search.ts';
+import { FingerprintSearch } from '../../packages/lipsync-core/src/fingerprint/fingerprint-search.ts';
 import { FingerprintStore } from '../../packages/lipsync-core/src/fingerprint/fingerprint-store.ts';
-import { judgeSimilarity } from '../../packages/lipsync-core/src/fingerprint/verdict.ts';
+import { judgeSimilarity, type FoundOutput } from '../../packages/lipsync-core/src/fingerprint/verdict.ts';
 import { readVideoQuery } from '../../packages/lipsync-core/src/fingerprint/video-query.ts';
 import { createLocalHost } from '../../packages/lipsync-core/src/service/get-lipsync-service.ts';
 import { openLocalState } from '../../packages/lipsync-core/src/service/local-state.ts';
@@ -55,6 +55,7 @@ const clips: readonly Subject[] = [
 ];
 const longSpeech = clipsFolder ? join(clipsFolder, 'speech-long.wav') : samplePaths.audioPath;
 const { signal } = new AbortController();
+const caller = { signal, mayAccess: () => true };
 
 /**
  * Finds copies of outputs of the sample, and of a clip in `LIPSYNC_TEST_CLIPS_DIR`, by their fingerprints. Controls: the
@@ -73,9 +74,7 @@ export async function proveFingerprints(): Promise<boolean> {
     try {
       const verifier = createOriginVerifier(config, { state });
       const store = new FingerprintStore({ state });
-      const found = await findCopies(subjects, folder, (path) =>
-        verifier.verify(path, { signal, mayAccess: () => true }),
-      );
+      const found = await findCopies(subjects, folder, (path) => verifier.verify(path, caller));
       const controls = await findControls(subjects.at(-1), folder, new FingerprintSearch({ store, limits: config }));
       const segments = await findSegments(folder, await readAll(store));
       return found && controls && segments;
@@ -160,11 +159,11 @@ async function findControls(subject: Subject | undefined, folder: string, search
     qualityEnabled: false,
     marking: { ...configFromEnvironment().marking, isEnabled: false },
   });
-  const found: (FoundOutput | null)[] = [(await search.find(subject.path, signal)).found];
+  const found: (FoundOutput | null)[] = [(await search.find(subject.path, caller)).found];
   const dubbed = join(folder, 'dubbed.mp4');
   const inputs = ['-i', subject.path, '-i', outputOf(folder, subject)];
   await ffmpeg(...inputs, '-map', '0:v', '-map', '1:a', '-c', 'copy', '-shortest', dubbed);
-  const dub = (await search.find(dubbed, signal)).found;
+  const dub = (await search.find(dubbed, caller)).found;
   const step = Number(await ffprobe('-show_entries', 'format=duration', longSpeech)) / (takeCount + 1);
   const takes = Array.from({ length: takeCount }, (_, index): Take => {
     return { ...subject, speech: join(folder, `speech-${index}.wav`), output: join(folder, `take-${index}.mp4`) };
@@ -172,7 +171,7 @@ async function findControls(subject: Subject | undefined, folder: string, search
   for (const [index, { speech }] of takes.entries())
     await ffmpeg('-ss', `${step * (index + 0.5)}`, '-i', longSpeech, '-t', `${clipSeconds}`, speech);
   await renderAll(config, takes);
-  for (const { output } of takes) found.push((await search.find(output, signal)).found);
+  for (const { output } of takes) found.push((await search.find(output, caller)).found);
   console.log(`\n| control of ${subject.name} | result | highest sound | highest mouth |\n|---|---|---|---|`);
   for (const [name, group] of [
     ['the clip', found.slice(0, 1)],

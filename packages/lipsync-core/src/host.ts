@@ -179,4 +179,5 @@ export { microsToUsd, toMicros, type Micros } from './billing/micros.ts';
 export { listProviderIds, type PlanStep } from './scheduling/execution-plan.ts';
 export { checkMarking } from './service/signing-identity.ts';
 export { FingerprintStore } from './fingerprint/fingerprint-store.ts';
-export { createOriginVerifier, OriginVerifier, type CallerScope } from './service/origin-verifier.ts';
+export type { CallerScope } from './fingerprint/fingerprint-search.ts';
+export { createOriginVerifier, OriginVerifier } from './service/origin-verifier.ts';

@@ -1,6 +1,7 @@
 import { decodeWords } from './fingerprint.ts';
 import type { StoredKey } from './fingerprint-store.ts';
 import { countDifferingBits } from './sound-hash.ts';
+import type { MayAccess } from './verdict.ts';
 import type { QueryKeys } from './video-query.ts';
 
 /** Outputs that are compared: by their sound, by their picture, and by both. */
@@ -18,13 +19,16 @@ interface Ranked {
 /** Collects the outputs that resemble a video most, with bounded memory. */
 export class Candidates {
   readonly #query: QueryKeys;
+  readonly #mayAccess: MayAccess;
   #bySound: Ranked[] = [];
   #byPicture: Ranked[] = [];
   /** Where many outputs share the sound, and many others the picture, an exact copy may be in neither of the two lists. */
   #byBoth: Ranked[] = [];
 
-  constructor(query: QueryKeys) {
+  /** Among equally similar outputs, those that the caller may see are kept. */
+  constructor(query: QueryKeys, mayAccess: MayAccess) {
     this.#query = query;
+    this.#mayAccess = mayAccess;
   }
 
   add(keys: readonly StoredKey[]): void {
@@ -37,13 +41,19 @@ export class Candidates {
       // Half of the bits of two unrelated pictures differ.
       if (isSound && isPicture) this.#byBoth.push({ key, rank: -hits * (1 - (2 * bits) / pictureBits) });
     }
-    this.#bySound = best(this.#bySound);
-    this.#byPicture = best(this.#byPicture);
-    this.#byBoth = best(this.#byBoth);
+    this.#bySound = this.#best(this.#bySound);
+    this.#byPicture = this.#best(this.#byPicture);
+    this.#byBoth = this.#best(this.#byBoth);
   }
 
   list(): readonly StoredKey[] {
     return [...new Set([...this.#byBoth, ...this.#bySound, ...this.#byPicture].map(({ key }) => key))];
+  }
+
+  /** At equal ranks, the first ones that the caller may see stay. */
+  #best(all: readonly Ranked[]): Ranked[] {
+    const hidden = ({ key }: Ranked): number => (this.#mayAccess(key.owner) ? 0 : 1);
+    return all.toSorted((one, other) => one.rank - other.rank || hidden(one) - hidden(other)).slice(0, maxPerList);
   }
 
   #countSoundHits({ sound }: StoredKey): number {
@@ -65,9 +75,4 @@ export class Candidates {
     }
     return closest;
   }
-}
-
-/** At equal ranks, the first ones stay. */
-function best(all: readonly Ranked[]): Ranked[] {
-  return all.toSorted((one, other) => one.rank - other.rank).slice(0, maxPerList);
 }

@@ -1,4 +1,3 @@
-import type { FingerprintMatch } from '../contract/origin-view.ts';
 import { toError } from '../errors/carried-failure.ts';
 import { abortError, LipsyncError } from '../errors/index.ts';
 import type { MediaLimits } from '../media/index.ts';
@@ -10,15 +9,8 @@ import { Candidates } from './candidates.ts';
 import type { Similarity } from './compare.ts';
 import type { FingerprintStore, StoredKey } from './fingerprint-store.ts';
 import type { CompareRequest, LookupMessage } from './lookup-process.ts';
-import { judgeSimilarity } from './verdict.ts';
+import { chooseOutput, judgeSimilarity, type FoundOutput, type MayAccess } from './verdict.ts';
 import type { QueryKeys } from './video-query.ts';
-
-/** The output that a video resembles most. */
-export interface FoundOutput extends Similarity {
-  readonly match: FingerprintMatch;
-  readonly jobId: string;
-  readonly owner: string | null;
-}
 
 export interface SearchResult {
   /** Null if the video has nothing in common with any output. */
@@ -27,6 +19,13 @@ export interface SearchResult {
   readonly searched: number;
   /** Why nothing, or not every output, was searched; null if every one was. */
   readonly reason: string | null;
+}
+
+/** The caller of a look-up. */
+export interface CallerScope {
+  readonly signal: AbortSignal;
+  /** Among equal matches, an output that the caller may see is found: others are not named. */
+  readonly mayAccess: MayAccess;
 }
 
 export interface FingerprintSearchOptions {
@@ -46,13 +45,6 @@ const refusal = 'Too many files wait to be looked up. Try again later.';
 /** The search of a million outputs takes less. */
 const searchLimitMs = 30_000;
 
-const order: readonly FingerprintMatch[] = [
-  'output',
-  'same_picture_and_sound',
-  'same_picture_other_sound',
-  'same_sound_other_picture',
-];
-
 /**
  * Finds the output of this installation that a file shows. The file is untrusted: it is decoded in a process of its own
  * with limits of memory and time.
@@ -69,17 +61,18 @@ export class FingerprintSearch {
    * A file that cannot be decoded within the limits resembles no output, with the reason. Throws the abort error, and
    * `resource_exhausted` while too many files wait or the store is unavailable.
    */
-  async find(path: string, signal: AbortSignal): Promise<SearchResult> {
+  async find(path: string, caller: CallerScope): Promise<SearchResult> {
     for await (const page of this.#options.store.listKeys()) {
-      if (page.length > 0) return this.#slots.run(() => this.#findApart(path, signal), signal);
+      if (page.length > 0) return this.#slots.run(() => this.#findApart(path, caller), caller.signal);
     }
     return { found: null, searched: 0, reason: null };
   }
 
-  async #findApart(path: string, signal: AbortSignal): Promise<SearchResult> {
+  async #findApart(path: string, caller: CallerScope): Promise<SearchResult> {
+    const { signal } = caller;
     const lookup = new LookupProcess(path, this.#options, signal);
     try {
-      return await this.#search(lookup, signal);
+      return await this.#search(lookup, caller);
     } catch (error) {
       if (signal.aborted) throw abortError(signal);
       if (LipsyncError.isInstance(error) && (error.code === 'clip_unusable' || error.code === 'media_failed'))
@@ -90,9 +83,9 @@ export class FingerprintSearch {
     }
   }
 
-  async #search(lookup: LookupProcess, signal: AbortSignal): Promise<SearchResult> {
+  async #search(lookup: LookupProcess, { signal, mayAccess }: CallerScope): Promise<SearchResult> {
     const { store } = this.#options;
-    const candidates = new Candidates(await lookup.readKeys());
+    const candidates = new Candidates(await lookup.readKeys(), mayAccess);
     const untilMs = performance.now() + searchLimitMs;
     let searched = 0;
     let reason: string | null = null;
@@ -105,30 +98,25 @@ export class FingerprintSearch {
         break;
       }
     }
-    return { found: await this.#compare(lookup, candidates.list()), searched, reason };
+    const found = await this.#compare(lookup, candidates.list());
+    return { found: chooseOutput(found, mayAccess), searched, reason };
   }
 
-  async #compare(lookup: LookupProcess, keys: readonly StoredKey[]): Promise<FoundOutput | null> {
+  async #compare(lookup: LookupProcess, keys: readonly StoredKey[]): Promise<readonly FoundOutput[]> {
     const outputs: { readonly key: StoredKey; readonly packed: string }[] = [];
     for (const key of keys) {
       const packed = await this.#options.store.find(key.jobId);
       // It may have been erased in the meantime.
       if (packed !== undefined) outputs.push({ key, packed });
     }
-    if (outputs.length === 0) return null;
+    if (outputs.length === 0) return [];
     const similarities = await lookup.compare(outputs.map(({ packed }) => packed));
-    const found = outputs.flatMap(({ key: { jobId, owner } }, index): FoundOutput[] => {
+    return outputs.flatMap(({ key: { jobId, owner } }, index): FoundOutput[] => {
       const similarity = similarities[index];
       const match = similarity && judgeSimilarity(similarity);
       return match ? [{ ...similarity, match, jobId, owner }] : [];
     });
-    return found.toSorted(byRank)[0] ?? null;
   }
-}
-
-function byRank(one: FoundOutput, other: FoundOutput): number {
-  const sum = ({ picture, sound, mouth }: FoundOutput): number => picture + (sound ?? 0) + (mouth ?? 0);
-  return order.indexOf(one.match) - order.indexOf(other.match) || sum(other) - sum(one);
 }
 
 /** The process that decodes one video. Every call throws `media_failed` when it exceeds its limits or ends early. */

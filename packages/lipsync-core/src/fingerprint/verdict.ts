@@ -1,6 +1,24 @@
 import type { FingerprintMatch } from '../contract/origin-view.ts';
 import type { Similarity } from './compare.ts';
 
+/** The output that a video resembles most. */
+export interface FoundOutput extends Similarity {
+  readonly match: FingerprintMatch;
+  readonly jobId: string;
+  readonly owner: string | null;
+}
+
+/** Whether a caller may see the jobs of an API key; null is that of jobs without one. */
+export type MayAccess = (owner: string | null) => boolean;
+
+/** From the closest match to the farthest. */
+const order: readonly FingerprintMatch[] = [
+  'output',
+  'same_picture_and_sound',
+  'same_picture_other_sound',
+  'same_sound_other_picture',
+];
+
 /**
  * What counts as the same. docs/marking.md has the measured similarities of copies and of controls, between which these
  * lie.
@@ -19,4 +37,17 @@ export function judgeSimilarity({ picture, sound, mouth }: Similarity): Fingerpr
   const isSilent = sound === null && mouth !== null && mouth >= sameMouthAlone;
   if (isSamePicture) return isSilent ? 'output' : 'same_picture_other_sound';
   return isSameSound ? 'same_sound_other_picture' : null;
+}
+
+/**
+ * The closest match; among equal matches one that the caller may see, then the most similar one. Null for an empty list.
+ * Pure.
+ */
+export function chooseOutput(found: readonly FoundOutput[], mayAccess: MayAccess): FoundOutput | null {
+  const sum = ({ picture, sound, mouth }: FoundOutput): number => picture + (sound ?? 0) + (mouth ?? 0);
+  const byRank = (one: FoundOutput, other: FoundOutput): number =>
+    order.indexOf(one.match) - order.indexOf(other.match) ||
+    Number(mayAccess(other.owner)) - Number(mayAccess(one.owner)) ||
+    sum(other) - sum(one);
+  return found.toSorted(byRank)[0] ?? null;
 }

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import type { CoreConfig } from '../config/core-config.ts';
 import type { FingerprintView, OriginView } from '../contract/origin-view.ts';
-import { FingerprintSearch, type SearchResult } from '../fingerprint/fingerprint-search.ts';
+import { FingerprintSearch, type CallerScope, type SearchResult } from '../fingerprint/fingerprint-search.ts';
 import { FingerprintStore } from '../fingerprint/fingerprint-store.ts';
 import { OriginReader } from '../marking/origin-reader.ts';
 import { parseAllowedHosts } from '../net/index.ts';
@@ -18,13 +18,6 @@ export interface OriginVerifierOptions {
   readonly search?: Pick<FingerprintSearch, 'find'> | undefined;
   readonly workFolder: string;
   readonly downloads: LocalDownloadOptions;
-}
-
-/** The caller of a look-up. */
-export interface CallerScope {
-  readonly signal: AbortSignal;
-  /** Whether the caller may see the jobs of an API key; null is that of jobs without one. */
-  mayAccess(owner: string | null): boolean;
 }
 
 /** Reads the origin of files that callers name or send. Stores nothing. */
@@ -62,7 +55,7 @@ export class OriginVerifier {
     const { reader, search } = this.#options;
     const origin = await reader.read(path, caller.signal);
     if (!search || origin.state === 'unreadable') return origin;
-    return { ...origin, fingerprint: toFingerprintView(await search.find(path, caller.signal), caller) };
+    return { ...origin, fingerprint: toFingerprintView(await search.find(path, caller), caller) };
   }
 
   async #inWorkspace<Result>(work: (workspace: Workspace) => Promise<Result>): Promise<Result> {

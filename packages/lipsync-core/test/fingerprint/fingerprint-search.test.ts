@@ -18,6 +18,7 @@ const slow = { timeout: 120_000 } as const;
 const presenter = fileURLToPath(new URL('../../../../samples/presenter.mp4', import.meta.url));
 const speech = fileURLToPath(new URL('../../../../samples/speech.wav', import.meta.url));
 const { signal } = new AbortController();
+const caller = { signal, mayAccess: () => true };
 let folder: string;
 let state: SqliteStateStore;
 let store: FingerprintStore;
@@ -56,7 +57,7 @@ describe('A file that is looked up', slow, () => {
     const change = ['-vf', 'crop=288:162,scale=160:90', '-b:a', '64k', ...x264];
     const copy = await makeMedia('-i', output, ...change, join(folder, 'small.mp4'));
     const found = { match: 'output', jobId: 'job_1', owner: 'alice' };
-    expect(await search.find(copy, signal)).toMatchObject({ searched: 1, reason: null, found });
+    expect(await search.find(copy, caller)).toMatchObject({ searched: 1, reason: null, found });
   });
 
   it.each([
@@ -95,7 +96,10 @@ describe('A file that is looked up', slow, () => {
         }
       },
     };
-    const searching = new FingerprintSearch({ store: endless, limits }).find(output, abort.signal);
+    const searching = new FingerprintSearch({ store: endless, limits }).find(output, {
+      ...caller,
+      signal: abort.signal,
+    });
     await expect(searching).rejects.toMatchObject({ code: 'canceled' });
     expect(lists).toEqual([0, 0, 1]);
   });
@@ -103,11 +107,13 @@ describe('A file that is looked up', slow, () => {
   it('A file that cannot be decoded, or takes too much memory or time, is not compared.', async () => {
     const damaged = join(folder, 'damaged.mp4');
     await writeFile(damaged, 'no video');
-    expect(await search.find(damaged, signal)).toMatchObject({ found: null, searched: 0, reason: expect.any(String) });
+    expect(await search.find(damaged, caller)).toMatchObject({ found: null, searched: 0, reason: expect.any(String) });
     const small = new FingerprintSearch({ store, limits, maxMemoryBytes: 1024 });
-    expect((await small.find(output, signal)).reason).toMatch(/too much memory/);
+    expect((await small.find(output, caller)).reason).toMatch(/too much memory/);
     const hasty = new FingerprintSearch({ store, limits, limitMs: 1 });
-    expect((await hasty.find(output, signal)).reason).toMatch(/too much time/);
-    await expect(search.find(output, AbortSignal.timeout(20))).rejects.toMatchObject({ code: 'canceled' });
+    expect((await hasty.find(output, caller)).reason).toMatch(/too much time/);
+    await expect(search.find(output, { ...caller, signal: AbortSignal.timeout(20) })).rejects.toMatchObject({
+      code: 'canceled',
+    });
   });
 });
