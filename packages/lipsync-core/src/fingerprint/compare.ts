@@ -1,4 +1,4 @@
-import { fineStepOf, type UnpackedFingerprint } from './fingerprint.ts';
+import { fineStepOf, unpackFingerprint, type UnpackedFingerprint } from './fingerprint.ts';
 import { compareMouths, mouthCellsOf } from './mouth-patch.ts';
 import { correlate, likelyAreas, meansOf, thumbnailSide, type RelativeArea } from './picture-hash.ts';
 import { countDifferingBits, fineStepMs, variantsOf, type SoundHashes } from './sound-hash.ts';
@@ -35,6 +35,20 @@ const minMouths = 12;
 const mouthSearch = { toleranceMs: 80, stepMs: 20 };
 /** Pictures that differ more have no mouth in common. */
 const minPicture = 0.7;
+
+/**
+ * Compares a video with outputs, by their packed fingerprints. The similarity is null for a fingerprint that cannot be
+ * read: another version wrote it, or it is damaged. Pure.
+ */
+export function compareWithOutputs(query: VideoQuery, outputs: readonly string[]): readonly (Similarity | null)[] {
+  return outputs.map((packed) => {
+    try {
+      return compareVideo(query, unpackFingerprint(packed));
+    } catch {
+      return null;
+    }
+  });
+}
 
 /** Compares a video with an output. Pure; the time is bounded by the lengths that both keep. */
 export function compareVideo(query: VideoQuery, output: UnpackedFingerprint): Similarity {

@@ -37,6 +37,11 @@ export interface FingerprintSearchOptions {
   readonly limitMs?: number;
 }
 
+interface StoredOutput {
+  readonly key: StoredKey;
+  readonly packed: string;
+}
+
 /** Decoding uses all cores. */
 const maxRunning = 1;
 /** Each waiting file takes room on the disk. */
@@ -58,7 +63,7 @@ export class FingerprintSearch {
   }
 
   /**
-   * A file that cannot be decoded within the limits resembles no output, with the reason. Throws the abort error, and
+   * A file that cannot be decoded and compared within the limits resembles no output, with the reason. Throws the abort error, and
    * `resource_exhausted` while too many files wait or the store is unavailable.
    */
   async find(path: string, caller: CallerScope): Promise<SearchResult> {
@@ -74,10 +79,7 @@ export class FingerprintSearch {
     try {
       return await this.#search(lookup, caller);
     } catch (error) {
-      if (signal.aborted) throw abortError(signal);
-      if (LipsyncError.isInstance(error) && (error.code === 'clip_unusable' || error.code === 'media_failed'))
-        return { found: null, searched: 0, reason: error.message };
-      throw error;
+      return { found: null, searched: 0, reason: reasonOf(error, signal) };
     } finally {
       await lookup.end();
     }
@@ -98,25 +100,47 @@ export class FingerprintSearch {
         break;
       }
     }
-    const found = await this.#compare(lookup, candidates.list());
-    return { found: chooseOutput(found, mayAccess), searched, reason };
+    const stored = await this.#readStored(candidates.list());
+    if (stored.length === 0) return { found: null, searched, reason };
+    try {
+      const similarities = await lookup.compare(stored.map(({ packed }) => packed));
+      const found = chooseOutput(toFound(stored, similarities), mayAccess);
+      const unreadable = similarities.filter((similarity) => similarity === null).length;
+      if (unreadable > 0) reason ??= `The fingerprints of ${unreadable} similar outputs are unreadable.`;
+      return { found, searched, reason };
+    } catch (error) {
+      return { found: null, searched, reason: reasonOf(error, signal) };
+    }
   }
 
-  async #compare(lookup: LookupProcess, keys: readonly StoredKey[]): Promise<readonly FoundOutput[]> {
-    const outputs: { readonly key: StoredKey; readonly packed: string }[] = [];
+  async #readStored(keys: readonly StoredKey[]): Promise<readonly StoredOutput[]> {
+    const outputs: StoredOutput[] = [];
     for (const key of keys) {
       const packed = await this.#options.store.find(key.jobId);
       // It may have been erased in the meantime.
       if (packed !== undefined) outputs.push({ key, packed });
     }
-    if (outputs.length === 0) return [];
-    const similarities = await lookup.compare(outputs.map(({ packed }) => packed));
-    return outputs.flatMap(({ key: { jobId, owner } }, index): FoundOutput[] => {
-      const similarity = similarities[index];
-      const match = similarity && judgeSimilarity(similarity);
-      return match ? [{ ...similarity, match, jobId, owner }] : [];
-    });
+    return outputs;
   }
+}
+
+function toFound(
+  outputs: readonly StoredOutput[],
+  similarities: readonly (Similarity | null)[],
+): readonly FoundOutput[] {
+  return outputs.flatMap(({ key: { jobId, owner } }, index): FoundOutput[] => {
+    const similarity = similarities[index];
+    const match = similarity && judgeSimilarity(similarity);
+    return match ? [{ ...similarity, match, jobId, owner }] : [];
+  });
+}
+
+/** Why a file could not be looked up. Throws the abort error, and every error that is no fault of the file. */
+function reasonOf(error: unknown, signal: AbortSignal): string {
+  if (signal.aborted) throw abortError(signal);
+  if (LipsyncError.isInstance(error) && (error.code === 'clip_unusable' || error.code === 'media_failed'))
+    return error.message;
+  throw error;
 }
 
 /** The process that decodes one video. Every call throws `media_failed` when it exceeds its limits or ends early. */
@@ -124,7 +148,8 @@ class LookupProcess {
   readonly #child: ManagedChild;
   readonly #stopWatching: () => void;
   readonly #keys = Promise.withResolvers<QueryKeys>();
-  readonly #compared = Promise.withResolvers<readonly Similarity[]>();
+  #isDecoded = false;
+  readonly #compared = Promise.withResolvers<readonly (Similarity | null)[]>();
 
   constructor(
     path: string,
@@ -136,13 +161,17 @@ class LookupProcess {
     // Each may fail while nothing waits for it.
     for (const { promise } of [this.#keys, this.#compared]) promise.catch(() => undefined);
     this.#child.onMessage((message: LookupMessage) => this.#accept(message));
-    this.#child.onExit((exit) =>
-      this.#fail(new LipsyncError('media_failed', `It was not decoded: ${describeExit(exit)}.`)),
-    );
+    this.#child.onExit((exit) => {
+      const what = this.#isDecoded ? 'compared' : 'decoded';
+      this.#fail(new LipsyncError('media_failed', `It was not ${what}: ${describeExit(exit)}.`));
+    });
     this.#stopWatching = watchChild(this.#child, {
       limitMs,
       maxMemoryBytes,
-      onExceeded: (what) => this.#fail(new LipsyncError('media_failed', `Decoding it takes too much ${what}.`)),
+      onExceeded: (what) => {
+        const work = this.#isDecoded ? 'Comparing' : 'Decoding';
+        this.#fail(new LipsyncError('media_failed', `${work} it takes too much ${what}.`));
+      },
     });
   }
 
@@ -150,7 +179,7 @@ class LookupProcess {
     return this.#keys.promise;
   }
 
-  compare(outputs: readonly string[]): Promise<readonly Similarity[]> {
+  compare(outputs: readonly string[]): Promise<readonly (Similarity | null)[]> {
     this.#child.send({ outputs } satisfies CompareRequest);
     return this.#compared.promise;
   }
@@ -161,8 +190,10 @@ class LookupProcess {
   }
 
   #accept(message: LookupMessage): void {
-    if (message.type === 'keys') this.#keys.resolve({ sound: new Set(message.sound), pictures: message.pictures });
-    else if (message.type === 'compared') this.#compared.resolve(message.similarities);
+    if (message.type === 'keys') {
+      this.#isDecoded = true;
+      this.#keys.resolve({ sound: new Set(message.sound), pictures: message.pictures });
+    } else if (message.type === 'compared') this.#compared.resolve(message.similarities);
     else this.#fail(toError(message));
   }
 

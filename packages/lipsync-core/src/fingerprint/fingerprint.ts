@@ -121,11 +121,11 @@ function chooseSoundKeys({ hashes, certainty }: SoundHashes): readonly number[] 
 const version = 1;
 const headerBytes = 12;
 const mouthBytes = 12 + mouthCells;
+const pictureBytes = thumbnailSide * thumbnailSide;
 const areaUnit = 65_535;
 
 /** Layout: version, numbers of pictures, mouths and hashes; then pictures, mouths and hashes, little-endian. */
 function packFingerprint({ sound, thumbnails, mouths }: UnpackedFingerprint): string {
-  const pictureBytes = thumbnailSide * thumbnailSide;
   const bytes = Buffer.alloc(
     headerBytes + thumbnails.length * pictureBytes + mouths.length * mouthBytes + sound.length * 4,
   );
@@ -149,11 +149,12 @@ function packFingerprint({ sound, thumbnails, mouths }: UnpackedFingerprint): st
   return bytes.toString('base64');
 }
 
-/** Throws `internal` for a fingerprint of another version. */
+/** Throws `internal` for a fingerprint of another version, and for an incomplete one. */
 export function unpackFingerprint(packed: string): UnpackedFingerprint {
   const bytes = Buffer.from(packed, 'base64');
   if (bytes[0] !== version) throw new LipsyncError('internal', 'A stored fingerprint has an unknown version.');
-  const pictureBytes = thumbnailSide * thumbnailSide;
+  if (bytes.length < headerBytes || bytes.length !== sizeOf(bytes))
+    throw new LipsyncError('internal', 'A stored fingerprint is incomplete.');
   let offset = headerBytes;
   const thumbnails = Array.from({ length: bytes.readUInt8(1) }, () => {
     offset += pictureBytes;
@@ -174,6 +175,12 @@ export function unpackFingerprint(packed: string): UnpackedFingerprint {
     bytes.readUInt32LE(soundStart + 4 * step),
   );
   return { sound, thumbnails, mouths };
+}
+
+/** The length that the header states. */
+function sizeOf(bytes: Buffer): number {
+  const [pictures, mouths, hashes] = [bytes.readUInt8(1), bytes.readUInt16LE(2), bytes.readUInt32LE(4)];
+  return headerBytes + pictures * pictureBytes + mouths * mouthBytes + hashes * 4;
 }
 
 function encodeWords(words: readonly number[]): string {

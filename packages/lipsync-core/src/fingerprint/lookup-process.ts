@@ -1,7 +1,6 @@
 /** Entry of a process that decodes an untrusted video and compares it with outputs. Started by `FingerprintSearch`. */
 import { toFailure, type CarriedFailure } from '../errors/carried-failure.ts';
-import { compareVideo, type Similarity } from './compare.ts';
-import { unpackFingerprint } from './fingerprint.ts';
+import { compareWithOutputs, type Similarity } from './compare.ts';
 import { keysOf, readVideoQuery } from './video-query.ts';
 
 /** To the process: what the video is compared with. */
@@ -10,10 +9,10 @@ export interface CompareRequest {
   readonly outputs: readonly string[];
 }
 
-/** From the process: the keys of the video, then its similarity to each of the outputs. */
+/** From the process: the keys of the video, then its similarity to each of the outputs, null for an unreadable one. */
 export type LookupMessage =
   | { readonly type: 'keys'; readonly sound: Uint32Array; readonly pictures: Uint32Array }
-  | { readonly type: 'compared'; readonly similarities: readonly Similarity[] }
+  | { readonly type: 'compared'; readonly similarities: readonly (Similarity | null)[] }
   | CarriedFailure;
 
 const [path = '', limits = '{}'] = process.argv.slice(2);
@@ -30,7 +29,7 @@ async function lookUp(): Promise<void> {
   const query = await readVideoQuery(path, { limits: JSON.parse(limits), signal });
   const { sound, pictures } = keysOf(query);
   process.once('message', ({ outputs }: CompareRequest) => {
-    send({ type: 'compared', similarities: outputs.map((packed) => compareVideo(query, unpackFingerprint(packed))) });
+    send({ type: 'compared', similarities: compareWithOutputs(query, outputs) });
   });
   send({ type: 'keys', sound: Uint32Array.from(sound), pictures });
 }

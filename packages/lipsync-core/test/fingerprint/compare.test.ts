@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { compareVideo } from '../../src/fingerprint/compare.ts';
-import type { UnpackedFingerprint } from '../../src/fingerprint/fingerprint.ts';
+import { compareVideo, compareWithOutputs } from '../../src/fingerprint/compare.ts';
+import { FingerprintBuilder, type UnpackedFingerprint } from '../../src/fingerprint/fingerprint.ts';
 import { mouthCellsOf } from '../../src/fingerprint/mouth-patch.ts';
 import { meansOf, thumbnailSide, wholePicture, type RelativeArea } from '../../src/fingerprint/picture-hash.ts';
 import { judgeSimilarity } from '../../src/fingerprint/verdict.ts';
@@ -63,4 +63,20 @@ describe('The mouth of a video with the picture and the sound of an output', () 
   it('does not decide where the mouth of the output itself hardly moves.', () => {
     expect(judge(40, storedOf(framesWith(0)))).toEqual(['output', null]);
   });
+});
+
+it('A stored fingerprint of another version, and an incomplete one, have no similarity; the others are compared.', () => {
+  const builder = new FingerprintBuilder();
+  const frames = framesWith(40);
+  for (const { timeMs, luma } of frames) {
+    const data = new Uint8Array((width * height * 3) / 2);
+    data.set(luma.data);
+    builder.addFrame(timeMs, { width, height, data }, undefined);
+  }
+  const { packed } = builder.finish();
+  const bytes = Buffer.from(packed, 'base64');
+  const ofNextVersion = Buffer.concat([Buffer.of((bytes[0] ?? 0) + 1), bytes.subarray(1)]).toString('base64');
+  const cut = [0, 1, 8, bytes.length - 1].map((length) => bytes.subarray(0, length).toString('base64'));
+  const similarities = compareWithOutputs(videoOf(frames), [ofNextVersion, ...cut, packed]);
+  expect(similarities).toEqual([null, null, null, null, null, expect.objectContaining({ picture: 1 })]);
 });

@@ -12,6 +12,7 @@ import { judgeSimilarity } from '../../src/fingerprint/verdict.ts';
 import { readVideoQuery } from '../../src/fingerprint/video-query.ts';
 import { RenderResources } from '../../src/processes/render-task.ts';
 import { SqliteStateStore } from '../../src/storage/sqlite-state-store.ts';
+import { processTable } from '../../src/testing/process-table.ts';
 import { limits, makeMedia, x264 } from '../media/make-media.ts';
 
 const slow = { timeout: 120_000 } as const;
@@ -102,6 +103,19 @@ describe('A file that is looked up', slow, () => {
     });
     await expect(searching).rejects.toMatchObject({ code: 'canceled' });
     expect(lists).toEqual([0, 0, 1]);
+  });
+
+  it('A search whose process ends while it compares has counted the outputs, and does not blame the decoder.', async () => {
+    const ending = {
+      listKeys: () => store.listKeys(),
+      find: async () => {
+        for (const { pid, parent, command } of processTable())
+          if (parent === process.pid && command.includes('lookup-process')) process.kill(pid, 'SIGKILL');
+        return store.find('job_1');
+      },
+    };
+    const result = await new FingerprintSearch({ store: ending, limits }).find(output, caller);
+    expect(result).toEqual({ found: null, searched: 1, reason: 'It was not compared: SIGKILL.' });
   });
 
   it('A file that cannot be decoded, or takes too much memory or time, is not compared.', async () => {
