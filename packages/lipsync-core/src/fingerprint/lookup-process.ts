@@ -16,8 +16,10 @@ export type LookupMessage =
   | CarriedFailure;
 
 const [path = '', limits = '{}'] = process.argv.slice(2);
-// A parent that has ended needs no answer.
-process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
+process.on('disconnect', () => {
+  // A parent that has ended needs no answer. This process leads its group, so its ffmpeg processes end with it.
+  process.kill(-process.pid, 'SIGKILL');
+});
 
 function send(message: LookupMessage): void {
   process.send?.(message);
