@@ -7,15 +7,15 @@ const interruptedDelayMs = 1_000;
 
 export interface SegmentProcessorOptions {
   readonly helper: Pick<SegmentHelper, 'help'>;
-  readonly producer: Pick<LipsyncProducer, 'hasWaitingRenders'>;
+  readonly producer: Pick<LipsyncProducer, 'hasWaitingRender'>;
   /** As in `JobProcessorOptions`. */
   readonly verifyRedis: () => Promise<void>;
   readonly stopping: AbortSignal;
 }
 
 /**
- * Renders segments of the job of another worker, until none is left or a job waits for this worker. The offer then goes
- * behind that job.
+ * Renders segments of the job of another worker, until none is left or a job waits that has at least the priority of
+ * the offer. The offer then goes behind that job.
  */
 export function createSegmentProcessor({
   helper,
@@ -29,7 +29,7 @@ export function createSegmentProcessor({
     if (!payload.success) throw new UnrecoverableError('The payload of the queue entry has no job id.');
     await verifyRedis();
     const signal = AbortSignal.any(lockLost ? [stopping, lockLost] : [stopping]);
-    const isNeededElsewhere = (): Promise<boolean> => producer.hasWaitingRenders();
+    const isNeededElsewhere = (): Promise<boolean> => producer.hasWaitingRender(job.opts.priority ?? 0);
     try {
       const outcome = await helper.help(payload.data.jobId, { signal, isNeededElsewhere });
       if (outcome === 'done') return { status: outcome };

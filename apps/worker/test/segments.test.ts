@@ -5,6 +5,7 @@ import { startTestRedis, type TestRedis } from '@lipsync/queue/testing';
 import type { Redis } from 'ioredis';
 import { beforeAll, expect, it } from 'vitest';
 import { LaneWorkers } from '../src/lane-workers.ts';
+import { createSegmentProcessor } from '../src/segment-processor.ts';
 
 const jobId = 'job_long';
 let redis: TestRedis;
@@ -16,25 +17,27 @@ beforeAll(async () => {
   connection = createClientConnection({ url: redis.url, onError: () => undefined });
   const store = new RedisJobStore({ connection });
   producer = new LipsyncProducer({ connection, store, clock: systemClock, logger: silentLogger });
-  const input = (digit: string) => ({ kind: 'artifact', key: `inputs/${digit.repeat(64)}`, name: 'input' }) as const;
-  await store.create(
-    newJobRecord({
-      id: jobId,
-      nowMs: Date.now(),
-      owner: null,
-      requestId: 'req_1',
-      traceparent: null,
-      options: lipsyncOptionsSchema.parse({}),
-      video: input('a'),
-      audio: input('b'),
-    }),
-  );
+  await store.create(recordOf(jobId));
   return async () => {
     await producer.close();
     connection.disconnect();
     await redis.stop();
   };
 });
+
+function recordOf(id: string, priority = 5) {
+  const input = (digit: string) => ({ kind: 'artifact', key: `inputs/${digit.repeat(64)}`, name: 'input' }) as const;
+  return newJobRecord({
+    id,
+    nowMs: Date.now(),
+    owner: null,
+    requestId: 'req_1',
+    traceparent: null,
+    options: lipsyncOptionsSchema.parse({ priority }),
+    video: input('a'),
+    audio: input('b'),
+  });
+}
 
 it('An idle worker takes an offer, which is put back while the worker is needed elsewhere, and is no waiting job.', async () => {
   const helped: string[] = [];
@@ -70,6 +73,29 @@ it('An idle worker takes an offer, which is put back while the worker is needed 
   } finally {
     await worker.stop();
   }
+});
+
+it('A worker leaves the segments of a job for a job of the same priority, and not for one of a lower priority.', async () => {
+  await producer.offerSegments(jobId, 2);
+  const queue = await producer.queue('render');
+  const offer = await queue.getJob(`segments-${jobId}-1`);
+  if (!offer) throw new Error('The offer does not wait.');
+  const answers: boolean[] = [];
+  const helper: Pick<SegmentHelper, 'help'> = {
+    async help(_, { isNeededElsewhere }) {
+      answers.push(await isNeededElsewhere());
+      for (const priority of [6, 5]) {
+        await producer.submit(recordOf(`job_priority_${priority}`, priority), 'render');
+        answers.push(await isNeededElsewhere());
+      }
+      return 'done';
+    },
+  };
+  const stopping = new AbortController().signal;
+  const help = createSegmentProcessor({ helper, producer, verifyRedis: async () => undefined, stopping });
+  await help(offer);
+  expect(answers).toEqual([false, false, true]);
+  await queue.obliterate({ force: true });
 });
 
 it('A segment has one holder at a time in Redis, and the end of the job deletes all of its files.', async () => {

@@ -153,9 +153,9 @@ export class LipsyncProducer {
     });
   }
 
-  /** Returns whether a job waits for a render worker. */
-  async hasWaitingRenders(): Promise<boolean> {
-    return (await this.sampleWaiting('render', 100)).count > 0;
+  /** Returns whether a job waits for a render worker with this BullMQ priority, or a more urgent one. */
+  hasWaitingRender(priority: number): Promise<boolean> {
+    return guardRedis(() => this.#entries.hasWaitingRender(priority));
   }
 
   /** The work of the render lane. */

@@ -27,6 +27,9 @@ const offerPrefix = 'segments-';
 /** BullMQ orders by priority times this plus a counter. */
 const scoreOfPriority = 2 ** 32;
 
+/** Far more than offers wait: they are read in one page. */
+const offersPerPage = 1_000;
+
 /** Jobs of a lane that no worker has taken. */
 export interface WaitingSample {
   readonly count: number;
@@ -141,6 +144,19 @@ export class QueueEntries {
     });
     const [ids, firstIds] = await Promise.all([Promise.all(sampled), Promise.all(firsts)]);
     return { count, ids: withoutOffers(ids.flat()), firstIds: withoutOffers(firstIds.flat()) };
+  }
+
+  /** Returns whether a job waits for a render worker with this BullMQ priority, or a more urgent one. */
+  async hasWaitingRender(priority: number): Promise<boolean> {
+    const queue = await this.queue('render');
+    const key = queue.toKey('prioritized');
+    const limit = `(${(priority + 1) * scoreOfPriority}`;
+    const [first, urgent] = await Promise.all([
+      // Jobs whose worker was lost come before all others.
+      queue.getRanges(['wait'], 0, offersPerPage - 1),
+      this.#connection.zrange(key, '-inf', limit, 'BYSCORE', 'LIMIT', 0, offersPerPage),
+    ]);
+    return withoutOffers([...first, ...urgent]).length > 0;
   }
 
   queue(lane: Lane): Promise<LipsyncQueueHandle> {
