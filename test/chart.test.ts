@@ -146,9 +146,9 @@ describe.skipIf(installed === undefined)('Rendered chart (`npm run chart` instal
     },
   );
 
-  it.each(pods)('The code accepts the environment of $name.', ({ container, isApi }) => {
+  it.each(pods)('The code accepts the environment of $name.', async ({ container, isApi }) => {
     const environment = environmentOf(container);
-    const config = isApi ? apiConfigFromEnvironment(environment) : workerConfigFromEnvironment(environment);
+    const config = isApi ? apiConfigFromEnvironment(environment) : await workerConfigFromEnvironment(environment);
     expect(config.core.dataDir).toMatch(/^\/storage\//);
     expect(container.env.map(({ name }) => name)).toHaveLength(Object.keys(environment).length);
     expect(

@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { workerConfigFromEnvironment } from './config.ts';
-import { countRenderSlots } from './render-slots.ts';
+import { countRenderSlots, readMachine } from './render-slots.ts';
 
 const redis = { REDIS_URL: 'redis://127.0.0.1:6379' };
 
 describe('workerConfigFromEnvironment', () => {
-  it('By default a worker serves all lanes and renders one job at a time.', () => {
-    const { lanes } = workerConfigFromEnvironment(redis);
+  it('By default a worker serves all lanes and renders one job at a time.', async () => {
+    const { lanes } = await workerConfigFromEnvironment(redis);
     expect(lanes).toEqual([
       { lane: 'fetch', concurrency: 32 },
       { lane: 'cloud', concurrency: 16 },
@@ -15,13 +15,17 @@ describe('workerConfigFromEnvironment', () => {
     ]);
   });
 
-  it('WORKER_LANES restricts a worker to one lane.', () => {
-    const { lanes } = workerConfigFromEnvironment({ ...redis, WORKER_LANES: 'render', WORKER_RENDER_CONCURRENCY: '2' });
+  it('WORKER_LANES restricts a worker to one lane.', async () => {
+    const { lanes } = await workerConfigFromEnvironment({
+      ...redis,
+      WORKER_LANES: 'render',
+      WORKER_RENDER_CONCURRENCY: '2',
+    });
     expect(lanes).toEqual([{ lane: 'render', concurrency: 2 }]);
   });
 
-  it('A worker of the cloud lane also fetches inputs and sends webhooks, with concurrencies of their own.', () => {
-    const { lanes } = workerConfigFromEnvironment({
+  it('A worker of the cloud lane also fetches inputs and sends webhooks, with concurrencies of their own.', async () => {
+    const { lanes } = await workerConfigFromEnvironment({
       ...redis,
       WORKER_LANES: 'cloud',
       WORKER_FETCH_CONCURRENCY: '3',
@@ -34,11 +38,10 @@ describe('workerConfigFromEnvironment', () => {
     ]);
   });
 
-  it('WORKER_RENDER_CONCURRENCY=auto follows from the cores and the memory of the machine.', () => {
+  it('WORKER_RENDER_CONCURRENCY=auto follows from the cores and the memory of the machine.', async () => {
     const environment = { ...redis, WORKER_LANES: 'render', WORKER_RENDER_CONCURRENCY: 'auto' };
-    expect(workerConfigFromEnvironment(environment).lanes).toEqual([
-      { lane: 'render', concurrency: countRenderSlots() },
-    ]);
+    const { lanes } = await workerConfigFromEnvironment(environment);
+    expect(lanes).toEqual([{ lane: 'render', concurrency: countRenderSlots(await readMachine()) }]);
   });
 
   it.each([
@@ -53,7 +56,7 @@ describe('workerConfigFromEnvironment', () => {
     [{ QUEUE_STALLED_INTERVAL_MS: '0' }, /QUEUE_STALLED_INTERVAL_MS: must be at least 100/],
     [{ REDIS_URL: 'redis://:broken:url' }, /REDIS_URL: must be a redis:\/\/ or rediss:\/\/ URL/],
     [{ REDIS_URL: '' }, /REDIS_URL: must be a redis:\/\/ or rediss:\/\/ URL/],
-  ])('The settings %j are rejected with the reason.', (environment, reason) => {
-    expect(() => workerConfigFromEnvironment({ ...redis, ...environment })).toThrow(reason);
+  ])('The settings %j are rejected with the reason.', async (environment, reason) => {
+    await expect(workerConfigFromEnvironment({ ...redis, ...environment })).rejects.toThrow(reason);
   });
 });

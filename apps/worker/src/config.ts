@@ -15,7 +15,7 @@ import {
   type Environment,
   type Settings,
 } from '@lipsync/core/config';
-import { countRenderSlots } from './render-slots.ts';
+import { countRenderSlots, readMachine } from './render-slots.ts';
 
 const lane = z.string().pipe(z.enum(workerLanes, `must be one of ${workerLanes.join(', ')}`));
 
@@ -63,12 +63,13 @@ export interface WorkerConfig {
 /**
  * Reads the worker's settings from the environment. Throws `request_invalid` with a reason for each invalid setting.
  */
-export function workerConfigFromEnvironment(environment: Environment = readEnvironment()): WorkerConfig {
+export async function workerConfigFromEnvironment(environment: Environment = readEnvironment()): Promise<WorkerConfig> {
   const values = parseSettings(workerSettings, environment);
+  const renders = values.WORKER_RENDER_CONCURRENCY;
   const concurrency: Readonly<Record<Lane, number>> = {
     fetch: values.WORKER_FETCH_CONCURRENCY,
     cloud: values.WORKER_CLOUD_CONCURRENCY,
-    render: values.WORKER_RENDER_CONCURRENCY === 'auto' ? countRenderSlots() : values.WORKER_RENDER_CONCURRENCY,
+    render: renders === 'auto' ? countRenderSlots(await readMachine()) : renders,
     webhook: values.WORKER_WEBHOOK_CONCURRENCY,
   };
   return Object.freeze({

@@ -5,7 +5,7 @@ import { startWorker } from './wiring.ts';
 const logger = createServiceLogger('worker');
 
 await runService(logger, async (stopping) => {
-  const config = workerConfigFromEnvironment();
+  const config = await workerConfigFromEnvironment();
   const tracing = await startConfiguredTracing('worker', logger);
   const { dataDir, outputDir, fileAccess } = config.core;
   await protectFiles([dataDir, outputDir], fileAccess, logger);

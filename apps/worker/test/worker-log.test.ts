@@ -48,7 +48,7 @@ it(
     cleanUp(() => redis.stop());
     const folder = await mkdtemp(join(tmpdir(), 'worker-log-'));
     cleanUp(() => rm(folder, { recursive: true, force: true }));
-    const config = workerConfigFromEnvironment({
+    const config = await workerConfigFromEnvironment({
       REDIS_URL: redis.url,
       WORKER_LANES: 'cloud',
       LIPSYNC_DATA_DIR: join(folder, 'data'),

@@ -100,6 +100,7 @@ export { WebhookHandler } from './jobs/webhook-handler.ts';
 export { QualityHandler } from './jobs/quality-handler.ts';
 export { SegmentBoard } from './jobs/segments/segment-board.ts';
 export type { SegmentHelper } from './jobs/segments/segment-helper.ts';
+export { readCpuShare } from './processes/cpu-share.ts';
 export { KeyedMutex } from './processes/keyed-mutex.ts';
 export { OutageLog, type Failure } from './processes/outage-log.ts';
 export { listen, type ListeningServer } from './processes/http-server.ts';
