@@ -79,8 +79,9 @@ async function trackOrFind(
   // The work folder is deleted even when this process is killed.
   const partialPath = join(options.workDir, `track-${randomUUID()}`);
   const writer = new TrackWriter(partialPath);
-  const store = new ObservationStore(join(options.workDir, `observations-${randomUUID()}`));
+  let store: ObservationStore | undefined;
   try {
+    store = new ObservationStore(join(options.workDir, `observations-${randomUUID()}`));
     const description = await writeTrack({ ...options, signal }, { writer, store, onDecided });
     requireFace(description);
     await writer.finish(description);
@@ -96,7 +97,7 @@ async function trackOrFind(
     onFailed(error);
     throw error;
   } finally {
-    store.dispose();
+    store?.dispose();
     writer.close();
     await rm(partialPath, { force: true });
   }

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, readlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -115,6 +115,21 @@ describe('trackFaces on the presenter clip', () => {
     expect(y).toBeLessThan(648);
     faces.close();
     expect(await readdir(folder)).toEqual(['cache']);
+  });
+
+  it.skipIf(process.platform !== 'linux')('A file that cannot be created leaves no other one open.', async () => {
+    // The path of the track still fits into the limit of the system; the longer one of the observations does not.
+    const longestPath = 4_095;
+    let workDir = folder;
+    while (longestPath - workDir.length > 300) workDir = join(workDir, 'a'.repeat(200));
+    workDir = join(workDir, 'a'.repeat(longestPath - workDir.length - '//track-'.length - randomUUID().length));
+    await mkdir(workDir, { recursive: true });
+    const options = { ...(await optionsOf({ path: presenter, range: { start: 0, end: 2 } })), workDir };
+    await expect(trackFaces(options)).rejects.toMatchObject({ code: 'ENAMETOOLONG' });
+    const descriptors = await readdir('/proc/self/fd');
+    const open = await Promise.all(descriptors.map((name) => readlink(`/proc/self/fd/${name}`).catch(() => '')));
+    expect(open.filter((path) => path.startsWith(workDir))).toEqual([]);
+    expect(await readdir(workDir)).toEqual([]);
   });
 
   it('The lips open and close as in landmarks that are detected per frame.', async () => {
