@@ -39,6 +39,23 @@ function recordOf(id: string, priority = 5) {
   });
 }
 
+function listOf(id: string): Parameters<SegmentBoard['create']>[0] {
+  const free = { warmUpFrames: 0, lease: null, finished: null };
+  return {
+    jobId: id,
+    binding: 'binding',
+    engineVersion: 'engine',
+    provider: 'wav2lip',
+    // `as`: only workers read it.
+    request: { clipDigest: 'a' } as unknown as Parameters<SegmentBoard['create']>[0]['request'],
+    traceparent: null,
+    segments: [
+      { ...free, start: 0, end: 20 },
+      { ...free, start: 20, end: 90 },
+    ],
+  };
+}
+
 it('An idle worker takes an offer, which is put back while the worker is needed elsewhere, and is no waiting job.', async () => {
   const helped: string[] = [];
   const segmentHelper: Pick<SegmentHelper, 'help'> = {
@@ -102,21 +119,12 @@ it('A segment has one holder at a time in Redis, and the end of the job deletes 
   const deleted: string[] = [];
   const artifacts = { delete: async (key: string) => void deleted.push(key) };
   const board = new SegmentBoard({ state: new RedisStateStore({ connection }), clock: systemClock, artifacts });
-  const free = { warmUpFrames: 0, lease: null, finished: null };
-  const list = await board.create({
-    jobId,
-    binding: 'binding',
-    engineVersion: 'engine',
-    provider: 'wav2lip',
-    // `as`: only workers read it.
-    request: { clipDigest: 'a' } as unknown as Parameters<typeof board.create>[0]['request'],
-    traceparent: null,
-    segments: [
-      { ...free, start: 0, end: 20 },
-      { ...free, start: 20, end: 90 },
-    ],
-  });
-  const leases = await Promise.all([board.lease(list), board.lease(list), board.lease(list)]);
+  const list = await board.create(listOf(jobId));
+  const leases = await Promise.all([
+    board.lease(list, 'owner'),
+    board.lease(list, 'helper'),
+    board.lease(list, 'helper'),
+  ]);
   expect(new Set(leases.map((leased) => leased?.index))).toEqual(new Set([0, 1, undefined]));
   const [held] = leases.filter((leased) => leased?.index === 1);
   if (!held) throw new Error('The longer segment has no holder.');
@@ -125,4 +133,20 @@ it('A segment has one holder at a time in Redis, and the end of the job deletes 
   expect(deleted).toEqual(expect.arrayContaining(leases.flatMap((leased) => leased?.key ?? [])));
   expect(await board.renew(held, 1)).toBeUndefined();
   expect(await board.read(jobId)).toBeUndefined();
+});
+
+it('No other worker begins a segment between a failed attempt and the next one.', async () => {
+  const artifacts = { delete: async () => undefined };
+  const board = new SegmentBoard({ state: new RedisStateStore({ connection }), clock: systemClock, artifacts });
+  const list = await board.create(listOf('job_paused'));
+  const finishing = await board.lease(list, 'helper');
+  await board.pause(list, new Set());
+  expect(await board.lease(list, 'helper')).toBeUndefined();
+  // A segment that was begun is not lost.
+  expect(finishing && (await board.finish(finishing, { workMs: 5, warnings: [] }))).toBeDefined();
+  const own = await board.lease(list, 'owner');
+  if (!own) throw new Error('The next attempt found no segment.');
+  await board.release(own);
+  expect(await board.lease(list, 'helper')).toMatchObject({ index: own.index });
+  await board.remove('job_paused');
 });

@@ -78,7 +78,7 @@ describe('A long take', { timeout: 120_000 }, () => {
     await offered.promise;
     expect(await helped).toBe('interrupted');
     const list = await bench.board.read(jobId);
-    const cutOff = list && (await bench.board.lease(list));
+    const cutOff = list && (await bench.board.lease(list, 'helper'));
     if (!cutOff) throw new Error('No segment is left.');
     bench.skippedMs += longMs;
     waiting.resolve();
@@ -152,6 +152,10 @@ describe('A long take', { timeout: 120_000 }, () => {
     const list = await bench.board.read(bench.request.jobId);
     expect(list?.segments.flatMap(({ finished }) => finished ?? [])).toMatchObject([{ workMs: 0 }]);
     provider.before = () => Promise.resolve();
+    const helper = new PassThroughProvider();
+    // The failed attempt is charged for no other worker.
+    expect(await bench.help(helper)).toBe('done');
+    expect(helper.rendered).toEqual([]);
     const take = await bench.takes().make(provider, await bench.nextRequest(), context);
     expect(take).toMatchObject({ workElsewhereMs: 0, reusesSegments: true });
     expect(framesIn(provider.rendered)).toBe(frameCount);

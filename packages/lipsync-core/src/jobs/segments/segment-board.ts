@@ -12,6 +12,7 @@ import {
   type FinishedSegment,
   type SegmentLease,
   type SegmentList,
+  type SegmentRole,
   type StoredSegment,
 } from './segment-list.ts';
 
@@ -64,19 +65,23 @@ export class SegmentBoard {
     });
   }
 
-  /** Leases the longest segment that no living worker has; undefined when there is none or the list is another one. */
-  lease({ jobId, id }: Pick<SegmentList, 'jobId' | 'id'>): Promise<LeasedSegment | undefined> {
+  /**
+   * Leases the longest segment that no living worker has; undefined when there is none, or the list is another one or,
+   * for a helper, paused. A lease of the owner ends the pause.
+   */
+  lease({ jobId, id }: Pick<SegmentList, 'jobId' | 'id'>, role: SegmentRole): Promise<LeasedSegment | undefined> {
     const { clock } = this.#options;
     const leaseId = randomUUID().slice(0, 8);
     return this.#change<LeasedSegment | undefined>(jobId, (stored) => {
       const nowMs = clock.nowMs();
-      if (stored?.id !== id) return { result: undefined };
+      if (stored?.id !== id || (stored.isPaused && role === 'helper')) return { result: undefined };
       const index = findLongestFree(stored.segments, nowMs);
       const free = stored.segments[index];
       if (!free) return { result: undefined };
       const segment = { ...free, lease: { id: leaseId, untilMs: nowMs + leaseMs, fraction: 0 } };
       const key = segmentKeyOf(stored, leaseId);
-      const list = { ...stored, segments: stored.segments.with(index, segment), keys: [...stored.keys, key] };
+      const segments = stored.segments.with(index, segment);
+      const list = { ...stored, segments, keys: [...stored.keys, key], isPaused: false };
       return { result: { list, index, segment, leaseId, key }, next: list };
     });
   }
@@ -95,15 +100,18 @@ export class SegmentBoard {
 
   /** Records that the work of some leases has been charged. */
   async clearWork({ jobId, id }: Pick<SegmentList, 'jobId' | 'id'>, leaseIds: ReadonlySet<string>): Promise<void> {
-    await this.#change(jobId, (stored) => {
-      if (stored?.id !== id) return { result: undefined };
-      const segments = stored.segments.map((segment) =>
-        segment.finished && leaseIds.has(segment.finished.leaseId)
-          ? { ...segment, finished: { ...segment.finished, workMs: 0 } }
-          : segment,
-      );
-      return { result: undefined, next: { ...stored, segments } };
-    });
+    await this.#change(jobId, (stored) =>
+      stored?.id === id ? { result: undefined, next: withoutWork(stored, leaseIds) } : { result: undefined },
+    );
+  }
+
+  /** As `clearWork`, after a failed attempt: no other worker begins a segment before the next one. */
+  async pause({ jobId, id }: Pick<SegmentList, 'jobId' | 'id'>, leaseIds: ReadonlySet<string>): Promise<void> {
+    await this.#change(jobId, (stored) =>
+      stored?.id === id
+        ? { result: undefined, next: { ...withoutWork(stored, leaseIds), isPaused: true } }
+        : { result: undefined },
+    );
   }
 
   /** Returns a segment that its worker could not finish. */
@@ -162,6 +170,15 @@ function documentKeyOf(jobId: string): string {
 function toJson(list: SegmentList): Json {
   // `as`: a list is plain data.
   return list as unknown as Json;
+}
+
+function withoutWork(list: SegmentList, leaseIds: ReadonlySet<string>): SegmentList {
+  const segments = list.segments.map((segment) =>
+    segment.finished && leaseIds.has(segment.finished.leaseId)
+      ? { ...segment, finished: { ...segment.finished, workMs: 0 } }
+      : segment,
+  );
+  return { ...list, segments };
 }
 
 /** Index of the longest segment that is neither finished nor leased; −1 without one. */

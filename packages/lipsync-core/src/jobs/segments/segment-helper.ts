@@ -70,7 +70,7 @@ export class SegmentHelper {
       return 'done';
     }
     for (;;) {
-      const leased = await board.lease(list);
+      const leased = await board.lease(list, 'helper');
       if (!leased) return 'done';
       const { index } = leased;
       try {

@@ -10,6 +10,9 @@ export type SharedRequest = Omit<
   'clipPath' | 'mouthCurvePath' | 'segment' | 'speechPath' | 'takePath' | 'trackPath'
 >;
 
+/** Whether a worker runs the job, or renders segments of the job of another one. */
+export type SegmentRole = 'owner' | 'helper';
+
 /** The right of one worker to render a segment. It renews the lease until the segment is finished. */
 export interface SegmentLease {
   readonly id: string;
@@ -51,6 +54,8 @@ export interface SegmentList {
   readonly segments: readonly StoredSegment[];
   /** Artifact keys of all files that may exist for it. */
   readonly keys: readonly string[];
+  /** After a failed attempt, until the worker of the job leases a segment again: other workers begin none. */
+  readonly isPaused?: boolean;
 }
 
 /** The files that all segments of a list are rendered from, besides the clip. */
@@ -121,6 +126,7 @@ const segmentListSchema = z.object({
     }),
   ),
   keys: z.array(z.string()),
+  isPaused: z.boolean().optional(),
 });
 
 /** Reads a stored list; undefined for one that another version has stored in another form. */

@@ -149,7 +149,7 @@ export class SegmentedTakes implements TakeMaker {
     } catch (error) {
       // The failed attempt is charged for the time of this worker; the next one, which reuses the segments, is not.
       if (isAttemptFailure(error, take.context.signal))
-        await this.#options.board.clearWork(take.list, ownLeases).catch(failStore);
+        await this.#options.board.pause(take.list, ownLeases).catch(failStore);
       throw error;
     }
   }
@@ -159,7 +159,7 @@ export class SegmentedTakes implements TakeMaker {
     const { context, request } = take;
     for (;;) {
       if (context.signal.aborted) throw abortError(context.signal);
-      const leased = await board.lease(take.list).catch(failStore);
+      const leased = await board.lease(take.list, 'owner').catch(failStore);
       const list = leased?.list ?? (await board.read(request.jobId).catch(failStore));
       // A list without segments is being removed.
       if (list?.id !== take.list.id || list.segments.length === 0)
