@@ -174,7 +174,7 @@ describe('A long take', { timeout: 120_000 }, () => {
     await bench.board.remove(bench.request.jobId);
   });
 
-  it('keeps the lease of a segment during its upload, and takes none before the files are fetched.', async () => {
+  it('keeps the lease of a segment during its upload, and takes none before the files are fetched, which stops when the worker stops.', async () => {
     const { provider: dying, reached } = dyingProvider();
     const stop = new AbortController();
     const making = bench.takes().make(dying, await bench.nextRequest(), { ...context, signal: stop.signal });
@@ -183,6 +183,10 @@ describe('A long take', { timeout: 120_000 }, () => {
     await expect(making).rejects.toThrow('stopped');
     const { jobId } = bench.request;
     const { materialize, publish } = bench.artifacts;
+    const leaving = new AbortController();
+    const fetch = vi.spyOn(bench.artifacts, 'materialize').mockImplementation(async () => leaving.abort());
+    await expect(bench.help(new PassThroughProvider(), leaving.signal)).rejects.toThrow();
+    expect(fetch).toHaveBeenCalledOnce();
     const leasesDuring: (readonly unknown[])[] = [];
     const note = async (): Promise<void> => {
       const list = await bench.board.read(jobId);

@@ -1,4 +1,5 @@
 import type { Logger } from '../../contract/ports.ts';
+import { abortError } from '../../errors/index.ts';
 import { openProcessWorkspace, sweepProcessWorkspaces, type Workspace } from '../../processes/workspace.ts';
 import type { ActiveProviders } from '../../providers/active-providers.ts';
 import type { InlineProvider } from '../../providers/provider.ts';
@@ -63,7 +64,7 @@ export class SegmentHelper {
     let files: SegmentFiles;
     try {
       // Before the first lease, which a large clip would outlast.
-      files = await this.#fetchFiles(list, workspace);
+      files = await this.#fetchFiles(list, workspace, context.signal);
     } catch (error) {
       if (context.signal.aborted) throw error;
       logger.warn({ jobId, error }, 'files of segments not read; the worker of the job renders them');
@@ -87,12 +88,16 @@ export class SegmentHelper {
     }
   }
 
-  async #fetchFiles(list: SegmentList, workspace: Workspace): Promise<SegmentFiles> {
+  /** Throws the abort error of `signal` between two files. */
+  async #fetchFiles(list: SegmentList, workspace: Workspace, signal: AbortSignal): Promise<SegmentFiles> {
     const { artifacts } = this.#options;
     const clipPath = workspace.file('clip');
-    await artifacts.materialize(clipKeyOf(list.request), clipPath);
     const pathOf = (file: SharedFile): string => workspace.file(file);
-    await Promise.all(sharedFiles.map((file) => artifacts.materialize(sharedKeyOf(list, file), pathOf(file))));
+    const files = sharedFiles.map((file) => ({ key: sharedKeyOf(list, file), path: pathOf(file) }));
+    for (const { key, path } of [{ key: clipKeyOf(list.request), path: clipPath }, ...files]) {
+      if (signal.aborted) throw abortError(signal);
+      await artifacts.materialize(key, path);
+    }
     return {
       clipPath,
       trackPath: pathOf('track'),

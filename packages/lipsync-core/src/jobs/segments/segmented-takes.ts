@@ -20,6 +20,7 @@ import {
   countOpen,
   frameCountOf,
   renderedPart,
+  sharedFiles,
   sharedKeyOf,
   type SegmentList,
   type SharedFile,
@@ -121,8 +122,10 @@ export class SegmentedTakes implements TakeMaker {
     else await this.#trackFace(request, context);
     const { clipPath, mouthCurvePath, speechPath } = request;
     const paths = { track: trackPath, curve: mouthCurvePath, speech: speechPath };
-    for (const file of ['track', 'curve', 'speech'] as const)
+    for (const file of sharedFiles) {
+      if (context.signal.aborted) throw abortError(context.signal);
       if (!(await isStored(file))) await this.#publish(paths[file], sharedKeyOf(list, file));
+    }
     const folder = dirname(request.takePath);
     const pathOf = (index: number): string => join(folder, `segment-${index}.mp4`);
     return { clipPath, mouthCurvePath, speechPath, trackPath, pathOf };
@@ -195,8 +198,10 @@ export class SegmentedTakes implements TakeMaker {
     }));
     try {
       const { signal } = context;
-      for (const [index, { key, leaseId }] of finished.entries())
+      for (const [index, { key, leaseId }] of finished.entries()) {
+        if (signal.aborted) throw abortError(signal);
         if (!ownLeases.has(leaseId)) await this.#fetchSegment(key, files.pathOf(index));
+      }
       await traced('join segments', {}, () => joinSegments({ ...request, segments, signal }));
     } catch (error) {
       // The next attempt renders all segments again.
