@@ -27,7 +27,7 @@ async function startMachine(
   const machine = startService(name, {
     folder: join(folder, name),
     redisUrl: redis.url,
-    settings: { ...s3.environment('service'), ...settings },
+    settings: { LIPSYNC_QUALITY: 'off', ...s3.environment('service'), ...settings },
   });
   machines.push(machine);
   const record = await machine.ready();

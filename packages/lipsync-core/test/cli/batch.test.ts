@@ -18,6 +18,7 @@ describe('batch', () => {
     await writeFile(join(folder, 'bad.mp4'), 'no video');
     vi.stubEnv('LIPSYNC_DATA_DIR', join(folder, 'data'));
     vi.stubEnv('LIPSYNC_QUALITY', 'off');
+    vi.stubEnv('LIPSYNC_MARKING', 'off');
   });
   afterAll(async () => {
     vi.unstubAllEnvs();

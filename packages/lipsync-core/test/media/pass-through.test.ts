@@ -178,20 +178,14 @@ describe('Pass-through take', () => {
   });
 
   it('A take contains mono, stereo and surround speech completely, at any sample rate.', async () => {
+    const folder = await temporaryFolder();
+    const picture = ['-f', 'lavfi', '-i', 'testsrc2=s=160x96:r=60:d=0.5'];
+    const clipPath = await makeMedia(...picture, ...x264, join(folder, 'clip.mp4'));
     for (const [channels, rate, name] of [
       [1, 8_000, 'a.wav'],
       [2, 44_100, 'b.mp3'],
       [6, 48_000, 'c.flac'],
     ] as const) {
-      const folder = await temporaryFolder();
-      const clipPath = await makeMedia(
-        '-f',
-        'lavfi',
-        '-i',
-        'testsrc2=s=160x96:r=60:d=0.5',
-        ...x264,
-        join(folder, 'clip.mp4'),
-      );
       const speechPath = await makeSpeech(join(folder, name), 0.9, '-ac', String(channels), '-ar', String(rate));
       const { takePath, timeline } = await passThrough(folder, clipPath, speechPath);
       await expectPromises(takePath, timeline.frameCount, 60);
