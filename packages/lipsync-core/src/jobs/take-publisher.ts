@@ -18,7 +18,7 @@ import type { JobEvent } from './job-events.ts';
 import type { JobRecord, MadeTake } from './job-record.ts';
 import { findAcceptedTake, findFinishedTake } from './made-take.ts';
 import type { KeptTakes, PipelineResult } from './pipeline-types.ts';
-import { notLabeledWarning, notMarkedWarning } from './mark-warnings.ts';
+import { notLabeledWarning, notMarkedWarning } from './missing-marks.ts';
 import { retryMediaStep } from './prepared-inputs.ts';
 import { RunSuperseded } from './stop-signal.ts';
 import { StorageWait, type StorageWaitOptions, type WaitingRun } from './storage-wait.ts';
