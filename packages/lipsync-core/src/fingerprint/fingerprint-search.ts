@@ -63,8 +63,8 @@ export class FingerprintSearch {
   }
 
   /**
-   * A file that cannot be decoded and compared within the limits resembles no output, with the reason. Throws the abort error, and
-   * `resource_exhausted` while too many files wait or the store is unavailable.
+   * A file that cannot be decoded and compared within the limits resembles no output, with the reason. Throws the abort
+   * error, and `resource_exhausted` while too many files wait or the store is unavailable.
    */
   async find(path: string, caller: CallerScope): Promise<SearchResult> {
     for await (const page of this.#options.store.listKeys()) {

@@ -81,7 +81,7 @@ export interface PipelineResult extends MadeTake {
   /** Absent unless this run has assessed the take. */
   readonly fingerprint?: Fingerprint;
   /** What a take that a provider of this service made and nothing assessed is probed for; absent for other takes. */
-  readonly expectedPicture?: ExpectedPicture;
+  readonly expectedPicture?: ExpectedPicture | undefined;
   /** The error that ends the job if the take was lost with the machine that kept it. */
   readonly errorIfLost?: LipsyncError;
 }

@@ -52,12 +52,10 @@ export class QualityGate {
     const { assessor } = this.#options;
     const isOwnTake = made.provider.kind === 'inline';
     if (!assessor) {
+      const result = toResult(made, { facts, quality: undefined, fingerprint: undefined });
+      if (!isOwnTake) return result;
       const { clip, timeline } = await run.inputs.takeRequest(index);
-      const expectedPicture = isOwnTake ? expectedPictureOf(clip, timeline) : undefined;
-      return {
-        ...toResult(made, { facts, quality: undefined, fingerprint: undefined }),
-        ...(expectedPicture && { expectedPicture }),
-      };
+      return { ...result, expectedPicture: expectedPictureOf(clip, timeline) };
     }
     const assessed = await this.#assess(assessor, take.path, { ...run, isOwnTake });
     const rated = {

@@ -19,6 +19,16 @@ const run = (save: OutputFingerprints['save'], signal = anywhere.signal) =>
     .runner(makeTake, { fingerprints: { save, delete: async () => undefined } })
     .run('job_1', { ...anywhere, signal });
 
+/** A store of fingerprints that keeps the ids of their jobs only. */
+function rememberedFingerprints() {
+  const stored = new Set<string>();
+  const fingerprints = {
+    save: async (_: unknown, { id }: { readonly id: string }) => void stored.add(id),
+    delete: async (id: string) => void stored.delete(id),
+  };
+  return { stored, fingerprints };
+}
+
 describe('The fingerprint of an output', () => {
   it('It is stored before the output is published.', async () => {
     const published: boolean[] = [];
@@ -37,11 +47,7 @@ describe('The fingerprint of an output', () => {
   });
 
   it('It is deleted when the output cannot be published, and kept while that is tried again.', async () => {
-    const stored = new Set<string>();
-    const fingerprints = {
-      save: async (_: unknown, { id }: { readonly id: string }) => void stored.add(id),
-      delete: async (id: string) => void stored.delete(id),
-    };
+    const { stored, fingerprints } = rememberedFingerprints();
     const publish = () => Promise.reject(new LipsyncError('internal', 'The store refuses the file.'));
     const publishing = (isPublishRetried: () => boolean) =>
       bench.runner(makeTake, { fingerprints, publish, isPublishRetried }).run('job_1', anywhere);
@@ -51,11 +57,7 @@ describe('The fingerprint of an output', () => {
   });
 
   it('It is deleted when the job is canceled before its output is published.', async () => {
-    const stored = new Set<string>();
-    const fingerprints = {
-      save: async (_: unknown, { id }: { readonly id: string }) => void stored.add(id),
-      delete: async (id: string) => void stored.delete(id),
-    };
+    const { stored, fingerprints } = rememberedFingerprints();
     const publish = () => Promise.reject(new LipsyncError('internal', 'The store is away.'));
     const runner = bench.runner(makeTake, { fingerprints, publish, isPublishRetried: () => true });
     expect([(await runner.run('job_1', anywhere)).status, [...stored]]).toEqual(['processing', ['job_1']]);

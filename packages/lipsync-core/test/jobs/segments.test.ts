@@ -34,6 +34,17 @@ function dyingProvider() {
   return { provider, reached: reached.promise };
 }
 
+/** Ends the worker of the job in its second segment. Returns the provider, which has rendered the first one. */
+async function dieInSecondSegment(): Promise<PassThroughProvider> {
+  const { provider, reached } = dyingProvider();
+  const stop = new AbortController();
+  const making = bench.takes().make(provider, await bench.nextRequest(), { ...context, signal: stop.signal });
+  await reached;
+  stop.abort(new Error('killed'));
+  await expect(making).rejects.toThrow('killed');
+  return provider;
+}
+
 describe('A long take', { timeout: 120_000 }, () => {
   it('is rendered by two workers, each segment once, and leaves no file once its job has ended.', async () => {
     const [first, second] = [new PassThroughProvider(), new PassThroughProvider()];
@@ -91,12 +102,7 @@ describe('A long take', { timeout: 120_000 }, () => {
   });
 
   it('continues with the finished segments when the worker of the job dies.', async () => {
-    const { provider: dying, reached } = dyingProvider();
-    const stop = new AbortController();
-    const making = bench.takes().make(dying, await bench.nextRequest(), { ...context, signal: stop.signal });
-    await reached;
-    stop.abort(new Error('killed'));
-    await expect(making).rejects.toThrow('killed');
+    const dying = await dieInSecondSegment();
     bench.skippedMs += longMs;
     const next = new PassThroughProvider();
     // No other worker is alive: the list of the earlier run is still used.
@@ -108,12 +114,7 @@ describe('A long take', { timeout: 120_000 }, () => {
   });
 
   it('is rendered again by the next attempt when the file of a finished segment is gone.', async () => {
-    const { provider: dying, reached } = dyingProvider();
-    const stop = new AbortController();
-    const making = bench.takes().make(dying, await bench.nextRequest(), { ...context, signal: stop.signal });
-    await reached;
-    stop.abort(new Error('killed'));
-    await expect(making).rejects.toThrow('killed');
+    await dieInSecondSegment();
     const { jobId } = bench.request;
     const key = (await bench.board.read(jobId))?.segments.find(({ finished }) => finished)?.finished?.key ?? '';
     await bench.artifacts.delete(key);

@@ -44,9 +44,8 @@ export function countSegments(
 }
 
 /**
- * Splits a take into at most `count` segments of similar length: each ends at the best cut near its even boundary. A boundary
- * without a cut nearby is left out.
- * A shot is better than a pause, and a long pause better than a short one. Pure.
+ * Splits a take into at most `count` segments of similar length: each ends at the best cut near its even boundary. A
+ * boundary without a cut nearby is left out. A shot is better than a pause, and a long pause better than a short one. Pure.
  */
 export function planSegments(input: SegmentPlanInput): readonly TakeSegment[] {
   const { timeline, count } = input;
