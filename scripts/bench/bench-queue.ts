@@ -92,6 +92,8 @@ async function printLatencies(bench: Bench, lengths: readonly number[], probes: 
   try {
     for (const length of lengths) {
       await bench.connection.flushall();
+      // The first sweep of an installation also indexes its jobs, once.
+      await bench.producer.sweep();
       await fill(bench, length);
       const { acceptMs, startMs } = await probeQueue(bench, folder, probes);
       const figures = [

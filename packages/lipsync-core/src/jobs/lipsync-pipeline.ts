@@ -3,6 +3,7 @@ import { localCostMicros, usdToMicros } from '../billing/micros.ts';
 import type { LipsyncOptions, ProviderId } from '../contract/index.ts';
 import type { Clock } from '../contract/ports.ts';
 import { toLipsyncError, type LipsyncError } from '../errors/index.ts';
+import type { Fingerprint } from '../fingerprint/fingerprint.ts';
 import type { MediaLimits, TakeEncoding } from '../media/index.ts';
 import type { RenderPool } from '../processes/render-pool.ts';
 import type { Attempt } from '../providers/attempt.ts';
@@ -97,6 +98,7 @@ export class LipsyncPipeline {
   async #makeTake(run: GateRun, chainContext: ChainContext & { plan: ExecutionPlan }): Promise<PipelineOutcome> {
     const { input, inputs, context } = run;
     let attempts = context.earlierAttempts;
+    const fingerprints = new Map<number, Fingerprint>();
     const saveAttempts: PipelineContext['saveAttempts'] = async (changed) => {
       const begins = changed.length > attempts.length && changed.at(-1)?.outcome === 'running';
       attempts = changed;
@@ -119,11 +121,12 @@ export class LipsyncPipeline {
         if (outcome.type !== 'made') return outcome;
         if (isRepresentative({ ...context, earlierAttempts }))
           await this.#recordThroughput(input, outcome, await inputs.durationMs());
-        const result = await this.#gate.judge(outcome, { ...run, context: { ...context, saveAttempts } });
-        if (result) return result;
+        const judged = await this.#gate.judge(outcome, { ...run, context: { ...context, saveAttempts } });
+        if (judged.type === 'made') return judged;
+        if (judged.fingerprint) fingerprints.set(attempts.length - 1, judged.fingerprint);
       }
     } catch (error) {
-      const best = await deliverBestCandidate(error, attempts, context);
+      const best = await deliverBestCandidate(error, attempts, { ...context, fingerprints });
       // For example the attempt of a provider that is no longer configured: its money is still reserved.
       if (attempts.at(-1)?.outcome === 'running')
         await this.abandon(input, toLipsyncError(error), { ...context, earlierAttempts: attempts, saveAttempts });

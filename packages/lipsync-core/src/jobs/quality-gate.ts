@@ -22,6 +22,13 @@ export interface QualityGateOptions {
   readonly withFingerprints?: boolean;
 }
 
+/** A take that is not delivered unless no better one is made. */
+export interface RejectedTake {
+  readonly type: 'rejected';
+  /** Made while the take was assessed. */
+  readonly fingerprint?: Fingerprint | undefined;
+}
+
 /** One run of a job: its request, prepared inputs and context. */
 export interface GateRun {
   readonly input: PipelineInput;
@@ -41,10 +48,10 @@ export class QualityGate {
   }
 
   /**
-   * Returns the result of an accepted take. Of a rejected one, ends its attempt with `quality_rejected` and returns
-   * undefined. Throws the reason of a cancel, and a `StorageUnavailable` if a rejected take cannot be kept.
+   * Returns the result of an accepted take. Ends the attempt of a rejected one with `quality_rejected`. Throws the reason
+   * of a cancel, and a `StorageUnavailable` if a rejected take cannot be kept.
    */
-  async judge(made: MadeOutcome, run: GateRun): Promise<PipelineResult | undefined> {
+  async judge(made: MadeOutcome, run: GateRun): Promise<PipelineResult | RejectedTake> {
     const { context } = run;
     const { attempts, take } = made;
     const index = attempts.length - 1;
@@ -82,7 +89,7 @@ export class QualityGate {
       }),
       context,
     );
-    return undefined;
+    return { type: 'rejected', fingerprint: rated.fingerprint };
   }
 
   /** Adds the quality to an output that no provider made, and that nothing can replace. Throws the reason of a cancel. */
@@ -120,6 +127,11 @@ export class QualityGate {
   }
 }
 
+export interface DeliveryContext extends Pick<PipelineContext, 'signal' | 'keptTakes'> {
+  /** Of the takes that this run has rejected, by the index of their attempt. */
+  readonly fingerprints: ReadonlyMap<number, Fingerprint>;
+}
+
 /**
  * Returns the best rejected take when no further provider makes one. Throws `thrown` without such a take, and when the job
  * is canceled or its store has failed.
@@ -127,7 +139,7 @@ export class QualityGate {
 export async function deliverBestCandidate(
   thrown: unknown,
   attempts: readonly Attempt[],
-  { signal, keptTakes }: Pick<PipelineContext, 'signal' | 'keptTakes'>,
+  { signal, keptTakes, fingerprints }: DeliveryContext,
 ): Promise<PipelineResult> {
   // The error of a worker that shuts down is `canceled`, too.
   const { code } = signal.aborted ? abortError(signal) : toLipsyncError(thrown);
@@ -135,7 +147,8 @@ export async function deliverBestCandidate(
   if (thrown instanceof StoreFailure || code === 'canceled' || best?.attemptIndex === undefined) throw thrown;
   // Without the file, an earlier run may have published it.
   const takePath = (await keptTakes.find(best.attemptIndex).catch(failStorage)) ?? keptTakes.pathOf(best.attemptIndex);
-  return { type: 'made', takePath, errorIfLost: toLipsyncError(thrown), ...best };
+  const fingerprint = fingerprints.get(best.attemptIndex);
+  return { type: 'made', takePath, errorIfLost: toLipsyncError(thrown), ...best, ...(fingerprint && { fingerprint }) };
 }
 
 /**

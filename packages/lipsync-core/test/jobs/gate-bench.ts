@@ -76,6 +76,8 @@ export interface GateBench extends RunnerBench {
   readonly assessed: string[];
   /** Those of them whose takes are known to follow the timeline. */
   readonly trusted: string[];
+  /** Fingerprints of the takes that the pipeline has returned. */
+  readonly fingerprints: (string | undefined)[];
   /** Called while a take is assessed. */
   onAssess: () => unknown;
   /** Stores the queued job `job_1`. */
@@ -127,7 +129,8 @@ export async function openGateBench(
           opened.assessed.push(provider);
           if (followsTimeline) opened.trusted.push(provider);
           await opened.onAssess();
-          return { quality: qualityOf(opened.qualities[provider]), trace: emptyTrace, warnings: [] };
+          const fingerprint = { key: { sound: '', pictures: '' }, packed: `fingerprint of ${provider}` };
+          return { quality: qualityOf(opened.qualities[provider]), trace: emptyTrace, warnings: [], fingerprint };
         },
       },
       ...gate,
@@ -137,7 +140,11 @@ export async function openGateBench(
     const configured = [vendor, wav2lip, preview].filter(({ facts }) => !opened.unconfigured.has(facts.id));
     const pipeline = new LipsyncPipeline({ ...options, activeProviders: new ActiveProviders(configured) });
     return bench.runner(
-      (input, context) => pipeline.run(input, context),
+      async (input, context) => {
+        const outcome = await pipeline.run(input, context);
+        if (outcome.type === 'made') opened.fingerprints.push(outcome.fingerprint?.packed);
+        return outcome;
+      },
       { store, ...change },
       (...given) => pipeline.abandon(...given),
     );
@@ -152,6 +159,7 @@ export async function openGateBench(
     unconfigured: new Set(),
     assessed: [],
     trusted: [],
+    fingerprints: [],
     onAssess: () => undefined,
     async start(options = {}) {
       const put = async (path: string) => {

@@ -114,6 +114,13 @@ describe('A take with a fatal label', () => {
     expect(await bench.output()).toBe('heygen');
   });
 
+  it('It is delivered with the fingerprint of its assessment.', async () => {
+    rejectTakesOf('wav2lip');
+    await bench.start({ method: 'wav2lip' });
+    await bench.run();
+    expect(bench.fingerprints).toEqual(['fingerprint of wav2lip']);
+  });
+
   it('Only the frame times of takes that were encoded here are taken from the index of the file.', async () => {
     rejectTakesOf('heygen');
     await bench.start();
