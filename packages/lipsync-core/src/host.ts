@@ -132,6 +132,7 @@ export {
 } from './scheduling/concurrency-slots.ts';
 export { CircuitBreaker, type BreakerChange, type BreakerView } from './scheduling/circuit-breaker.ts';
 export { isUrl, parseLipsyncOptions, type OptionsSchema } from './service/parse-input.ts';
+export { failStore } from './storage/store-failure.ts';
 export { toDisplayName, toOutputName } from './storage/display-name.ts';
 export {
   BaseStateStore,

@@ -7,6 +7,7 @@ import {
   batchItemId,
   candidateKeyOf,
   Ledger,
+  LipsyncError,
   newBatchItemRecord,
   newBatchRecord,
   newWebhookRecord,
@@ -361,6 +362,17 @@ describe('JobErasure', () => {
     const outputs = new JobOutputs({ artifacts, store: bench.store });
     await expect(outputs.publish(take, { id: 'job_gone' })).rejects.toMatchObject({ code: 'not_found' });
     expect(await outputs.find({ id: 'job_gone' })).toBeUndefined();
+    await rm(folder, { recursive: true });
+  });
+
+  it('A job that cannot be read after its output was published fails the store, not the job.', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'lipsync-erasure-'));
+    await writeFile(join(folder, 'take.mp4'), 'a face');
+    const failure = new LipsyncError('resource_exhausted', 'No answer.');
+    const outputs = new JobOutputs({ artifacts, store: { get: () => Promise.reject(failure) } });
+    const published = outputs.publish(join(folder, 'take.mp4'), { id: 'job_a' });
+    await expect(published).rejects.toMatchObject({ name: 'StoreFailure', cause: failure });
+    expect(await outputs.find({ id: 'job_a' })).toBeDefined();
     await rm(folder, { recursive: true });
   });
 

@@ -7,7 +7,7 @@ import type { MarkedFile, OutputMarker } from '../marking/output-marker.ts';
 import { candidatePath, createFolder, keptTakePath, removeJobWorkspaces, workStorage } from '../processes/workspace.ts';
 import { candidateKeyOf, type ArtifactStore } from '../storage/artifact-store.ts';
 import { moveDurably } from '../storage/durable-files.ts';
-import { failStorage, StoreFailure } from '../storage/store-failure.ts';
+import { failStorage, StorageUnavailable, StoreFailure } from '../storage/store-failure.ts';
 import { traced } from '../tracing/spans.ts';
 import { appendForRun } from './attempt-recorder.ts';
 import type { RunStore } from './job-handler.ts';
@@ -40,7 +40,7 @@ export interface TakePublisherOptions extends StorageWaitOptions {
   publish(takePath: string, record: JobRecord<'lipsync'>): Promise<string>;
   /** Returns the `outputKey` of a job if its output is already in place; nothing is found without it. */
   findPublished?(record: JobRecord<'lipsync'>): Promise<string | undefined>;
-  /** Whether a later run may publish a take that could not be published; by default after a `StorageError`. */
+  /** Whether a later run may publish the take; by default after a `StorageError` and `resource_exhausted`. */
   isPublishRetried?(error: LipsyncError): boolean;
 }
 
@@ -82,7 +82,7 @@ export class TakePublisher {
 
   /**
    * Returns the event that completes the job with the take that its earlier runs have made, because it ends without
-   * another one; undefined if there is none or it cannot be published now.
+   * another one; undefined if there is none or it cannot be published now. Throws a `StoreFailure` of the job store.
    */
   async publishFinished(run: PublishingRun): Promise<JobEvent | undefined> {
     const { id, attempts, keptTake } = run.record;
@@ -91,9 +91,10 @@ export class TakePublisher {
     const takePath = this.#pathOf(id, finished);
     const event = await this.#provide(id, finished)
       .then(() => this.publish({ type: 'made', takePath, ...finished }, run))
-      .catch((error: unknown) =>
-        this.#options.logger.warn({ ...logFields(run.record), error }, 'the finished take could not be published'),
-      );
+      .catch((error: unknown) => {
+        if (error instanceof StoreFailure && !(error instanceof StorageUnavailable)) throw error;
+        this.#options.logger.warn({ ...logFields(run.record), error }, 'the finished take could not be published');
+      });
     return event?.type === 'completed' ? event : undefined;
   }
 
@@ -118,7 +119,7 @@ export class TakePublisher {
   /** Returns the event that completes the job, or the one that parks it. Throws errors that no later run can correct. */
   async publish(made: PipelineResult, run: PublishingRun): Promise<JobEvent> {
     const { type: _, takePath, fingerprint: _1, expectedPicture: _2, errorIfLost, ...take } = made;
-    const { publish, isPublishRetried = (error) => error instanceof StorageError } = this.#options;
+    const { publish, isPublishRetried = isTransient } = this.#options;
     const { record } = run;
     let published = withMarkWarnings(take, run);
     // Beside the label and the mark, which read the same take.
@@ -332,6 +333,10 @@ function stopOf({ signal }: Pick<PublishingRun, 'signal'>): AbortSignal {
 /** A take that an earlier run may have published, with the warnings that this run recorded before. */
 function withMarkWarnings<Take extends MadeTake>(take: Take, { record }: Pick<PublishingRun, 'record'>): Take {
   return { ...take, warnings: [...take.warnings, ...(record.markWarnings ?? [])] };
+}
+
+function isTransient(error: LipsyncError): boolean {
+  return error instanceof StorageError || error.code === 'resource_exhausted';
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -1,17 +1,20 @@
 import { testPlan } from '../../src/testing/test-plan.ts';
-import { readdir, writeFile } from 'node:fs/promises';
+import { copyFile, readdir, writeFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { LipsyncError } from '../../src/errors/index.ts';
 import type { JobStore } from '../../src/jobs/job-store.ts';
 import { costOf } from '../../src/jobs/job-view.ts';
 import { lipsyncJob, openAdmission, testAttempt } from '../../src/testing/index.ts';
+import type { OutputMarker } from '../../src/marking/output-marker.ts';
 import { runChain } from '../../src/providers/chain.ts';
 import type { InlineProvider, TakeRequest } from '../../src/providers/provider.ts';
-import { makeTake, type Script } from './pipeline-scripts.ts';
+import { StoreFailure } from '../../src/storage/store-failure.ts';
+import { makeTake, neverCalled, type Script } from './pipeline-scripts.ts';
 import { openRunnerBench, type RunnerBench } from './runner-bench.ts';
 import type { Attempt } from '../../src/providers/attempt.ts';
 
 const never = new AbortController().signal;
+const anywhere = { signal: never, canRun: () => true };
 
 let bench: RunnerBench;
 beforeEach(async () => {
@@ -174,6 +177,55 @@ describe('A job store that fails', () => {
       .run('job_1', { signal: never, canRun: () => true });
     await expect(run).rejects.toMatchObject({ code: 'internal' });
     expect(await bench.store.append('job_1', { type: 'run_started', atMs: 2 })).toMatchObject({ crashes: 1 });
+  });
+});
+
+describe('A store that fails directly after the output was published', () => {
+  const hangs = new LipsyncError('resource_exhausted', 'The store hangs.');
+  const mark: OutputMarker['mark'] = async ({ takePath }) => {
+    await copyFile(takePath, `${takePath}.marked`);
+    return { path: `${takePath}.marked`, warnings: [] };
+  };
+  /** Makes a paid take and keeps it, as for its assessment. */
+  const makeKeptTake: Script = async (input, context) => {
+    const made = await makeTake(input, context);
+    if (made.type !== 'made') return made;
+    const { degraded, durationMs, warnings } = made;
+    const take = { degraded, durationMs, warnings };
+    const takePath = await context.keptTakes.keep(made.takePath, 0);
+    await context.saveAttempts([testAttempt({ outcome: 'succeeded', endedAtMs: 2, costMicros: 33_300, take })]);
+    return { ...made, takePath, attemptIndex: 0 };
+  };
+  /** Publishes takes of the bench. The first call stores the output, and throws then. */
+  function publishTwice(failure: Error): (takePath: string) => Promise<string> {
+    let calls = 0;
+    return async (takePath) => {
+      const { key } = await bench.artifacts.publish(takePath, 'outputs/job_1/output.mp4');
+      calls += 1;
+      if (calls === 1) throw failure;
+      return key;
+    };
+  }
+
+  it('The job waits with its paid take, which the next run delivers.', async () => {
+    await bench.accept();
+    const change = { marker: { mark }, publish: publishTwice(hangs) };
+    const waiting = await bench.runner(makeKeptTake, change).run('job_1', anywhere);
+    expect(waiting).toMatchObject({ status: 'processing', stage: 'waiting', error: null });
+    const record = await bench.runner(neverCalled, change).run('job_1', anywhere);
+    expect(record).toMatchObject({ status: 'completed', attempts: [{ costMicros: 33_300 }] });
+  });
+
+  it('The job does not fail at its deadline either: the run ends, and the next one delivers the take.', async () => {
+    await bench.accept({ deadlineMs: 4_000 });
+    const change = { marker: { mark }, publish: publishTwice(new StoreFailure(hangs)) };
+    await bench.runner(makeKeptTake, { publish: () => Promise.reject(hangs) }).run('job_1', anywhere);
+    bench.time.nowMs += 4_000;
+    await expect(bench.runner(neverCalled, change).run('job_1', anywhere)).rejects.toThrow('The store hangs.');
+    expect(await bench.runner(neverCalled, change).run('job_1', anywhere)).toMatchObject({
+      status: 'completed',
+      crashes: 0,
+    });
   });
 });
 
