@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import { parseEnv } from 'node:util';
 import { listSettings } from '@lipsync/core/config';
 import { DockerfileParser } from 'dockerfile-ast';
 import { describe, expect, it } from 'vitest';
@@ -54,7 +55,25 @@ const own = Object.entries(compose.services).filter(([, service]) => service.bui
 const toolkitVariables = ['NVIDIA_DRIVER_CAPABILITIES'];
 
 /** Variables with fixed values, which connect the containers with each other and with their folders. */
-const fixedVariables = ['HOST', 'PORT', 'REDIS_URL', 'LIPSYNC_DATA_DIR', 'LIPSYNC_OUTPUT_DIR'];
+const fixedVariables = [
+  'HOST',
+  'PORT',
+  'METRICS_HOST',
+  'METRICS_PORT',
+  'REDIS_URL',
+  'LIPSYNC_DATA_DIR',
+  'LIPSYNC_OUTPUT_DIR',
+];
+
+/** Variables that a stage of the Dockerfile sets, and the stages that it is based on. */
+function variablesOfImage(stage: string): Readonly<Record<string, string>> {
+  const lines = stages.get(stage) ?? [];
+  const base = /^([\w-]+) AS /.exec(lines[0]?.text ?? '')?.[1];
+  const pairs = lines
+    .filter(({ keyword }) => keyword === 'ENV')
+    .flatMap(({ text }) => [...text.matchAll(/([A-Z_]+)=(\S+)/g)].map(([, name = '', value = '']) => [name, value]));
+  return { ...(base !== undefined && stages.has(base) && variablesOfImage(base)), ...Object.fromEntries(pairs) };
+}
 
 /** Whether a service receives the value that the operator set, as in `NAME: ${NAME…}`. */
 function isPassedOn(variable: string, environment: Service['environment']): boolean {
@@ -240,6 +259,13 @@ describe('docker-compose.yml', () => {
       ).toEqual(name === 'gpu-worker' ? ['WORKER_LANES'] : []);
     },
   );
+
+  it.each(own)('The variables of the image of %s keep their values when .env.example is the .env.', (_name, service) => {
+    const ofImage = variablesOfImage(service.build?.target ?? '');
+    const inContainer = { ...ofImage, ...parseEnv(read('.env.example')), ...service.environment };
+    expect(Object.keys(ofImage).length).toBeGreaterThan(4);
+    expect(inContainer).toMatchObject(ofImage);
+  });
 
   it('docker-compose.yml reads only variables that the code reads, and requires API keys.', () => {
     const names = [...composeText.matchAll(/\$\{([A-Z_]+)/g)].map(([, name]) => name ?? '');
