@@ -34,7 +34,7 @@ const defaultConcurrency = 2;
 
 const help = `
 The manifest is a CSV file: a row of names, then a row for each of up to 500 items. The columns video and audio are
-required: files, relative to the manifest, or http(s) URLs. output_name is a file name; without it the output is
+required: files, relative to the manifest, or http(s) or s3 URLs. output_name is a file name; without it the output is
 0001-<clip>.mp4. Other columns are request fields, such as sync_mode or max_cost_usd, and take precedence over flags;
 --max-cost-usd limits the whole batch, and that column its item.
 

@@ -13,7 +13,7 @@ import type { OutputProblem } from './local-batches.ts';
 import type { LocalJobInput } from './local-jobs.ts';
 import { isUrl, requireReadable, type OptionsSchema } from './parse-input.ts';
 
-/** An item of a batch: two inputs, each a path or an http(s) URL, and options that the batch does not set. */
+/** An item of a batch: two inputs, each a path, or an http(s) or s3 URL, and options that the batch does not set. */
 export type BatchItemInput = LipsyncOptionsInput & {
   readonly videoPath: string;
   readonly audioPath: string;
@@ -107,8 +107,9 @@ async function findProblems(item: GivenItem, rules: BatchRules): Promise<readonl
 
 async function findInputProblem(field: string, value: unknown): Promise<readonly FieldProblem[]> {
   if (value === undefined) return [{ field, message: 'is missing' }];
-  if (typeof value !== 'string' || value === '') return [{ field, message: 'must be a path or an http(s) URL' }];
-  if (isUrl(value)) return /^https?:/i.test(value) ? [] : [{ field, message: 'must be a path or an http(s) URL' }];
+  const problem = { field, message: 'must be a path, or an http(s) or s3 URL' };
+  if (typeof value !== 'string' || value === '') return [problem];
+  if (isUrl(value)) return /^(?:https?|s3):/i.test(value) ? [] : [problem];
   try {
     await requireReadable(value, field);
     return [];

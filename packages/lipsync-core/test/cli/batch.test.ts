@@ -70,7 +70,7 @@ describe('batch', () => {
     expect(exitCode).toBe(2);
     for (const text of [
       'line 3: video names the file',
-      'line 3: audio must be a path or an http(s) URL',
+      'line 3: audio must be a path, or an http(s) or s3 URL',
       'line 3: output_name is the same as that of line 2',
       'line 3: start_ms must be a number',
       'line 3: color is not a known field',
@@ -132,6 +132,14 @@ describe('batch', () => {
     expect(summary).toEqual({ total: 1, success: 1, failed: 0, canceled: 0, totalDuration: 1, totalCostUsd: 0 });
     expect(items).toMatchObject([{ status: 'completed', outputPath: join(outputDir, '0001-clip.mp4'), error: null }]);
     expect(ended).toEqual([0]);
+  });
+
+  it('An object of a bucket that is not allowed fails its item, not the batch.', async () => {
+    const lipsync = getLipsyncService();
+    await using _ = { [Symbol.asyncDispose]: () => lipsync.close() };
+    const items = [{ videoPath: 's3://clips/clip.mp4', audioPath: join(folder, 'speech.wav') }];
+    const batch = await lipsync.batchGenerateLipsync({ outputDir: join(folder, 'bucket'), method: 'preview', items });
+    expect(batch.items).toMatchObject([{ status: 'failed', error: { code: 'url_forbidden' } }]);
   });
 
   it('The flag --max-cost-usd limits the items together: those that it does not cover fail.', async () => {
