@@ -13,6 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { runCli } from '../packages/lipsync-core/test/cli/run-cli.ts';
 import { commands, listCommands } from '../scripts/bootstrap/commands.mjs';
 
 const sourceDir = join(import.meta.dirname, '..');
@@ -147,6 +148,13 @@ it('npm run help lists the commands, and a command with --help prints its argume
   expect(list).toMatchObject({ status: 0, stdout: `${listCommands()}\n`, stderr: '' });
   const soak = await bootstrap(['soak', '--help'], 'empty');
   expect(soak).toMatchObject({ status: 0, stdout: expect.stringContaining('npm run soak -- [NAME…]'), stderr: '' });
+});
+
+it('The purpose of the command line names all of its commands.', async () => {
+  const { stdout } = await runCli('--help');
+  const named = [...stdout.matchAll(/^ {2}([a-z]+) /gm)].map(([, name]) => name).filter((name) => name !== 'help');
+  const [, listed = ''] = /^the command line: (.*);/.exec(commands['lipsync']?.purpose ?? '') ?? [];
+  expect(new Set(listed.split(', '))).toEqual(new Set(named));
 });
 
 it('Every command is an npm script.', () => {

@@ -49,7 +49,7 @@ export const commands = Object.freeze({
     followsParent: true,
   },
   lipsync: {
-    purpose: 'the command line: generate, quality, doctor, models; --help lists the flags',
+    purpose: 'the command line: generate, batch, submit, jobs, cancel, quality, verify, models, doctor; --help lists the flags',
     entry: 'packages/lipsync-core/src/cli/main.ts',
     redis: 'never',
     media: true,
@@ -63,7 +63,7 @@ export const commands = Object.freeze({
     followsParent: true,
   },
   test: {
-    purpose: 'runs every test that needs no GPU and no key, or those in PATH',
+    purpose: 'runs every test that needs no GPU and no key, or those in PATH; without other material some are skipped',
     usage: '[PATH…]',
     entry: 'node_modules/vitest/vitest.mjs',
     args: ['run'],
@@ -86,13 +86,13 @@ export const commands = Object.freeze({
   },
   bench: {
     purpose: 'measures speed by stage, or against another revision',
-    usage: '[preview | wav2lip | gpu | compare REV | queue]',
+    usage: '[preview | wav2lip | syncnet | gpu | compare REV | first-frame [REV] | accept REV | together REV | quality | queue]',
     entry: 'scripts/bench.ts',
     redis: 'never',
     media: true,
   },
   soak: {
-    purpose: 'runs long tests: killed processes, memory, load, provider failures',
+    purpose: 'runs long tests: killed processes, memory, load, provider failures; an unknown NAME lists them',
     usage: '[NAME…]',
     entry: 'scripts/soak.ts',
     redis: 'always',

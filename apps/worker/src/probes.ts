@@ -37,7 +37,7 @@ export interface ProbesOptions {
 export async function startProbes({ listener, redis, artifacts, metrics, logger }: ProbesOptions): Promise<Probes> {
   let takesJobs = false;
   const checkLanes = async (): Promise<void> => {
-    if (!takesJobs) throw new LipsyncError('resource_exhausted', 'They do not take jobs yet.');
+    if (!takesJobs) throw new LipsyncError('resource_exhausted', 'The worker is starting and takes no jobs yet.');
   };
   const readiness = new Readiness({
     clock: systemClock,

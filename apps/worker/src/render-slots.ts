@@ -1,7 +1,7 @@
 import { totalmem } from 'node:os';
 import { readCpuShare } from '@lipsync/core/host';
 
-/** A render of 1080p by the Wav2Lip engine on the CPU, with ffmpeg; see docs/measurements.md. */
+/** A render by the Wav2Lip engine on the CPU, with ffmpeg: docs/measurements.md has the peak at 720p; the rest is a reserve. */
 const bytesPerRender = 1_280 * 2 ** 20;
 /** The worker itself, without renders. */
 const bytesOfWorker = 512 * 2 ** 20;

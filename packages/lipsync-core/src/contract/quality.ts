@@ -64,7 +64,7 @@ export interface Quality {
   readonly grade: QualityGrade;
   readonly sync: SyncQuality | null;
   readonly parts: Readonly<Record<string, QualityPart>>;
-  /** The same parts measured on the source clip, by name; null without a source. */
+  /** Those parts that are also measured on the source clip, by name; null without a source. */
   readonly source: Readonly<Record<string, number | null>> | null;
   readonly labels: readonly QualityLabel[];
   readonly methodVersion: string;
@@ -131,13 +131,15 @@ export const qualityViewSchema = z
     sync_score: z.number().min(0).max(1).nullable().describe('Agreement of lips and sound, from 0 to 1.'),
     audio_quality: z.number().min(0).max(1).nullable().describe('Quality of the sound, from 0 to 1.'),
     video_quality: z.number().min(0).max(1).nullable().describe('Quality of the picture, from 0 to 1.'),
-    grade: z.enum(qualityGrades).describe('Summary of the scores and labels.'),
+    grade: z
+      .enum(qualityGrades)
+      .describe('By `sync_score` alone: very_good from 0.85, good from 0.70, else poor; unknown without it.'),
     sync: syncSchema.nullable().describe('Offset of lips and sound; null when it was not measured.'),
     parts: z.record(z.string(), partSchema).describe('Measured properties by name.'),
     source: z
       .record(z.string(), z.number().nullable())
       .nullable()
-      .describe('The same parts measured on the source clip, by name; null without a source.'),
+      .describe('Those parts that are also measured on the source clip, by name; null without a source.'),
     labels: z.array(labelSchema).describe('Defects that were found.'),
     method_version: z.string().describe('Version of the measurement; figures of two versions are not comparable.'),
     models: z.record(z.string(), z.string()).describe('SHA-256 of each model that took part, by name.'),

@@ -47,7 +47,7 @@ const maxRunning = 1;
 /** Each waiting file takes room on the disk. */
 const maxWaiting = 16;
 const refusal = 'Too many files wait to be looked up. Try again later.';
-/** The search of a million outputs takes less. */
+/** Then the search ends with what it has found, and states how many outputs it has searched. */
 const searchLimitMs = 30_000;
 
 /**
@@ -163,14 +163,14 @@ class LookupProcess {
     this.#child.onMessage((message: LookupMessage) => this.#accept(message));
     this.#child.onExit((exit) => {
       const what = this.#isDecoded ? 'compared' : 'decoded';
-      this.#fail(new LipsyncError('media_failed', `It was not ${what}: ${describeExit(exit)}.`));
+      this.#fail(new LipsyncError('media_failed', `The file could not be ${what}: ${describeExit(exit)}.`));
     });
     this.#stopWatching = watchChild(this.#child, {
       limitMs,
       maxMemoryBytes,
       onExceeded: (what) => {
         const work = this.#isDecoded ? 'Comparing' : 'Decoding';
-        this.#fail(new LipsyncError('media_failed', `${work} it takes too much ${what}.`));
+        this.#fail(new LipsyncError('media_failed', `${work} the file exceeds the ${what} limit.`));
       },
     });
   }

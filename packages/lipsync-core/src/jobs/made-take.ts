@@ -27,7 +27,7 @@ function findLastTake(attempts: readonly Attempt[]): MadeTake | undefined {
 
 const notMeasured: Warning = Object.freeze({
   code: 'quality_not_measured',
-  message: 'The quality was not measured. The job ended before.',
+  message: 'The quality was not measured because the job had to end first.',
 });
 
 /** Returns the best of the rejected takes, with the warning that states it; undefined without one. Pure. */

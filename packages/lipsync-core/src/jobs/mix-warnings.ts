@@ -19,7 +19,7 @@ export function listMixWarnings({
       ? [
           {
             code: 'speech_level_lowered',
-            message: `The speech audio has peaks ${loweredDb.toFixed(1)} dB above full scale. All of it was lowered by as much.`,
+            message: `The speech audio has peaks ${loweredDb.toFixed(1)} dB above full scale. The whole recording was attenuated by that amount.`,
           },
         ]
       : []),

@@ -99,7 +99,7 @@ export async function markOutputTask(
 function notStamped({ message }: LipsyncError): Warning {
   return {
     code: 'output_not_time_stamped',
-    message: `The mark of the output has no time stamp, so that it is valid only as long as its certificate. ${message}`,
+    message: `The signature has no time stamp, so it is valid only until its certificate expires. ${message}`,
   };
 }
 

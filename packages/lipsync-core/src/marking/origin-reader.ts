@@ -58,7 +58,7 @@ export class OriginReader {
         resolve(
           originWithout(
             'unreadable',
-            what === 'time' ? `It could not be read within ${limitMs / 1000} s.` : 'Reading it takes too much memory.',
+            what === 'time' ? `The file could not be read within ${limitMs / 1000} s.` : 'Reading the file exceeds the memory limit.',
           ),
         ),
     });

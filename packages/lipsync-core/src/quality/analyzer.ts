@@ -106,7 +106,7 @@ export interface TracePicture {
 /** What one analyzer contributes to an assessment. Everything is optional; later analyzers override earlier ones. */
 export interface Findings {
   readonly parts?: Readonly<Record<string, QualityPart>>;
-  /** The same parts measured on the source clip. */
+  /** Those parts that are also measured on the source clip. */
   readonly source?: Readonly<Record<string, number | null>>;
   readonly labels?: readonly QualityLabel[];
   readonly sync?: Partial<SyncQuality>;

@@ -113,8 +113,8 @@ export interface LipsyncService {
   ): Promise<BatchGenerateLipsyncResult>;
   /**
    * Estimates cost and duration for each provider of the plan. Probes the files, but starts and reserves nothing.
-   * Throws `InputNotFoundError`, and the `LipsyncError` that `generateLipsync` would throw for these inputs and
-   * options.
+   * Throws `InputNotFoundError`, `request_invalid` for a URL, and the `LipsyncError` that `generateLipsync` would throw
+   * for these inputs and options.
    */
   estimateCost(input: EstimateCostInput, context?: Pick<GenerateLipsyncContext, 'signal'>): Promise<CostEstimate>;
   /**

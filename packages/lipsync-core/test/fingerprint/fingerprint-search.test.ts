@@ -115,17 +115,17 @@ describe('A file that is looked up', slow, () => {
       },
     };
     const result = await new FingerprintSearch({ store: ending, limits }).find(output, caller);
-    expect(result).toEqual({ found: null, searched: 1, reason: 'It was not compared: SIGKILL.' });
+    expect(result).toEqual({ found: null, searched: 1, reason: 'The file could not be compared: SIGKILL.' });
   });
 
-  it('A file that cannot be decoded, or takes too much memory or time, is not compared.', async () => {
+  it('A file that cannot be decoded, or exceeds the limit of memory or time, is not compared.', async () => {
     const damaged = join(folder, 'damaged.mp4');
     await writeFile(damaged, 'no video');
     expect(await search.find(damaged, caller)).toMatchObject({ found: null, searched: 0, reason: expect.any(String) });
     const small = new FingerprintSearch({ store, limits, maxMemoryBytes: 1024 });
-    expect((await small.find(output, caller)).reason).toMatch(/too much memory/);
+    expect((await small.find(output, caller)).reason).toMatch(/Decoding the file exceeds the memory limit/);
     const hasty = new FingerprintSearch({ store, limits, limitMs: 1 });
-    expect((await hasty.find(output, caller)).reason).toMatch(/too much time/);
+    expect((await hasty.find(output, caller)).reason).toMatch(/Decoding the file exceeds the time limit/);
     await expect(search.find(output, { ...caller, signal: AbortSignal.timeout(20) })).rejects.toMatchObject({
       code: 'canceled',
     });

@@ -71,11 +71,11 @@ describe('The origin of a file', slow, () => {
     expect(await reader.read(path, signal)).toMatchObject({ state: 'invalid', signer: null });
   });
 
-  it('A file that takes too much memory or time is unreadable, and an abort ends its process.', async () => {
+  it('A file that exceeds the limit of memory or time is unreadable, and an abort ends its process.', async () => {
     const path = await makeOwn();
     const listAuthorities = async () => [];
     const small = new OriginReader({ listAuthorities, maxMemoryBytes: 1024 });
-    expect(await small.read(path, signal)).toMatchObject({ state: 'unreadable', reason: /too much memory/ });
+    expect(await small.read(path, signal)).toMatchObject({ state: 'unreadable', reason: /exceeds the memory limit/ });
     const hasty = new OriginReader({ listAuthorities, limitMs: 1 });
     expect(await hasty.read(path, signal)).toMatchObject({ state: 'unreadable', reason: /within 0\.001 s/ });
     await expect(reader.read(path, AbortSignal.timeout(20))).rejects.toMatchObject({ code: 'canceled' });
