@@ -260,12 +260,15 @@ describe('docker-compose.yml', () => {
     },
   );
 
-  it.each(own)('The variables of the image of %s keep their values when .env.example is the .env.', (_name, service) => {
-    const ofImage = variablesOfImage(service.build?.target ?? '');
-    const inContainer = { ...ofImage, ...parseEnv(read('.env.example')), ...service.environment };
-    expect(Object.keys(ofImage).length).toBeGreaterThan(4);
-    expect(inContainer).toMatchObject(ofImage);
-  });
+  it.each(own)(
+    'The variables of the image of %s keep their values when .env.example is the .env.',
+    (_name, service) => {
+      const ofImage = variablesOfImage(service.build?.target ?? '');
+      const inContainer = { ...ofImage, ...parseEnv(read('.env.example')), ...service.environment };
+      expect(Object.keys(ofImage).length).toBeGreaterThan(4);
+      expect(inContainer).toMatchObject(ofImage);
+    },
+  );
 
   it('docker-compose.yml reads only variables that the code reads, and requires API keys.', () => {
     const names = [...composeText.matchAll(/\$\{([A-Z_]+)/g)].map(([, name]) => name ?? '');

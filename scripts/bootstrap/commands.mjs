@@ -49,7 +49,8 @@ export const commands = Object.freeze({
     followsParent: true,
   },
   lipsync: {
-    purpose: 'the command line: generate, batch, submit, jobs, cancel, quality, verify, models, doctor; --help lists the flags',
+    purpose:
+      'the command line: generate, batch, submit, jobs, cancel, quality, verify, models, doctor; --help lists the flags',
     entry: 'packages/lipsync-core/src/cli/main.ts',
     redis: 'never',
     media: true,
@@ -86,7 +87,8 @@ export const commands = Object.freeze({
   },
   bench: {
     purpose: 'measures speed by stage, or against another revision',
-    usage: '[preview | wav2lip | syncnet | gpu | compare REV | first-frame [REV] | accept REV | together REV | quality | queue]',
+    usage:
+      '[preview | wav2lip | syncnet | gpu | compare REV | first-frame [REV] | accept REV | together REV | quality | queue]',
     entry: 'scripts/bench.ts',
     redis: 'never',
     media: true,

@@ -58,7 +58,9 @@ export class OriginReader {
         resolve(
           originWithout(
             'unreadable',
-            what === 'time' ? `The file could not be read within ${limitMs / 1000} s.` : 'Reading the file exceeds the memory limit.',
+            what === 'time'
+              ? `The file could not be read within ${limitMs / 1000} s.`
+              : 'Reading the file exceeds the memory limit.',
           ),
         ),
     });

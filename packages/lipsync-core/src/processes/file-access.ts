@@ -45,7 +45,6 @@ export async function protectFiles(folders: readonly string[], access: FileAcces
     });
     if (protection === 'restricted')
       logger.info({ folder, access }, 'other users can no longer read a folder; LIPSYNC_FILE_ACCESS decides who can');
-    if (protection === 'open')
-      logger.warn({ folder, access }, 'a folder owned by another user is readable by others');
+    if (protection === 'open') logger.warn({ folder, access }, 'a folder owned by another user is readable by others');
   }
 }
