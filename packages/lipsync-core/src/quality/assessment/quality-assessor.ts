@@ -3,11 +3,11 @@ import type { ProgressReport, Warning } from '../../contract/provider-types.ts';
 import type { QualityLabel } from '../../contract/quality.ts';
 import { toLipsyncError } from '../../errors/index.ts';
 import type { MediaLimits } from '../../media/index.ts';
-import { KeyedMutex } from '../../processes/keyed-mutex.ts';
 import type { RenderPool } from '../../processes/render-pool.ts';
 import { defineRenderTask } from '../../processes/render-task.ts';
 import type { AnalyzerDefinition, AssessmentInput, AssessmentModels } from '../analyzer.ts';
 import type { assessVideoTask } from './assess-video-task.ts';
+import { AssessmentQueue, type AssessmentKind } from './assessment-queue.ts';
 import { unknownQuality, type MeasuredQuality } from './merge-findings.ts';
 
 const assessVideoRenderTask = defineRenderTask<typeof assessVideoTask>(
@@ -15,9 +15,6 @@ const assessVideoRenderTask = defineRenderTask<typeof assessVideoTask>(
   'assessVideoTask',
   import.meta.url,
 );
-
-/** Assessments wait for each other, because each uses as much memory and time as a render process. */
-const maxWaitMs = 30 * 60_000;
 
 export interface QualityAssessorOptions {
   readonly renderPool: RenderPool;
@@ -40,20 +37,20 @@ export interface Assessment extends MeasuredQuality {
 /** Measures the quality of finished videos, in a render process. */
 export class QualityAssessor {
   readonly #options: QualityAssessorOptions;
-  readonly #queue = new KeyedMutex({ maxWaitMs });
+  readonly #queue = new AssessmentQueue();
 
   constructor(options: QualityAssessorOptions) {
     this.#options = options;
   }
 
   /**
-   * Returns the quality of a video. Never throws: a take that is paid for is kept although it could not be assessed. Its
+   * Returns the quality of a take. Never throws: one that is paid for is kept although it could not be assessed. Its
    * parts are then null with the reason, and a warning states it; there are no parts when the system cannot even open
    * the modules that name them. An aborted signal ends it the same way.
    */
   async run(input: AssessmentInput, context: AssessmentContext): Promise<Assessment> {
     try {
-      const measured = await this.measure(input, context);
+      const measured = await this.#assess('take', input, context);
       return { ...measured, warnings: measured.quality.labels.flatMap(toWarning) };
     } catch (error) {
       const { message } = toLipsyncError(error);
@@ -62,13 +59,17 @@ export class QualityAssessor {
     }
   }
 
-  /** As `run`, but throws what keeps the video from being measured. */
+  /** Returns the quality of any other video, after takes that wait. Throws what keeps it from being measured. */
   measure(input: AssessmentInput, context: AssessmentContext): Promise<MeasuredQuality> {
+    return this.#assess('video', input, context);
+  }
+
+  #assess(kind: AssessmentKind, input: AssessmentInput, context: AssessmentContext): Promise<MeasuredQuality> {
     const { renderPool, limits, models = {} } = this.#options;
     context.onProgress({ stage: 'tracking', fraction: 0 });
     const assess = (): Promise<MeasuredQuality> =>
       renderPool.run(assessVideoRenderTask, { ...input, limits, models }, context);
-    return this.#queue.run(['assessment'], assess, context.signal);
+    return this.#queue.run(kind, assess, context.signal);
   }
 }
 
