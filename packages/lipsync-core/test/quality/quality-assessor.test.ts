@@ -90,6 +90,7 @@ describe('The quality assessor', () => {
     expect(assessment).toBeUndefined();
     started[0]?.end();
     await video;
+    await vi.advanceTimersByTimeAsync(0);
     started[1]?.end();
     expect(await take).toEqual({ ...measured, warnings: [] });
   });
