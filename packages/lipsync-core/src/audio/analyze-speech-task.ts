@@ -13,12 +13,14 @@ export interface AnalyzeSpeechInput {
   readonly timeline: Timeline;
   /** Output file for the mouth curve of the timeline. */
   readonly mouthCurvePath: string;
+  /** As `saveTo` of `readSpeech`. */
+  readonly samplesPath?: string | undefined;
 }
 
 /** Progress is reported each time this fraction of the speech has been analyzed. */
 const progressStep = 0.02;
 
-/** Analyzes the speech and writes the mouth curve of the timeline to `mouthCurvePath`. */
+/** Analyzes the speech, and writes the mouth curve of the timeline and the samples. */
 export async function analyzeSpeechTask(
   input: AnalyzeSpeechInput,
   { signal, resources, onProgress }: RenderTaskContext,
@@ -27,10 +29,12 @@ export async function analyzeSpeechTask(
     resources.get(loadVoiceSession),
     resources.get(loadMouthModel),
   ]);
-  const { speechPath, speech } = input;
+  const { speechPath, speech, samplesPath } = input;
   const sampleCount = (speech.durationMs * analysisSampleRateHz) / 1000;
-  const chunks = withProgress(readSpeech(speechPath, { ...speech, signal }), sampleCount, (fraction) =>
-    onProgress({ stage: 'listening', fraction }),
+  const chunks = withProgress(
+    readSpeech(speechPath, { ...speech, saveTo: samplesPath, signal }),
+    sampleCount,
+    (fraction) => onProgress({ stage: 'listening', fraction }),
   );
   const { curve, report } = await analyzeSpeech({ chunks, timeline: input.timeline, voiceSession, mouthModel, signal });
   await writeMouthCurve(input.mouthCurvePath, curve);

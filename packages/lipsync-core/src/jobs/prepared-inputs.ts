@@ -84,7 +84,7 @@ export class PreparedInputs {
       jobId,
       ...inputs,
       clip,
-      speech,
+      speech: { ...speech, samplesPath: this.#samplesPath },
       timeline,
       mouthCurvePath: this.#mouthCurvePath,
       silenceMode: options.silenceMode,
@@ -138,6 +138,10 @@ export class PreparedInputs {
     return this.#input.workspace.file('mouth-curve');
   }
 
+  get #samplesPath(): string {
+    return this.#input.workspace.file('speech-samples');
+  }
+
   #fetch(): Promise<FetchedInputs> {
     this.#onProgress({ stage: 'fetching', fraction: 0 });
     return this.#input.fetchInputs();
@@ -173,7 +177,8 @@ export class PreparedInputs {
     this.#onProgress({ stage: 'listening', fraction: 0 });
     const { speechPath } = inputs;
     const context = { ...this.#context, onProgress: this.#onProgress };
-    const task = { speechPath, speech, timeline, mouthCurvePath: this.#mouthCurvePath };
+    const [mouthCurvePath, samplesPath] = [this.#mouthCurvePath, this.#samplesPath];
+    const task = { speechPath, speech, timeline, mouthCurvePath, samplesPath };
     return retryMediaStep(signal, () => renderPool.run(analyzeSpeechRenderTask, task, context));
   }
 }

@@ -117,9 +117,10 @@ export class QualityPipeline {
     const timeline = source?.timeline ?? planTimeline(video, video.durationMs, { syncMode: 'loop' });
     const mouthCurvePath = workspace.file('mouth-curve');
     context.onProgress({ stage: 'listening', fraction: 0 });
-    const task = { speechPath, speech, timeline, mouthCurvePath };
+    const samplesPath = workspace.file('speech-samples');
+    const task = { speechPath, speech, timeline, mouthCurvePath, samplesPath };
     await retryMediaStep(signal, () => renderPool.run(analyzeSpeechRenderTask, task, context));
-    return { path: speechPath, sound: speech, mouthCurvePath };
+    return { path: speechPath, sound: { ...speech, samplesPath }, mouthCurvePath };
   }
 }
 

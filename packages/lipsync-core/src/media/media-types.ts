@@ -80,6 +80,8 @@ export interface SoundSource {
   readonly streamIndex: number;
   /** How its channels are mixed; without it the mean of all is taken. */
   readonly mix?: SoundMix | undefined;
+  /** Where the sound may have been saved as mono at 16 kHz, so that it is not decoded again. */
+  readonly samplesPath?: string | undefined;
 }
 
 /** How the channels of a recording are mixed. */

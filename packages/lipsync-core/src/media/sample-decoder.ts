@@ -40,8 +40,13 @@ export async function* decodeSamples(
   signal: AbortSignal | undefined,
   onLog?: (log: string) => void,
 ): AsyncGenerator<Float32Array> {
+  yield* joinSamples(readToolOutput(decodeArguments, { signal, onLog }));
+}
+
+/** The 32-bit floats of chunks that may end within one. The caller owns the returned ones. */
+export async function* joinSamples(chunks: AsyncIterable<Buffer>): AsyncGenerator<Float32Array> {
   let rest: Buffer = Buffer.alloc(0);
-  for await (const chunk of readToolOutput(decodeArguments, { signal, onLog })) {
+  for await (const chunk of chunks) {
     const bytes = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
     const whole = bytes.length - (bytes.length % bytesPerSample);
     rest = bytes.subarray(whole);

@@ -1,13 +1,14 @@
 import { execFile } from 'node:child_process';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import { probeSpeech, probeTake, readSpeech } from '../../src/media/index.ts';
+import { probeSpeech, probeTake, readMonoSound, readSpeech } from '../../src/media/index.ts';
+import type { SpeechReadOptions } from '../../src/media/sound/speech-reader.ts';
 import { writeFloatWav } from '../../src/testing/synthetic-inputs.ts';
 import { limits, makeMedia, makeSpeech, passThrough, temporaryFolder, x264 } from './make-media.ts';
 
-async function collect(path: string): Promise<{ samples: Float32Array; nanSamples: number; largestChunk: number }> {
-  const stream = readSpeech(path, { streamIndex: 0 });
+async function joined(stream: AsyncIterable<Float32Array>): Promise<{ samples: Float32Array; largestChunk: number }> {
   const chunks: Float32Array[] = [];
   for await (const chunk of stream) chunks.push(chunk);
   const samples = new Float32Array(chunks.reduce((sum, { length }) => sum + length, 0));
@@ -16,7 +17,12 @@ async function collect(path: string): Promise<{ samples: Float32Array; nanSample
     samples.set(chunk, offset);
     offset += chunk.length;
   }
-  return { samples, nanSamples: stream.nanSamples, largestChunk: Math.max(...chunks.map(({ length }) => length)) };
+  return { samples, largestChunk: Math.max(...chunks.map(({ length }) => length)) };
+}
+
+async function collect(path: string, options: Partial<SpeechReadOptions> = {}) {
+  const stream = readSpeech(path, { streamIndex: 0, ...options });
+  return { ...(await joined(stream)), nanSamples: stream.nanSamples };
 }
 
 /** The sound of a take as samples at its original rate. */
@@ -54,6 +60,22 @@ describe('readSpeech', () => {
     expect(nanSamples).toBe(3);
     expect(samples.slice(1_000, 1_003)).toEqual(new Float32Array(3));
     expect(samples[5]).toBe(1);
+  });
+
+  it('Saved speech is read without decoding, with the same samples, and only if it was read to its end.', async () => {
+    const folder = await temporaryFolder();
+    const [path, samplesPath] = [join(folder, 'speech.wav'), join(folder, 'samples')];
+    const source = Float32Array.from({ length: 90_000 }, (_, index) => 1.5 * Math.sin(index / 10));
+    source[1_000] = Number.NaN;
+    await writeFloatWav(path, source, 16_000);
+    for await (const _ of readSpeech(path, { streamIndex: 0, saveTo: samplesPath })) break;
+    expect(await readdir(folder)).toEqual(['speech.wav']);
+    const decoded = await collect(path, { saveTo: samplesPath });
+    const mono = await joined(readMonoSound(path, { streamIndex: 0 }));
+    await rm(path);
+    const saved = { streamIndex: 0, samplesPath };
+    expect(await collect(path, saved)).toEqual({ ...decoded, largestChunk: expect.any(Number) });
+    expect((await joined(readMonoSound(path, saved))).samples).toEqual(mono.samples);
   });
 
   it('The duration of an MP3 without a table of contents is measured by decoding.', async () => {

@@ -249,9 +249,10 @@ function toSharedRequest(request: TakeRequest): SharedRequest {
     takePath: _3,
     trackPath: _4,
     segment: _5,
+    speech: { samplesPath: _6, ...speech },
     ...rest
   } = request;
-  return rest;
+  return { ...rest, speech };
 }
 
 function bindingOf(parts: {

@@ -3,6 +3,7 @@ import { isPicture, runProbe, type ProbeReport } from '../ffprobe.ts';
 import type { SoundSource } from '../media-types.ts';
 import { decodeSamples, silenceNonFinite } from '../sample-decoder.ts';
 import { meanOfChannels, monoFilters } from './sound-mix.ts';
+import { monoSamples } from './speech-samples.ts';
 import { listSoundTracks, orderTracks } from './track-choice.ts';
 
 /** Sample rate of speech analysis, equal to that of audio/speech-features.ts. */
@@ -109,14 +110,13 @@ function parseLoudness(log: string): number | null {
  */
 export async function* readMonoSound(
   path: string,
-  { streamIndex, mix }: SoundSource,
+  source: SoundSource,
   signal?: AbortSignal,
 ): AsyncGenerator<Float32Array> {
+  const { streamIndex, mix } = source;
   const filter = [...monoFilters(mix), `aresample=${analysisRateHz}:async=1:${meanOfChannels}`].join(',');
-  for await (const samples of decodeSamples(
-    [...soundArguments(path, { streamIndex, filter }), ...samplesToPipe],
-    signal,
-  )) {
+  const decoding = [...soundArguments(path, { streamIndex, filter }), ...samplesToPipe];
+  for await (const samples of monoSamples(source, decoding, signal)) {
     silenceNonFinite(samples, largestSample);
     yield samples;
   }

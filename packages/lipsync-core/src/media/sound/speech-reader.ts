@@ -1,12 +1,15 @@
 import { inputArguments, selectSound } from '../ffmpeg-arguments.ts';
 import type { SoundSource } from '../media-types.ts';
-import { decodeSamples, silenceNonFinite } from '../sample-decoder.ts';
+import { silenceNonFinite } from '../sample-decoder.ts';
 import { meanOfChannels, monoFilters } from './sound-mix.ts';
+import { monoSamples, savedSamples } from './speech-samples.ts';
 
 /** Sample rate of speech analysis, equal to that of audio/speech-features.ts. */
 const sampleRateHz = 16_000;
 
 export interface SpeechReadOptions extends SoundSource {
+  /** Receives the samples as the `samplesPath` of later reads, when all of them have been read. */
+  readonly saveTo?: string | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -20,10 +23,11 @@ export interface SpeechStream extends AsyncIterable<Float32Array> {
  * Decodes a speech recording to mono at 16 kHz with samples from −1 to 1, in chunks of a few thousand samples that the
  * caller owns. Iteration throws `media_failed` or the abort error.
  */
-export function readSpeech(path: string, { signal, ...sound }: SpeechReadOptions): SpeechStream {
+export function readSpeech(path: string, { signal, saveTo, ...sound }: SpeechReadOptions): SpeechStream {
   let nanSamples = 0;
   async function* read(): AsyncGenerator<Float32Array> {
-    for await (const samples of decodeSamples(decodeArguments(path, sound), signal)) {
+    const decoded = monoSamples(sound, decodeArguments(path, sound), signal);
+    for await (const samples of saveTo === undefined ? decoded : savedSamples(decoded, saveTo)) {
       nanSamples += silenceNonFinite(samples, 1);
       yield samples;
     }
