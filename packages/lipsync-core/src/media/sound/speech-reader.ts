@@ -8,7 +8,7 @@ import { monoSamples, savedSamples } from './speech-samples.ts';
 const sampleRateHz = 16_000;
 
 export interface SpeechReadOptions extends SoundSource {
-  /** Receives the samples as the `samplesPath` of later reads, when all of them have been read. */
+  /** Receives the samples when all of them have been read; a later read names it as `samplesPath`. */
   readonly saveTo?: string | undefined;
   readonly signal?: AbortSignal | undefined;
 }
