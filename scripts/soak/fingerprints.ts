@@ -25,7 +25,7 @@ const segmentCount = 200;
 const segmentSeconds = 2;
 const encoding = ['-c:v', 'libx264', '-preset', 'veryfast'] as const;
 
-/** What is done to an output; docs/marking.md has most of these changes. */
+/** What is done to an output; docs/measurements.md has the similarities. */
 const changes: Readonly<Record<string, readonly string[]>> = {
   '`ffmpeg -c copy`': ['-c', 'copy'],
   'half size, sound at 64 kbit/s': ['-vf', 'scale=trunc(iw/4)*2:-2', '-b:a', '64k', ...encoding],

@@ -20,8 +20,7 @@ const order: readonly FingerprintMatch[] = [
 ];
 
 /**
- * What counts as the same. docs/marking.md has the measured similarities of copies and of controls, between which these
- * lie.
+ * What counts as the same: between the similarities of copies and those of controls, which docs/measurements.md has.
  */
 const samePicture = 0.85;
 const sameSound = 0.4;
