@@ -22,7 +22,8 @@ WORKDIR /app
 FROM base AS api
 COPY LICENSE THIRD_PARTY_NOTICES ./
 COPY --from=build /ship/api ./
-COPY docs/http-api.md docs/inputs.md docs/errors.md docs/quality.md docs/configuration.md docs/operations.md docs/
+COPY docs/http-api.md docs/batches.md docs/webhooks.md docs/inputs.md docs/errors.md docs/quality.md docs/
+COPY docs/configuration.md docs/operations.md docs/
 COPY docs/monitoring.md docs/redis.md docs/storage.md docs/object-store.md docs/kubernetes.md docs/gpus.md docs/
 COPY docs/marking.md docs/data-protection.md docs/measurements.md docs/
 COPY docs/pictures docs/pictures

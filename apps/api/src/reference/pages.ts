@@ -25,6 +25,8 @@ const swaggerFiles = ['swagger-ui-bundle.js', 'swagger-ui.css'] as const;
 /** Guides by the name of their page, in the order of the menu. */
 const guideTitles: Readonly<Record<string, string>> = {
   'http-api': 'HTTP API',
+  batches: 'Batches',
+  webhooks: 'Webhooks',
   inputs: 'Inputs',
   errors: 'Errors and warnings',
   quality: 'Quality',
