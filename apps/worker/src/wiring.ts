@@ -164,7 +164,7 @@ function createPublication(
     labeler,
     marker,
     sharedTakes: settings.artifactStore.kind === 's3' ? artifacts : undefined,
-    publish: (takePath: string, record: JobRecord) => outputs.publish(takePath, record),
+    publish: (takePath: string, record: JobRecord, signal: AbortSignal) => outputs.publish(takePath, record, signal),
     findPublished: (record: JobRecord) => outputs.find(record),
   };
 }

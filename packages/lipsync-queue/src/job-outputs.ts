@@ -16,12 +16,13 @@ export class JobOutputs {
 
   /**
    * Publishes a take and returns its artifact key. A run that was paused may do so after another run has ended the job
-   * and the job was erased: what it has stored is deleted again. Throws `not_found` in that case, and a `StoreFailure`
-   * if the job cannot be read: the output is in place then, so that the next run of the job completes it.
+   * and the job was erased: what it has stored is deleted again. Throws `not_found` in that case, the reason of an
+   * aborted signal, and a `StoreFailure` if the job cannot be read: the output is in place then, so that the next run of
+   * the job completes it.
    */
-  async publish(takePath: string, { id }: Pick<JobRecord, 'id'>): Promise<string> {
+  async publish(takePath: string, { id }: Pick<JobRecord, 'id'>, signal?: AbortSignal): Promise<string> {
     const { artifacts, store } = this.#options;
-    const { key } = await artifacts.publish(takePath, outputKeyOf(id));
+    const { key } = await artifacts.publish(takePath, outputKeyOf(id), signal);
     if (await store.get(id).catch(failStore)) return key;
     await artifacts.delete(key);
     throw new LipsyncError('not_found', `There is no job ${id}.`);

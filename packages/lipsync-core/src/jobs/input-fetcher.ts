@@ -45,7 +45,7 @@ export class ArtifactInputFetcher implements InputFetcher {
   }
 
   async fetch({ spec }: JobRecord, context: InputFetcherContext): Promise<InputFiles> {
-    const { workspace, saveInputs } = context;
+    const { signal, workspace, saveInputs } = context;
     const stored: [InputField, StoredInput][] = [];
     for (const field of inputFields) {
       const input = spec[field];
@@ -56,7 +56,7 @@ export class ArtifactInputFetcher implements InputFetcher {
     }
     const files = stored.map(async ([field, { key }]) => {
       const path = workspace.file(field);
-      await this.#artifacts.materialize(key, path);
+      await this.#artifacts.materialize(key, path, signal);
       return [field, { path, digest: digestOf(key) }] as const;
     });
     return Object.fromEntries(await Promise.all(files));

@@ -104,7 +104,7 @@ export class LipsyncHandler implements JobHandler<'lipsync'> {
         canRun: (kind) => context.canRun(kind),
         earlierAttempts: record.attempts,
         firstAttempt: firstAttemptOf(record),
-        keptTakes: this.#takes.keptTakesOf(record),
+        keptTakes: this.#takes.keptTakesOf(run),
         latestProbeMs: record.deadlineAtMs ?? acceptedAtMs(record) + maxProbeWaitMs,
         wasInterrupted: record.crashes > 0,
         plan: record.plan,

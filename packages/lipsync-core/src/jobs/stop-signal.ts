@@ -88,6 +88,36 @@ export class StopSignal {
   }
 }
 
+/** Of the 10 s in which a worker stops its jobs: a take that is nearly stored is not made again. */
+const transferGraceMs = 4_000;
+
+/**
+ * The signal for the transfer of a finished take, which aborts at once when the job is canceled or taken over, and after
+ * some seconds when the host shuts down. The deadline does not abort it: what is made is still delivered.
+ */
+export function transferSignalOf({
+  signal,
+  context,
+}: {
+  readonly signal?: AbortSignal;
+  readonly context: { readonly signal: AbortSignal };
+}): AbortSignal {
+  const stop = new AbortController();
+  const onShutdown = (): void => void setTimeout(() => stop.abort(abortError(context.signal)), transferGraceMs).unref();
+  const onEnd = (): void => {
+    const isDeadline = LipsyncError.isInstance(signal?.reason) && signal.reason.code === 'deadline_exceeded';
+    if (!context.signal.aborted && !isDeadline) stop.abort(signal?.reason);
+  };
+  for (const [source, onAbort] of [
+    [context.signal, onShutdown],
+    [signal, onEnd],
+  ] as const) {
+    if (source?.aborted) onAbort();
+    else source?.addEventListener('abort', onAbort, { once: true });
+  }
+  return stop.signal;
+}
+
 export function jobCanceled(): LipsyncError {
   return new LipsyncError('canceled', 'The job was canceled.');
 }

@@ -1,11 +1,11 @@
-import { rm, stat } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Warning } from '../contract/provider-types.ts';
 import { abortError, LipsyncError, StorageError, toLipsyncError, toStorageError } from '../errors/index.ts';
 import type { OutputFingerprints } from '../fingerprint/output-fingerprints.ts';
 import type { MarkedFile, OutputMarker } from '../marking/output-marker.ts';
 import { candidatePath, createFolder, keptTakePath, removeJobWorkspaces, workStorage } from '../processes/workspace.ts';
-import { candidateKeyOf, type ArtifactStore } from '../storage/artifact-store.ts';
+import type { ArtifactStore } from '../storage/artifact-store.ts';
 import { moveDurably } from '../storage/durable-files.ts';
 import { failStorage, StorageUnavailable, StoreFailure } from '../storage/store-failure.ts';
 import { traced } from '../tracing/spans.ts';
@@ -20,7 +20,8 @@ import { findAcceptedTake, findFinishedTake } from './made-take.ts';
 import type { KeptTakes, PipelineResult } from './pipeline-types.ts';
 import { notLabeledWarning, notMarkedWarning } from './missing-marks.ts';
 import { retryMediaStep } from './prepared-inputs.ts';
-import { RunSuperseded } from './stop-signal.ts';
+import { exists, SharedTakes } from './shared-takes.ts';
+import { RunSuperseded, transferSignalOf } from './stop-signal.ts';
 import { StorageWait, type StorageWaitOptions, type WaitingRun } from './storage-wait.ts';
 
 export interface TakePublisherOptions extends StorageWaitOptions {
@@ -36,8 +37,8 @@ export interface TakePublisherOptions extends StorageWaitOptions {
   readonly marker?: (Pick<OutputMarker, 'mark'> & Partial<Pick<OutputMarker, 'isRequired'>>) | undefined;
   /** Stores what finds a copy of an output again; nothing does without it. */
   readonly fingerprints?: Pick<OutputFingerprints, 'save' | 'delete'> | undefined;
-  /** Moves a finished take to its final place and returns its `outputKey`. */
-  publish(takePath: string, record: JobRecord<'lipsync'>): Promise<string>;
+  /** Moves a finished take to its final place and returns its `outputKey`. Throws the reason of an aborted signal. */
+  publish(takePath: string, record: JobRecord<'lipsync'>, signal: AbortSignal): Promise<string>;
   /** Returns the `outputKey` of a job if its output is already in place; nothing is found without it. */
   findPublished?(record: JobRecord<'lipsync'>): Promise<string | undefined>;
   /** Whether a later run may publish the take; by default after a `StorageError` and `resource_exhausted`. */
@@ -47,20 +48,25 @@ export interface TakePublisherOptions extends StorageWaitOptions {
 /** The run that publishes. `signal` aborts when it has to end. */
 type PublishingRun = WaitingRun & {
   readonly record: JobRecord<'lipsync'>;
+  readonly context: { readonly signal: AbortSignal };
   readonly store: RunStore;
   readonly signal?: AbortSignal;
   /** Absent in a run that ends the job without its inputs. */
   fetchInputs?(): Promise<InputFiles>;
 };
 
+type TakeRun = Pick<PublishingRun, 'record' | 'context' | 'signal'>;
+
 /** Publishes the finished take of a job. Until that is possible, keeps it and parks the job. */
 export class TakePublisher {
   readonly #options: TakePublisherOptions;
   readonly #storage: StorageWait;
+  readonly #shared: SharedTakes;
 
   constructor(options: TakePublisherOptions) {
     this.#options = options;
     this.#storage = new StorageWait(options);
+    this.#shared = new SharedTakes({ ...options, artifacts: options.sharedTakes, folder: this.#folder });
   }
 
   /**
@@ -72,7 +78,7 @@ export class TakePublisher {
     const keptTake = run.record.keptTake ?? findAcceptedTake(attempts);
     if (!keptTake) return undefined;
     const takePath = this.#pathOf(id, keptTake);
-    if (await this.#provide(id, keptTake).catch(failStorage))
+    if (await this.#provide(keptTake, run).catch(failStorage))
       return this.publish({ type: 'made', takePath, ...keptTake }, run);
     // That run was killed after it had published the take, before it could record it.
     await this.#storage.check();
@@ -89,7 +95,7 @@ export class TakePublisher {
     const finished = keptTake ?? findFinishedTake(attempts);
     if (!finished) return undefined;
     const takePath = this.#pathOf(id, finished);
-    const event = await this.#provide(id, finished)
+    const event = await this.#provide(finished, run)
       .then(() => this.publish({ type: 'made', takePath, ...finished }, run))
       .catch((error: unknown) => {
         if (error instanceof StoreFailure && !(error instanceof StorageUnavailable)) throw error;
@@ -99,19 +105,22 @@ export class TakePublisher {
   }
 
   /** The kept takes of a job, for the run that makes them. */
-  keptTakesOf(record: JobRecord<'lipsync'>): KeptTakes {
-    const pathOf = (index: number): string => candidatePath(this.#folder, record.id, index);
+  keptTakesOf(run: TakeRun): KeptTakes {
+    const { record } = run;
+    const { id: jobId } = record;
+    const pathOf = (index: number): string => candidatePath(this.#folder, jobId, index);
     return {
       pathOf,
       keep: async (takePath, index) => {
         await this.#move(takePath, pathOf(index), record);
         return pathOf(index);
       },
-      share: (index) => this.#share(record.id, index),
-      find: async (index) => ((await this.#provide(record.id, { attemptIndex: index })) ? pathOf(index) : undefined),
+      share: (index) =>
+        this.#shared.share({ jobId, attemptIndex: index }, { path: pathOf(index), signal: transferSignalOf(run) }),
+      find: async (index) => ((await this.#provide({ attemptIndex: index }, run)) ? pathOf(index) : undefined),
       remove: async (index) => {
         await rm(pathOf(index), { force: true }).catch(() => undefined);
-        await this.#unshare(record.id, index);
+        await this.#shared.remove({ jobId, attemptIndex: index });
       },
     };
   }
@@ -121,6 +130,7 @@ export class TakePublisher {
     const { type: _, takePath, fingerprint: _1, expectedPicture: _2, errorIfLost, ...take } = made;
     const { publish, isPublishRetried = isTransient } = this.#options;
     const { record } = run;
+    const stop = transferSignalOf(run);
     let published = withMarkWarnings(take, run);
     // Beside the label and the mark, which read the same take.
     const saved = traced('save fingerprint', {}, () => this.#saveFingerprint(made, run));
@@ -137,7 +147,7 @@ export class TakePublisher {
       }
       const path = marked?.path ?? labeledPath;
       await saved;
-      const outputKey = await traced('publish output', {}, () => publish(path, record));
+      const outputKey = await traced('publish output', {}, () => publish(path, record, stop));
       for (const other of [takePath, labeledPath])
         if (other !== path) await rm(other, { force: true }).catch(() => undefined);
       return this.#complete(outputKey, published, record);
@@ -153,6 +163,7 @@ export class TakePublisher {
       if (isLost && errorIfLost) throw errorIfLost;
       const error = toLipsyncError(thrown);
       const isRetried = isPublishRetried(error);
+      if (stop.aborted && !isRetried && error.code !== 'not_found') throw abortError(stop);
       // Best effort: where it remains, the erasure of the job deletes it. Nothing does for a job that was erased before.
       if (!isRetried || error.code === 'not_found')
         await this.#options.fingerprints?.delete(record.id).catch(() => undefined);
@@ -246,37 +257,17 @@ export class TakePublisher {
       this.#options.logger.warn({ jobId, error }, 'work files remain'),
     );
     for (const [index, { code }] of attempts.entries())
-      if (code === 'quality_rejected') await this.#unshare(jobId, index);
-  }
-
-  /** Moves a rejected take to where other machines find it. */
-  async #share(jobId: string, index: number): Promise<void> {
-    const path = candidatePath(this.#folder, jobId, index);
-    // Without the file, an earlier run has already shared it.
-    if (await exists(path)) await this.#options.sharedTakes?.publish(path, candidateKeyOf(jobId, index));
-  }
-
-  /** Best effort: what remains is deleted with the output of the job. */
-  async #unshare(jobId: string, index: number): Promise<void> {
-    await this.#options.sharedTakes?.delete(candidateKeyOf(jobId, index)).catch((error: unknown) => {
-      this.#options.logger.warn({ jobId, error }, 'a rejected take remains in the object store');
-    });
+      if (code === 'quality_rejected') await this.#shared.remove({ jobId, attemptIndex: index });
   }
 
   /** Fetches a shared take unless it is on this machine; returns whether it is there now. Throws a `StorageError`. */
-  async #provide(jobId: string, take: Pick<MadeTake, 'attemptIndex'>): Promise<boolean> {
+  async #provide(take: Pick<MadeTake, 'attemptIndex'>, run: TakeRun): Promise<boolean> {
+    const { id: jobId } = run.record;
+    const { attemptIndex } = take;
     const path = this.#pathOf(jobId, take);
-    const { sharedTakes } = this.#options;
     if (await exists(path)) return true;
-    if (!sharedTakes || take.attemptIndex === undefined) return false;
-    try {
-      await createFolder(dirname(path));
-      await sharedTakes.materialize(candidateKeyOf(jobId, take.attemptIndex), path);
-      return true;
-    } catch (error) {
-      if (LipsyncError.isInstance(error) && error.code === 'not_found') return false;
-      throw toStorageError(error, workStorage(this.#folder));
-    }
+    if (attemptIndex === undefined) return false;
+    return this.#shared.fetch({ jobId, attemptIndex }, { path, signal: transferSignalOf(run) });
   }
 
   #complete(outputKey: string, take: MadeTake, { runs }: JobRecord<'lipsync'>): JobEvent {
@@ -337,10 +328,6 @@ function withMarkWarnings<Take extends MadeTake>(take: Take, { record }: Pick<Pu
 
 function isTransient(error: LipsyncError): boolean {
   return error instanceof StorageError || error.code === 'resource_exhausted';
-}
-
-async function exists(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => null)) !== null;
 }
 
 /** Returns whether a provider has accepted the job, so that its next run pays for nothing new. Pure. */

@@ -94,7 +94,7 @@ export async function downloadInput(
   const downloader = new InputDownloader({ ...downloads, artifacts });
   const { key } = await downloader.download({ field, url, partPath: workspace.file(`${field}.part`) }, signal);
   const path = workspace.file(field);
-  await artifacts.materialize(key, path);
+  await artifacts.materialize(key, path, signal);
   return path;
 }
 

@@ -46,7 +46,7 @@ export class OriginVerifier {
       const store = new LocalArtifactStore({ inputsDir: workspace.path, outputsDir: workspace.path });
       const { key } = await store.putInput(content, { maxBytes: downloads.maxBytes, signal });
       const path = workspace.file('file');
-      await store.materialize(key, path);
+      await store.materialize(key, path, signal);
       return this.#read(path, caller);
     });
   }

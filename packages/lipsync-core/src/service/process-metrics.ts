@@ -65,7 +65,7 @@ function countWrites(
   };
   const counted: Pick<ArtifactStore, 'putInput' | 'publish'> = {
     putInput: (content, options) => count('inputs', artifacts.putInput(content, options)),
-    publish: (localPath, key) => count('outputs', artifacts.publish(localPath, key)),
+    publish: (localPath, key, signal) => count('outputs', artifacts.publish(localPath, key, signal)),
   };
   return new Proxy(artifacts, {
     get(target, name) {

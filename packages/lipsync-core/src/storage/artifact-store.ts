@@ -47,14 +47,20 @@ export interface ArtifactStore {
    * stream fails, the signal aborts or the content exceeds `maxBytes` (`payload_too_large`).
    */
   putInput(content: Readable, options: PutInputOptions): Promise<StoredArtifact>;
-  /** Moves a complete local file to an output key, atomically for readers. Replaces an earlier object. */
-  publish(localPath: string, key: string): Promise<StoredArtifact>;
+  /**
+   * Moves a complete local file to an output key, atomically for readers. Replaces an earlier object. Throws the reason
+   * of an aborted signal, and keeps the local file whenever it throws.
+   */
+  publish(localPath: string, key: string, signal?: AbortSignal): Promise<StoredArtifact>;
   /** Returns undefined when there is no such object. */
   stat(key: string): Promise<StoredArtifact | undefined>;
   /** Reads an object or a range of it. Throws `not_found`, or `request_invalid` for a range outside the object. */
   read(key: string, range?: ByteRange): Promise<Readable>;
-  /** Makes an object available at `localPath` (a hard link if the driver supports it). Throws `not_found`. */
-  materialize(key: string, localPath: string): Promise<void>;
+  /**
+   * Makes an object available at `localPath` (a hard link if the driver supports it). Throws `not_found`, and the reason
+   * of an aborted signal.
+   */
+  materialize(key: string, localPath: string, signal?: AbortSignal): Promise<void>;
   /**
    * Returns a URL with which a client without a key reads an output for a limited time; undefined where clients read
    * outputs through the API.

@@ -77,8 +77,9 @@ export class LocalArtifactStore implements ArtifactStore {
     }
   }
 
-  async publish(sourcePath: string, key: string): Promise<StoredArtifact> {
+  async publish(sourcePath: string, key: string, signal?: AbortSignal): Promise<StoredArtifact> {
     requireOutputKey(key);
+    if (signal?.aborted) throw abortError(signal);
     const finalPath = this.#pathOf(key);
     const { size } = await stat(sourcePath);
     try {
@@ -114,8 +115,9 @@ export class LocalArtifactStore implements ArtifactStore {
     return handle.createReadStream(range ? { start: range.start, end: range.end } : {});
   }
 
-  async materialize(key: string, targetPath: string): Promise<void> {
+  async materialize(key: string, targetPath: string, signal?: AbortSignal): Promise<void> {
     const path = this.#pathOf(key);
+    if (signal?.aborted) throw abortError(signal);
     // Checked first, so that a missing target folder is not reported as a missing artifact.
     await stat(path).catch((error: unknown) => {
       throw toReadError(error);

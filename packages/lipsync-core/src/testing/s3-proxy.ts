@@ -1,4 +1,10 @@
-import { createServer, request as sendRequest, type IncomingMessage, type ServerResponse } from 'node:http';
+import {
+  createServer,
+  request as sendRequest,
+  type ClientRequest,
+  type IncomingMessage,
+  type ServerResponse,
+} from 'node:http';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { Readable, Transform } from 'node:stream';
@@ -95,10 +101,16 @@ function forward(
     if (fault?.kind === 'cut' && method === 'PUT') return void response.destroy();
     response.writeHead(answer.statusCode ?? 502, answer.headers);
     if (fault?.kind === 'cut') return cutAnswer(answer, response);
-    change(answer, fault).pipe(response);
+    pipe(change(answer, fault), response);
   });
   upstream.on('error', () => response.destroy());
-  change(request, fault).pipe(upstream);
+  pipe(change(request, fault), upstream);
+}
+
+/** Either side may close its connection. */
+function pipe(source: NodeJS.ReadableStream, target: ClientRequest | ServerResponse): void {
+  source.on('error', () => target.destroy());
+  source.pipe(target);
 }
 
 /** Sends half of the first chunk; without content, nothing. */

@@ -61,6 +61,20 @@ describe('A take that cannot be published', () => {
     expect(record.message).toContain(bench.outputFolder);
   });
 
+  it('A job that is canceled while its take is stored ends at once.', async () => {
+    const cancel = new AbortController();
+    const publish = (_path: string, _record: JobRecord, signal: AbortSignal): Promise<string> => {
+      setImmediate(() => cancel.abort(new LipsyncError('canceled', 'The caller left.')));
+      return new Promise((_resolve, reject) =>
+        signal.addEventListener('abort', () => reject(new Error('aborted', { cause: signal.reason })), { once: true }),
+      );
+    };
+    const context = { ...anywhere, cancelSignal: cancel.signal };
+    const record = await bench.runner(makeTake, { publish }).run('job_1', context);
+    expect(record).toMatchObject({ status: 'canceled', result: null });
+    expect(await readdir(bench.workFolder)).toEqual([]);
+  });
+
   it('A later run publishes the kept take without making it again, and leaves no work file.', async () => {
     await run(payThenBlock);
     expect(await run(neverCalled)).toMatchObject({ stage: 'waiting', crashes: 0 });

@@ -5,9 +5,10 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { StorageError } from '../../src/errors/index.ts';
-import type { S3Bucket, S3Limits } from '../../src/storage/s3/s3-bucket.ts';
-import { S3ArtifactStore } from '../../src/storage/s3/s3-artifact-store.ts';
+import { LipsyncError, type StorageError } from '../../src/errors/index.ts';
+import type { S3Bucket } from '../../src/storage/s3/s3-bucket.ts';
+import { S3ArtifactStore, type S3ArtifactStoreOptions } from '../../src/storage/s3/s3-artifact-store.ts';
+import type { S3Limits } from '../../src/storage/s3/s3-requests.ts';
 import type { S3Fault } from '../../src/testing/s3-proxy.ts';
 import { startTestS3, type TestS3 } from '../../src/testing/test-s3.ts';
 
@@ -41,13 +42,14 @@ afterEach(async () => {
   await rm(root, { recursive: true, force: true });
 });
 
-const openStore = (limits: Partial<S3Limits> = repeating, cacheBytes = 100 * mebibyte) =>
+const openStore = (limits: Partial<S3Limits> = repeating, change: Partial<S3ArtifactStoreOptions> = {}) =>
   new S3ArtifactStore({
     settings: s3.settings(`faults-${stores}/`),
     uploadsDir: join(root, 'uploads'),
     cacheDir: join(root, 'cache'),
-    cacheBytes,
+    cacheBytes: 100 * mebibyte,
     limits,
+    ...change,
   });
 const putInput = (content: Buffer | string = 'a clip') =>
   store.putInput(Readable.from([Buffer.from(content)]), { maxBytes: 100 * mebibyte });
@@ -152,6 +154,52 @@ it('A reader that is slow itself is not cut off.', async () => {
   expect(Buffer.concat(chunks).equals(content)).toBe(true);
 });
 
+describe('transfers that are canceled', () => {
+  const reason = new LipsyncError('canceled', 'The job was canceled.');
+
+  it('A slow download ends at once with the reason, and leaves no file.', async () => {
+    const { key } = await putInput(randomBytes(4 * mebibyte));
+    s3.proxy.setFault(({ query }) => (query.has('list-type') ? undefined : { kind: 'slow', pauseMs: 400 }));
+    const stop = new AbortController();
+    setTimeout(() => stop.abort(reason), 100);
+    const startedAtMs = performance.now();
+    await expect(store.materialize(key, join(root, 'clip'), stop.signal)).rejects.toBe(reason);
+    expect(performance.now() - startedAtMs).toBeLessThan(1_000);
+    expect(await localFiles()).toEqual([]);
+  });
+
+  it.each(['a take', Buffer.alloc(17 * mebibyte)])(
+    'A slow upload ends with the reason, and leaves nothing in the bucket.',
+    async (content) => {
+      await writeFile(takePath, content);
+      const stop = new AbortController();
+      s3.proxy.setFault(({ method }) => {
+        if (method !== 'PUT') return undefined;
+        setTimeout(() => stop.abort(reason), 100);
+        return { kind: 'slow', pauseMs: 400 };
+      });
+      await expect(store.publish(takePath, outputKey, stop.signal)).rejects.toBe(reason);
+      expect(await listStored()).toEqual([]);
+      expect(await bucket.listUploads()).toEqual([]);
+      expect((await readFile(takePath)).byteLength).toBe(content.length);
+    },
+  );
+
+  it('A job that waits for the transfer of another one ends with its reason, or with store_timeout.', async () => {
+    const { key } = await putInput();
+    const waiting = openStore(repeating, { transferWaitMs: 200 });
+    s3.proxy.setFault(({ query }) => (query.has('list-type') ? undefined : { kind: 'silence' }));
+    const stop = new AbortController();
+    const first = waiting.materialize(key, join(root, 'first'), stop.signal);
+    const second = waiting.materialize(key, join(root, 'second'));
+    const third = waiting.materialize(key, join(root, 'third'), AbortSignal.abort(reason));
+    await expect(third).rejects.toBe(reason);
+    await expect(second).rejects.toMatchObject({ name: 'StorageError', code: 'store_timeout' });
+    stop.abort(reason);
+    await expect(first).rejects.toBe(reason);
+  });
+});
+
 describe('uploads in parts', () => {
   const content = randomBytes(17 * mebibyte);
 
@@ -197,7 +245,7 @@ describe('the inputs that a machine keeps', () => {
   });
 
   it('Above the limit, the least recently used inputs are deleted, and files in use stay.', async () => {
-    const small = openStore(repeating, 250_000);
+    const small = openStore(repeating, { cacheBytes: 250_000 });
     const keys: string[] = [];
     for (let index = 0; index < 3; index++) keys.push((await putInput(Buffer.alloc(100_000, index))).key);
     for (const index of [0, 1, 0, 2]) {

@@ -88,7 +88,7 @@ export class SegmentHelper {
     }
   }
 
-  /** Throws the abort error of `signal` between two files. */
+  /** Throws the abort error of `signal`. */
   async #fetchFiles(list: SegmentList, workspace: Workspace, signal: AbortSignal): Promise<SegmentFiles> {
     const { artifacts } = this.#options;
     const clipPath = workspace.file('clip');
@@ -96,7 +96,7 @@ export class SegmentHelper {
     const files = sharedFiles.map((file) => ({ key: sharedKeyOf(list, file), path: pathOf(file) }));
     for (const { key, path } of [{ key: clipKeyOf(list.request), path: clipPath }, ...files]) {
       if (signal.aborted) throw abortError(signal);
-      await artifacts.materialize(key, path);
+      await artifacts.materialize(key, path, signal);
     }
     return {
       clipPath,

@@ -74,7 +74,7 @@ export class SegmentRenderer {
       if (!(await board.renew(leased, 1).catch(failStore))) throw new LeaseLost();
       const publishedPath = `${path}.published`;
       await linkOrCopy(path, publishedPath);
-      await artifacts.publish(publishedPath, key).catch(failStorage);
+      await artifacts.publish(publishedPath, key, context.signal).catch(failStorage);
       return made;
     });
     const workMs = performance.now() - startedMs;

@@ -118,23 +118,24 @@ export class SegmentedTakes implements TakeMaker {
     const trackPath = trackPathOf(request);
     const isStored = async (file: SharedFile): Promise<boolean> =>
       (await artifacts.stat(sharedKeyOf(list, file)).catch(failStorage)) !== undefined;
-    if (await isStored('track')) await artifacts.materialize(sharedKeyOf(list, 'track'), trackPath).catch(failStorage);
+    if (await isStored('track'))
+      await artifacts.materialize(sharedKeyOf(list, 'track'), trackPath, context.signal).catch(failStorage);
     else await this.#trackFace(request, context);
     const { clipPath, mouthCurvePath, speechPath } = request;
     const paths = { track: trackPath, curve: mouthCurvePath, speech: speechPath };
     for (const file of sharedFiles) {
       if (context.signal.aborted) throw abortError(context.signal);
-      if (!(await isStored(file))) await this.#publish(paths[file], sharedKeyOf(list, file));
+      if (!(await isStored(file))) await this.#publish(paths[file], sharedKeyOf(list, file), context.signal);
     }
     const folder = dirname(request.takePath);
     const pathOf = (index: number): string => join(folder, `segment-${index}.mp4`);
     return { clipPath, mouthCurvePath, speechPath, trackPath, pathOf };
   }
 
-  async #publish(path: string, key: string): Promise<void> {
+  async #publish(path: string, key: string, signal: AbortSignal): Promise<void> {
     const copyPath = `${path}.shared`;
     await linkOrCopy(path, copyPath);
-    await this.#options.artifacts.publish(copyPath, key).catch(failStorage);
+    await this.#options.artifacts.publish(copyPath, key, signal).catch(failStorage);
   }
 
   #trackFace(request: TakeRequest, context: TakeContext): Promise<{ readonly shotStarts: readonly number[] }> {
@@ -200,7 +201,7 @@ export class SegmentedTakes implements TakeMaker {
       const { signal } = context;
       for (const [index, { key, leaseId }] of finished.entries()) {
         if (signal.aborted) throw abortError(signal);
-        if (!ownLeases.has(leaseId)) await this.#fetchSegment(key, files.pathOf(index));
+        if (!ownLeases.has(leaseId)) await this.#fetchSegment(key, files.pathOf(index), signal);
       }
       await traced('join segments', {}, () => joinSegments({ ...request, segments, signal }));
     } catch (error) {
@@ -227,9 +228,9 @@ export class SegmentedTakes implements TakeMaker {
   }
 
   /** Throws `media_failed` when the file of a finished segment is gone, which a further attempt renders again. */
-  async #fetchSegment(key: string, path: string): Promise<void> {
+  async #fetchSegment(key: string, path: string, signal: AbortSignal): Promise<void> {
     try {
-      await this.#options.artifacts.materialize(key, path);
+      await this.#options.artifacts.materialize(key, path, signal);
     } catch (cause) {
       if (!LipsyncError.isInstance(cause) || cause.code !== 'not_found') failStorage(cause);
       throw new LipsyncError('media_failed', 'A finished segment of the take was deleted.', { cause });

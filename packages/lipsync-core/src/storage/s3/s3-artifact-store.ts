@@ -28,10 +28,11 @@ import { checkFolder } from '../folder-check.ts';
 import { sweepPartialFiles, type SweepAge } from '../partial-files.ts';
 import { notStored, requireInside, writeHashed } from '../stored-content.ts';
 import { InputCache } from './input-cache.ts';
-import { S3Bucket, type S3Limits } from './s3-bucket.ts';
+import { S3Bucket } from './s3-bucket.ts';
 import { closingWith, verifyBody } from './s3-body.ts';
 import { isTransient, storeError } from './s3-errors.ts';
-import { uploadFile } from './s3-upload.ts';
+import type { S3Limits } from './s3-requests.ts';
+import { uploadFile, type FileUpload } from './s3-upload.ts';
 import { listVersions, nextVersionKey, type StoredObject } from './stored-object.ts';
 
 export interface S3ArtifactStoreOptions {
@@ -44,14 +45,15 @@ export interface S3ArtifactStoreOptions {
   /** Null, the default: clients download outputs through the API. */
   readonly signedUrls?: SignedUrlSettings | null;
   readonly limits?: Partial<S3Limits>;
+  /** Longest wait for a transfer of the same artifact in this process. */
+  readonly transferWaitMs?: number;
 }
 
 const idKey = 'store-id';
 /** Two processes that create the id at once read the same one after this time, on servers that ignore conditions. */
 const idPauseMs = 300;
 const readTries = 3;
-/** Longest wait for a transfer of the same artifact in this process. */
-const transferWaitMs = 30 * 60_000;
+const defaultTransferWaitMs = 30 * 60_000;
 /** Servers do not state when the last part of an unfinished upload arrived, and a slow upload takes hours. */
 const maxUploadMs = 86_400_000;
 /** A stored input that is older is stored again, so that no rule of the bucket deletes it by its age soon. */
@@ -69,11 +71,13 @@ export class S3ArtifactStore implements ArtifactStore {
   readonly #uploads: StorageFolder;
   readonly #cache: InputCache;
   /** One transfer of an artifact at a time: the second finds what the first has stored. */
-  readonly #transfers = new KeyedMutex({ maxWaitMs: transferWaitMs });
+  readonly #transfers: KeyedMutex;
   readonly #checkedAtMs = new Map<string, number>();
 
-  constructor({ settings, uploadsDir, cacheDir, cacheBytes, signedUrls = null, limits }: S3ArtifactStoreOptions) {
+  constructor(options: S3ArtifactStoreOptions) {
+    const { settings, uploadsDir, cacheDir, cacheBytes, signedUrls = null, limits } = options;
     this.#bucket = new S3Bucket(settings, limits);
+    this.#transfers = new KeyedMutex({ maxWaitMs: options.transferWaitMs ?? defaultTransferWaitMs });
     // The host is part of what is signed.
     this.#signedUrls = signedUrls && {
       ...signedUrls,
@@ -106,7 +110,7 @@ export class S3ArtifactStore implements ArtifactStore {
       await createFolder(this.#uploads.path);
       const hash = await writeHashed(content, partPath, { maxBytes, signal });
       const key = `inputs/${hash.sha256}`;
-      await this.#transfers.run([key], () => this.#store(key, { path: partPath, hash }), signal);
+      await this.#transfer(key, () => this.#store(key, { path: partPath, hash, signal }), signal);
       return { key, ...hash };
     } catch (error) {
       throw signal?.aborted ? abortError(signal) : toStorageError(error, this.#uploads);
@@ -115,10 +119,10 @@ export class S3ArtifactStore implements ArtifactStore {
     }
   }
 
-  async publish(localPath: string, key: string): Promise<StoredArtifact> {
+  async publish(localPath: string, key: string, signal?: AbortSignal): Promise<StoredArtifact> {
     requireOutputKey(key);
-    const hash = await hashFile(localPath);
-    await this.#transfers.run([key], () => this.#store(key, { path: localPath, hash }));
+    const hash = await hashFile(localPath, signal);
+    await this.#transfer(key, () => this.#store(key, { path: localPath, hash, signal }), signal);
     await rm(localPath, { force: true });
     return { key, sizeBytes: hash.sizeBytes, sha256: null };
   }
@@ -130,23 +134,30 @@ export class S3ArtifactStore implements ArtifactStore {
   }
 
   async read(key: string, range?: ByteRange): Promise<Readable> {
-    const { object, body } = await this.#open(key, range);
-    if (range) return body;
+    if (!range) return this.#readWhole(key);
+    const { body } = await this.#open(key, { range });
+    return body;
+  }
+
+  /** Reads an object and compares its hash. */
+  async #readWhole(key: string, signal?: AbortSignal): Promise<Readable> {
+    const { object, body } = await this.#open(key, { signal });
     const verified = verifyBody(body, object.sha256, this.#bucket.url);
     return closingWith(Readable.from(verified, { objectMode: false }), body);
   }
 
-  async materialize(key: string, localPath: string): Promise<void> {
+  async materialize(key: string, localPath: string, signal?: AbortSignal): Promise<void> {
     parseArtifactKey(key);
-    const found = await this.#find(key);
+    const found = await this.#find(key, signal);
     if (!found) throw notStored();
+    const provide = async (): Promise<void> => {
+      if (await this.#cache.provide(found, localPath)) return;
+      await this.#cache.add(found.sha256, localPath, (partPath) => this.#download(key, partPath, signal));
+    };
     try {
-      await this.#transfers.run([key], async () => {
-        if (await this.#cache.provide(found, localPath)) return;
-        await this.#cache.add(found.sha256, localPath, (partPath) => this.#download(key, partPath));
-      });
+      await this.#transfer(key, provide, signal);
     } catch (error) {
-      throw toStorageError(error, workStorage(dirname(localPath)));
+      throw signal?.aborted ? abortError(signal) : toStorageError(error, workStorage(dirname(localPath)));
     }
   }
 
@@ -205,43 +216,58 @@ export class S3ArtifactStore implements ArtifactStore {
     );
   }
 
+  /** Runs a transfer after the earlier ones of the same artifact. Throws `store_timeout` where they take too long. */
+  async #transfer(key: string, transfer: () => Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+    let hasBegun = false;
+    const begin = (): Promise<void> => {
+      hasBegun = true;
+      return transfer();
+    };
+    await this.#transfers.run([key], begin, signal).catch((error: unknown) => {
+      throw hasBegun || signal?.aborted ? error : storeError('store_timeout', this.#bucket.url, error);
+    });
+  }
+
   /** Uploads a file as the next version of an artifact, then deletes the earlier versions. */
-  async #store(key: string, { path, hash }: { readonly path: string; readonly hash: FileHash }): Promise<void> {
-    const versions = await listVersions(this.#bucket, key);
+  async #store(key: string, { path, hash, signal }: Omit<FileUpload, 'createKey'>): Promise<void> {
+    const versions = await listVersions(this.#bucket, key, signal);
     const latest = versions.at(-1);
     if (latest && isSame(latest, hash) && latest.modifiedAtMs > Date.now() - refreshAfterMs) return;
     const createKey = (): string => nextVersionKey(key, versions, hash);
-    await uploadFile(this.#bucket, { path, hash, createKey });
+    await uploadFile(this.#bucket, { path, hash, createKey, signal });
     // Not those of other writers that began later: one of them is the last and deletes the rest.
-    for (const { key: earlier } of versions) await this.#bucket.delete(earlier);
+    for (const { key: earlier } of versions) await this.#bucket.delete(earlier, signal);
   }
 
-  async #find(key: string): Promise<StoredObject | undefined> {
-    return (await listVersions(this.#bucket, key)).at(-1);
+  async #find(key: string, signal?: AbortSignal): Promise<StoredObject | undefined> {
+    return (await listVersions(this.#bucket, key, signal)).at(-1);
   }
 
   /** Opens the version that counts. It may be replaced between the listing and the read. */
-  async #open(key: string, range?: ByteRange): Promise<{ readonly object: StoredObject; readonly body: Readable }> {
+  async #open(
+    key: string,
+    { range, signal }: { readonly range?: ByteRange; readonly signal?: AbortSignal | undefined },
+  ): Promise<{ readonly object: StoredObject; readonly body: Readable }> {
     parseArtifactKey(key);
     for (let tries = 0; tries < readTries; tries++) {
-      const object = await this.#find(key);
+      const object = await this.#find(key, signal);
       if (!object) throw notStored();
       requireInside(range, object.sizeBytes);
-      const body = await this.#bucket.get(object.key, object.sizeBytes, range);
+      const body = await this.#bucket.get(object.key, object.sizeBytes, { range, signal });
       if (body) return { object, body };
     }
     throw notStored();
   }
 
   /** Writes an artifact to a new file, from the start again when the connection is lost. */
-  async #download(key: string, partPath: string): Promise<void> {
+  async #download(key: string, partPath: string, signal: AbortSignal | undefined): Promise<void> {
     let hasBegun = false;
     await pRetry(
       async () => {
         hasBegun = false;
-        const content = await this.read(key);
+        const content = await this.#readWhole(key, signal);
         hasBegun = true;
-        await pipeline(content, createWriteStream(partPath));
+        await pipeline(content, createWriteStream(partPath), signal ? { signal } : {});
       },
       // The request itself was repeated already.
       { retries: readTries - 1, minTimeout: 250, shouldRetry: ({ error }) => hasBegun && isTransient(error) },

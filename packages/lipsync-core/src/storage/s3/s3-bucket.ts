@@ -1,34 +1,11 @@
-import type * as S3Sdk from '@aws-sdk/client-s3';
-import type { GetObjectCommandOutput, S3Client } from '@aws-sdk/client-s3';
+import type { GetObjectCommandOutput } from '@aws-sdk/client-s3';
 import { createHash } from 'node:crypto';
-import { Readable } from 'node:stream';
-import pRetry from 'p-retry';
-import { abortError } from '../../errors/index.ts';
-import { memoizeAsync } from '../../processes/memoize-async.ts';
+import { addAbortSignal, Readable } from 'node:stream';
 import type { ByteRange } from '../artifact-store.ts';
 import type { S3Settings } from '../artifact-store-settings.ts';
 import { closingWith, readBody } from './s3-body.ts';
-import { createS3Client } from './s3-client.ts';
-import { isMissing, isTransient, storeError, toStoreError } from './s3-errors.ts';
-
-/** Limits of requests to the object store. */
-export interface S3Limits {
-  /** For an answer, without the content that is sent or received. */
-  readonly responseTimeoutMs: number;
-  /** Lowest rate of content; a request that sends or receives less is repeated. */
-  readonly minBytesPerSecond: number;
-  /** Including the first. */
-  readonly tries: number;
-  /** Before the second try; doubles with each further one. */
-  readonly pauseMs: number;
-}
-
-const defaultLimits: S3Limits = Object.freeze({
-  responseTimeoutMs: 20_000,
-  minBytesPerSecond: 65_536,
-  tries: 5,
-  pauseMs: 250,
-});
+import { toStoreError } from './s3-errors.ts';
+import { S3Requests, type S3Limits } from './s3-requests.ts';
 
 /** An object as a listing names it. */
 export interface ListedObject {
@@ -67,45 +44,52 @@ export interface StoredPart extends StoredContent {
 /** More objects than any prefix that is listed has. */
 const maxListed = 100_000;
 
+interface PutOptions {
+  readonly ifAbsent?: boolean;
+  readonly signal?: AbortSignal | undefined;
+}
+
+interface GetOptions {
+  readonly range?: ByteRange | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /**
- * Requests to one bucket: each has a time limit, is repeated within limits, and throws a `StorageError`. Keys are
- * relative to the prefix of the settings. The SDK is loaded by the first request.
+ * The objects of one bucket. Keys are relative to the prefix of the settings. Every request has the limits and the
+ * errors of `S3Requests`.
  */
 export class S3Bucket {
   readonly #settings: S3Settings;
-  readonly #limits: S3Limits;
-  readonly #load: () => Promise<{ readonly sdk: typeof S3Sdk; readonly client: S3Client }>;
+  readonly #requests: S3Requests;
   /** For messages. */
   readonly url: string;
 
   constructor(settings: S3Settings, limits: Partial<S3Limits> = {}) {
     this.#settings = settings;
-    this.#limits = { ...defaultLimits, ...limits };
     this.url = `s3://${settings.bucket}/${settings.prefix}`;
-    this.#load = memoizeAsync(async () => {
-      const sdk = await import('@aws-sdk/client-s3');
-      return { sdk, client: createS3Client(sdk, settings) };
-    });
+    this.#requests = new S3Requests(settings, this.url, limits);
   }
 
   /** Stores content; undefined if `ifAbsent` and the server has the key. */
   async put(
     key: string,
     content: Buffer,
-    { ifAbsent = false }: { readonly ifAbsent?: boolean } = {},
+    { ifAbsent = false, signal }: PutOptions = {},
   ): Promise<StoredContent | undefined> {
     const md5 = md5Of(content);
     try {
-      const { ETag } = await this.#send(content.byteLength, (sdk, client, abortSignal) =>
-        client.send(
-          new sdk.PutObjectCommand({
-            ...this.#object(key),
-            Body: content,
-            ContentMD5: md5.toString('base64'),
-            ...(ifAbsent && { IfNoneMatch: '*' }),
-          }),
-          { abortSignal },
-        ),
+      const { ETag } = await this.#requests.send(
+        (sdk, client, abortSignal) =>
+          client.send(
+            new sdk.PutObjectCommand({
+              ...this.#object(key),
+              Body: content,
+              ContentMD5: md5.toString('base64'),
+              ...(ifAbsent && { IfNoneMatch: '*' }),
+            }),
+            { abortSignal },
+          ),
+        { contentBytes: content.byteLength, signal },
       );
       return toStoredContent(ETag, md5);
     } catch (error) {
@@ -115,15 +99,17 @@ export class S3Bucket {
   }
 
   /** The objects whose keys begin with `prefix`, in the order of their keys. */
-  async list(prefix: string): Promise<readonly ListedObject[]> {
+  async list(prefix: string, signal?: AbortSignal): Promise<readonly ListedObject[]> {
     const objects: ListedObject[] = [];
     const { bucket: Bucket, prefix: base } = this.#settings;
     let token: string | undefined;
     do {
-      const page = await this.#send(0, (sdk, client, abortSignal) =>
-        client.send(new sdk.ListObjectsV2Command({ Bucket, Prefix: base + prefix, ContinuationToken: token }), {
-          abortSignal,
-        }),
+      const page = await this.#requests.send(
+        (sdk, client, abortSignal) =>
+          client.send(new sdk.ListObjectsV2Command({ Bucket, Prefix: base + prefix, ContinuationToken: token }), {
+            abortSignal,
+          }),
+        { signal },
       );
       for (const { Key = '', Size = 0, LastModified } of page.Contents ?? [])
         objects.push({ key: Key.slice(base.length), sizeBytes: Size, modifiedAtMs: LastModified?.getTime() ?? 0 });
@@ -133,32 +119,37 @@ export class S3Bucket {
   }
 
   /** Size of an object; undefined without one. */
-  async size(key: string): Promise<number | undefined> {
-    const found = await this.#find((sdk, client, abortSignal) =>
-      client.send(new sdk.HeadObjectCommand(this.#object(key)), { abortSignal }),
+  async size(key: string, signal?: AbortSignal): Promise<number | undefined> {
+    const found = await this.#requests.find(
+      (sdk, client, abortSignal) => client.send(new sdk.HeadObjectCommand(this.#object(key)), { abortSignal }),
+      signal,
     );
     return found && (found.ContentLength ?? 0);
   }
 
   /**
    * Reads an object of `sizeBytes` or a range of it; undefined without the object. The stream fails with a
-   * `StorageError` when content stops arriving or ends early. The caller destroys the stream.
+   * `StorageError` when content stops arriving or ends early, and at once when the signal aborts. The caller destroys
+   * the stream.
    */
-  async get(key: string, sizeBytes: number, range?: ByteRange): Promise<Readable | undefined> {
-    const response = await this.#find((sdk, client, abortSignal) =>
-      client.send(
-        new sdk.GetObjectCommand({
-          ...this.#object(key),
-          ...(range && { Range: `bytes=${range.start}-${range.end}` }),
-        }),
-        { abortSignal },
-      ),
+  async get(key: string, sizeBytes: number, { range, signal }: GetOptions = {}): Promise<Readable | undefined> {
+    const response = await this.#requests.find(
+      (sdk, client, abortSignal) =>
+        client.send(
+          new sdk.GetObjectCommand({
+            ...this.#object(key),
+            ...(range && { Range: `bytes=${range.start}-${range.end}` }),
+          }),
+          { abortSignal },
+        ),
+      signal,
     );
     if (!response) return undefined;
     const wanted = range ?? { start: 0, end: sizeBytes - 1 };
     const received = bodyOf(response);
+    if (signal) addAbortSignal(signal, received);
     const body = readBody(received, {
-      ...this.#limits,
+      ...this.#requests.limits,
       skipBytes: wanted.start - firstByteOf(response),
       sizeBytes: wanted.end - wanted.start + 1,
       url: this.url,
@@ -166,16 +157,17 @@ export class S3Bucket {
     return closingWith(Readable.from(body, { objectMode: false }), received);
   }
 
-  async delete(key: string): Promise<void> {
-    await this.#find((sdk, client, abortSignal) =>
-      client.send(new sdk.DeleteObjectCommand(this.#object(key)), { abortSignal }),
+  async delete(key: string, signal?: AbortSignal): Promise<void> {
+    await this.#requests.find(
+      (sdk, client, abortSignal) => client.send(new sdk.DeleteObjectCommand(this.#object(key)), { abortSignal }),
+      signal,
     );
   }
 
   /** Returns a URL that reads an object without credentials; it ends with those of this process at the latest. */
   async signedUrl(key: string, { lifetimeMs, contentType, contentDisposition }: SignedUrlOptions): Promise<string> {
     const [{ sdk, client }, { getSignedUrl }] = await Promise.all([
-      this.#load(),
+      this.#requests.load(),
       import('@aws-sdk/s3-request-presigner'),
     ]);
     const command = new sdk.GetObjectCommand({
@@ -194,9 +186,11 @@ export class S3Bucket {
   }
 
   /** Begins an upload in parts and returns its id. */
-  async createUpload(key: string): Promise<string> {
-    const { UploadId } = await this.#send(0, (sdk, client, abortSignal) =>
-      client.send(new sdk.CreateMultipartUploadCommand(this.#object(key)), { abortSignal }),
+  async createUpload(key: string, signal?: AbortSignal): Promise<string> {
+    const { UploadId } = await this.#requests.send(
+      (sdk, client, abortSignal) =>
+        client.send(new sdk.CreateMultipartUploadCommand(this.#object(key)), { abortSignal }),
+      { signal },
     );
     return UploadId ?? '';
   }
@@ -207,8 +201,7 @@ export class S3Bucket {
     signal: AbortSignal,
   ): Promise<StoredPart> {
     const md5 = md5Of(content);
-    const { ETag } = await this.#send(
-      content.byteLength,
+    const { ETag } = await this.#requests.send(
       (sdk, client, abortSignal) =>
         client.send(
           new sdk.UploadPartCommand({
@@ -220,30 +213,38 @@ export class S3Bucket {
           }),
           { abortSignal },
         ),
-      signal,
+      { contentBytes: content.byteLength, signal },
     );
     return { ...toStoredContent(ETag, md5), partNumber };
   }
 
   /** Makes the object of an upload visible. */
-  async completeUpload(key: string, uploadId: string, parts: readonly StoredPart[]): Promise<void> {
+  async completeUpload(
+    { key, uploadId }: { readonly key: string; readonly uploadId: string },
+    parts: readonly StoredPart[],
+    signal?: AbortSignal,
+  ): Promise<void> {
     // The server may need minutes to join the parts of a large object, and keeps the connection alive meanwhile.
-    const joinedBytes = parts.length * this.#limits.minBytesPerSecond;
-    await this.#send(joinedBytes, (sdk, client, abortSignal) =>
-      client.send(
-        new sdk.CompleteMultipartUploadCommand({
-          ...this.#object(key),
-          UploadId: uploadId,
-          MultipartUpload: { Parts: parts.map(({ etag, partNumber }) => ({ ETag: etag, PartNumber: partNumber })) },
-        }),
-        { abortSignal },
-      ),
+    const contentBytes = parts.length * this.#requests.limits.minBytesPerSecond;
+    await this.#requests.send(
+      (sdk, client, abortSignal) =>
+        client.send(
+          new sdk.CompleteMultipartUploadCommand({
+            ...this.#object(key),
+            UploadId: uploadId,
+            MultipartUpload: { Parts: parts.map(({ etag, partNumber }) => ({ ETag: etag, PartNumber: partNumber })) },
+          }),
+          { abortSignal },
+        ),
+      { contentBytes, signal },
     );
   }
 
-  async abortUpload(key: string, uploadId: string): Promise<void> {
-    await this.#find((sdk, client, abortSignal) =>
-      client.send(new sdk.AbortMultipartUploadCommand({ ...this.#object(key), UploadId: uploadId }), { abortSignal }),
+  async abortUpload(key: string, uploadId: string, signal?: AbortSignal): Promise<void> {
+    await this.#requests.find(
+      (sdk, client, abortSignal) =>
+        client.send(new sdk.AbortMultipartUploadCommand({ ...this.#object(key), UploadId: uploadId }), { abortSignal }),
+      signal,
     );
   }
 
@@ -251,7 +252,7 @@ export class S3Bucket {
   async listUploads(): Promise<readonly UnfinishedUpload[]> {
     const { bucket: Bucket, prefix } = this.#settings;
     try {
-      const { Uploads = [] } = await this.#send(0, (sdk, client, abortSignal) =>
+      const { Uploads = [] } = await this.#requests.send((sdk, client, abortSignal) =>
         client.send(new sdk.ListMultipartUploadsCommand({ Bucket, Prefix: prefix }), { abortSignal }),
       );
       return Uploads.map(({ Key = '', UploadId = '', Initiated }) => ({
@@ -265,49 +266,10 @@ export class S3Bucket {
     }
   }
 
-  /** As `#send`, but undefined for a missing object. */
-  async #find<Answer>(call: Call<Answer>): Promise<Answer | undefined> {
-    try {
-      return await this.#send(0, call);
-    } catch (error) {
-      if (error instanceof Error && isMissing(error.cause)) return undefined;
-      throw error;
-    }
-  }
-
-  /** Runs a request with `contentBytes` of content, and repeats it within the limits. */
-  async #send<Answer>(contentBytes: number, call: Call<Answer>, signal?: AbortSignal): Promise<Answer> {
-    const { sdk, client } = await this.#load();
-    const { responseTimeoutMs, minBytesPerSecond, tries, pauseMs } = this.#limits;
-    const limitMs = responseTimeoutMs + (contentBytes / minBytesPerSecond) * 1_000;
-    const send = async (): Promise<Answer> => {
-      // Not `AbortSignal.timeout`, which would also end the content of an answer, long after it has begun.
-      const timeout = new AbortController();
-      const timer = setTimeout(() => timeout.abort(), limitMs);
-      try {
-        return await call(sdk, client, signal ? AbortSignal.any([signal, timeout.signal]) : timeout.signal);
-      } catch (error) {
-        if (signal?.aborted) throw abortError(signal);
-        throw timeout.signal.aborted ? storeError('store_timeout', this.url, error) : toStoreError(error, this.url);
-      } finally {
-        clearTimeout(timer);
-      }
-    };
-    return pRetry(send, {
-      retries: tries - 1,
-      minTimeout: pauseMs,
-      randomize: true,
-      shouldRetry: ({ error }) => isTransient(error),
-      ...(signal && { signal }),
-    });
-  }
-
   #object(key: string): { readonly Bucket: string; readonly Key: string } {
     return { Bucket: this.#settings.bucket, Key: this.#settings.prefix + key };
   }
 }
-
-type Call<Answer> = (sdk: typeof S3Sdk, client: S3Client, signal: AbortSignal) => Promise<Answer>;
 
 function bodyOf({ Body }: GetObjectCommandOutput): Readable {
   if (Body instanceof Readable) return Body;

@@ -13,18 +13,25 @@ const parallelParts = 2;
 const maxParts = 10_000;
 /** Tries to store bytes that arrive damaged. */
 const maxTries = 3;
+/** For each request that deletes what a failed or canceled upload has stored: a worker that stops waits for them. */
+const cleanUpLimitMs = 2_500;
+
+export interface FileUpload {
+  readonly path: string;
+  readonly hash: FileHash;
+  /** Returns the key of each try. */
+  readonly createKey: () => string;
+  readonly signal?: AbortSignal | undefined;
+}
 
 /**
- * Uploads a file whose hash is known under a key that `createKey` returns for each try, and compares what the server
- * has stored. Leaves no object and no unfinished upload when it throws, except without a connection. Returns the key.
+ * Uploads a file whose hash is known, and compares what the server has stored. Leaves no object and no unfinished upload
+ * when it throws, unless the server no longer answers. Throws the reason of the signal. Returns the key.
  */
-export async function uploadFile(
-  bucket: S3Bucket,
-  { path, hash, createKey }: { readonly path: string; readonly hash: FileHash; readonly createKey: () => string },
-): Promise<string> {
+export async function uploadFile(bucket: S3Bucket, { path, hash, createKey, signal }: FileUpload): Promise<string> {
   const handle = await open(path, 'r');
   try {
-    return await pRetry(() => tryUpload(bucket, { handle, hash, key: createKey() }), {
+    return await pRetry(() => tryUpload(bucket, { handle, hash, key: createKey(), signal }), {
       retries: maxTries - 1,
       minTimeout: 0,
       shouldRetry: ({ error }) => error instanceof StorageError && error.code === 'store_corrupted',
@@ -38,42 +45,44 @@ interface Upload {
   readonly handle: FileHandle;
   readonly hash: FileHash;
   readonly key: string;
+  readonly signal: AbortSignal | undefined;
 }
 
 async function tryUpload(bucket: S3Bucket, upload: Upload): Promise<string> {
-  const { key, hash } = upload;
+  const { key, hash, signal } = upload;
   try {
     const isVerified = hash.sizeBytes <= partBytes ? await putWhole(bucket, upload) : await putParts(bucket, upload);
-    if ((await bucket.size(key)) !== hash.sizeBytes) throw storeError('store_corrupted', bucket.url);
+    if ((await bucket.size(key, signal)) !== hash.sizeBytes) throw storeError('store_corrupted', bucket.url);
     if (!isVerified) await verifyByReading(bucket, upload);
     return key;
   } catch (error) {
-    await bucket.delete(key).catch(() => undefined);
+    await bucket.delete(key, AbortSignal.timeout(cleanUpLimitMs)).catch(() => undefined);
     throw error;
   }
 }
 
 /** Returns whether the answer proves that the server has these bytes. */
-async function putWhole(bucket: S3Bucket, { handle, hash: { sizeBytes }, key }: Upload): Promise<boolean> {
+async function putWhole(bucket: S3Bucket, { handle, hash: { sizeBytes }, key, signal }: Upload): Promise<boolean> {
   const content = await readPart(handle, { start: 0, sizeBytes });
-  return (await bucket.put(key, content))?.isVerified === true;
+  return (await bucket.put(key, content, { signal }))?.isVerified === true;
 }
 
 /** As `putWhole`. */
-async function putParts(bucket: S3Bucket, { handle, hash: { sizeBytes }, key }: Upload): Promise<boolean> {
+async function putParts(bucket: S3Bucket, { handle, hash: { sizeBytes }, key, signal }: Upload): Promise<boolean> {
   // `ceil`: larger parts than usual only where there would be too many.
   const size = Math.max(partBytes, Math.ceil(sizeBytes / maxParts));
   const count = Math.ceil(sizeBytes / size);
-  const uploadId = await bucket.createUpload(key);
+  const uploadId = await bucket.createUpload(key, signal);
   const stopped = new AbortController();
+  const partSignal = signal ? AbortSignal.any([signal, stopped.signal]) : stopped.signal;
   const parts: StoredPart[] = [];
   let next = 0;
   const sendParts = async (): Promise<void> => {
-    while (next < count && !stopped.signal.aborted) {
+    while (next < count && !partSignal.aborted) {
       const index = next++;
       const start = index * size;
       const content = await readPart(handle, { start, sizeBytes: Math.min(size, sizeBytes - start) });
-      parts[index] = await bucket.uploadPart({ key, uploadId, partNumber: index + 1 }, content, stopped.signal);
+      parts[index] = await bucket.uploadPart({ key, uploadId, partNumber: index + 1 }, content, partSignal);
     }
   };
   try {
@@ -85,17 +94,17 @@ async function putParts(bucket: S3Bucket, { handle, hash: { sizeBytes }, key }: 
         }),
       ),
     );
-    await bucket.completeUpload(key, uploadId, parts);
+    await bucket.completeUpload({ key, uploadId }, parts, signal);
     return parts.every(({ isVerified }) => isVerified);
   } catch (error) {
-    await bucket.abortUpload(key, uploadId).catch(() => undefined);
+    await bucket.abortUpload(key, uploadId, AbortSignal.timeout(cleanUpLimitMs)).catch(() => undefined);
     throw error;
   }
 }
 
-async function verifyByReading(bucket: S3Bucket, { key, hash }: Upload): Promise<void> {
-  const stored = await bucket.get(key, hash.sizeBytes);
-  if (stored && (await hashStream(stored)).sha256 === hash.sha256) return;
+async function verifyByReading(bucket: S3Bucket, { key, hash, signal }: Upload): Promise<void> {
+  const stored = await bucket.get(key, hash.sizeBytes, { signal });
+  if (stored && (await hashStream(stored, signal)).sha256 === hash.sha256) return;
   throw storeError('store_corrupted', bucket.url);
 }
 

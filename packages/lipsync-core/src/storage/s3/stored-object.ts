@@ -18,8 +18,12 @@ export interface StoredObject {
 const namePattern = /\/(?<version>\d{6})-[0-9a-f-]{36}-(?<sha256>[0-9a-f]{64})$/;
 
 /** The versions of an artifact, the one that counts last. */
-export async function listVersions(bucket: S3Bucket, artifactKey: string): Promise<readonly StoredObject[]> {
-  const listed = await bucket.list(`${artifactKey}/`);
+export async function listVersions(
+  bucket: S3Bucket,
+  artifactKey: string,
+  signal?: AbortSignal,
+): Promise<readonly StoredObject[]> {
+  const listed = await bucket.list(`${artifactKey}/`, signal);
   return listed.flatMap((object) => {
     const { version, sha256 } = namePattern.exec(object.key)?.groups ?? {};
     return version === undefined || sha256 === undefined ? [] : [{ ...object, sha256, version: Number(version) }];
