@@ -6,6 +6,7 @@ import { errorPolicies, toLipsyncError, type LipsyncError } from '../errors/inde
 import type { VideoAssessment } from '../jobs/quality-pipeline.ts';
 import type { ProviderDefinition } from '../providers/definition.ts';
 import { createLocalHost, type LocalHost } from '../service/get-lipsync-service.ts';
+import { nameOfSource } from '../service/parse-input.ts';
 import { qualityInputSchema, type QualityInput } from '../service/local-quality.ts';
 import type { ReportFile } from './report-file.ts';
 import { createProgressDisplay, interruptSignal, writeLine, type Terminal } from './terminal.ts';
@@ -98,15 +99,16 @@ async function measureAll(
   let failures = 0;
   try {
     for (const input of inputs) {
+      const file = nameOfSource(input.videoPath);
       const outcome = await measure(host, input, {
         terminal,
         signal: interrupt.signal,
         withPictures: report !== undefined,
-        subject: inputs.length > 1 ? basename(input.videoPath) : undefined,
+        subject: inputs.length > 1 ? basename(file) : undefined,
       });
       if (outcome.type === 'measured') report?.add(input.videoPath, outcome.assessment);
       if (outcome.type === 'failed') failures += 1;
-      await print(input.videoPath, outcome, { terminal, json });
+      await print(file, outcome, { terminal, json });
       if (interrupt.signal.aborted) break;
     }
   } finally {

@@ -3,6 +3,7 @@ import { basename, dirname, resolve } from 'node:path';
 import { toStorageError } from '../errors/index.ts';
 import type { VideoAssessment } from '../jobs/quality-pipeline.ts';
 import { renderReport, type ReportedVideo } from '../quality/report/report-page.ts';
+import { nameOfSource } from '../service/parse-input.ts';
 import { partPathFor, renameDurably } from '../storage/durable-files.ts';
 import { invalidFlags } from './usage-error.ts';
 
@@ -31,7 +32,7 @@ export class ReportFile {
   }
 
   add(video: string, { quality, trace, durationMs }: VideoAssessment): void {
-    this.#videos.push({ name: basename(video), quality, trace, durationMs });
+    this.#videos.push({ name: basename(nameOfSource(video)), quality, trace, durationMs });
   }
 
   /** Returns the path; writes nothing and returns null when no video could be measured. Throws a `StorageError`. */

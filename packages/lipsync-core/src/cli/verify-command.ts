@@ -6,6 +6,7 @@ import { printable } from '../errors/quoted-text.ts';
 import type { ProviderDefinition } from '../providers/definition.ts';
 import { findLocalState } from '../service/local-state.ts';
 import { createOriginVerifier } from '../service/origin-verifier.ts';
+import { nameOfSource } from '../service/parse-input.ts';
 import type { StateStore } from '../storage/index.ts';
 import { interruptSignal, writeLine, type Terminal } from './terminal.ts';
 
@@ -37,7 +38,7 @@ export function addVerifyCommand(
         const origin = await createOriginVerifier(config, { state }).verify(file, caller);
         writeLine(
           terminal.stdout,
-          json ? JSON.stringify(origin) : describeOrigin(file, origin).map(printable).join('\n'),
+          json ? JSON.stringify(origin) : describeOrigin(nameOfSource(file), origin).map(printable).join('\n'),
         );
         setExitCode(origin.state === 'valid' ? 0 : 1);
       } catch (thrown) {

@@ -90,7 +90,8 @@ export function nameOfInput(input: InputReference): string {
 /** Returns a URL without credentials and query, which may be secrets; an empty text for what is no URL. */
 export function publicUrl(text: string): string {
   const url = URL.parse(text);
-  return url ? `${url.origin}${url.pathname}` : '';
+  // Not the origin, which only a web address has.
+  return url ? `${url.protocol}//${url.host}${url.pathname}` : '';
 }
 
 function viewOutcome(record: JobRecord<RequestKind>) {

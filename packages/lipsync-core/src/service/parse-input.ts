@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import type { z } from 'zod';
 import { createOptionsSchema, parseRequest, type LipsyncOptions, type LipsyncOptionsInput } from '../contract/index.ts';
 import { InputNotFoundError, LipsyncError } from '../errors/index.ts';
+import { publicUrl } from '../jobs/job-view.ts';
 import { providerDefinitions } from '../providers/registry.ts';
 
 export type OptionsSchema = z.ZodType<LipsyncOptions, LipsyncOptionsInput>;
@@ -28,6 +29,11 @@ export function parseInput<Schema extends z.ZodType>(schema: Schema, value: unkn
 /** Whether an input is named by a URL instead of a path. The download refuses schemes other than http(s). */
 export function isUrl(source: string): boolean {
   return /^[a-z][a-z\d+.-]*:\/\//i.test(source);
+}
+
+/** Returns how output names an input: a path as it is, a URL without credentials and query, which may be secrets. */
+export function nameOfSource(source: string): string {
+  return isUrl(source) ? publicUrl(source) : source;
 }
 
 /** Returns the absolute path of a readable input file; `what` names it in the error. Throws `InputNotFoundError`. */

@@ -5,8 +5,11 @@ import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { qualityViewSchema } from '../../src/contract/index.ts';
+import { ReportFile } from '../../src/cli/report-file.ts';
+import { qualityOf, testTrace } from '../../src/testing/test-quality.ts';
 import { getLipsyncService } from '../../src/index.ts';
 import { makeMedia, makeSpeech, x264 } from '../media/make-media.ts';
+import { nameOfSource } from '../../src/service/parse-input.ts';
 import { runCli } from './run-cli.ts';
 
 /** Each measurement starts a process that loads models. */
@@ -121,6 +124,27 @@ describe('quality', slow, () => {
     });
     expect(await errorOf(directory)).toMatchObject({ code: 'not_found' });
     expect(await errorOf('http://127.0.0.1:1/video.mp4')).toMatchObject({ code: 'url_forbidden' });
+  });
+
+  it('The query of a URL, which may be a signature, is on no page and in no output.', async () => {
+    const url = 'http://127.0.0.1:1/take.mp4?X-Amz-Signature=SECRET';
+    for (const args of [
+      [url, url],
+      [url, '--json'],
+      [url, '--report', join(folder, 'empty.html')],
+    ]) {
+      const { stdout, stderr } = await runCli('quality', ...args);
+      expect(stdout + stderr).toContain('http://127.0.0.1:1/take.mp4');
+      expect(stdout + stderr).not.toContain('SECRET');
+    }
+    const path = join(folder, 'signed.html');
+    const report = await ReportFile.open(path);
+    report.add(url, { quality: qualityOf(), trace: testTrace, durationMs: 160 });
+    await report.write();
+    const page = await readFile(path, 'utf8');
+    expect(page).toContain('<title>Quality of take.mp4</title>');
+    expect(page).not.toContain('SECRET');
+    expect(nameOfSource('s3://bucket/take.mp4?versionId=SECRET')).toBe('s3://bucket/take.mp4');
   });
 
   it('An invalid value of a flag of quality is invalid usage: nothing is measured.', async () => {

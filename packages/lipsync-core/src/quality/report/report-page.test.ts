@@ -1,23 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { qualityOf } from '../../testing/test-quality.ts';
-import type { QualityTrace } from '../analyzer.ts';
+import { qualityOf, testTrace as trace } from '../../testing/test-quality.ts';
 import { renderReport, type ReportedVideo } from './report-page.ts';
-
-const trace: QualityTrace = {
-  frameRate: 25,
-  lipOpening: [0.1, null, 0.2, 0.1],
-  sourceLipOpening: null,
-  speechLevelDb: [-20, -30, -160, -20],
-  voiced: [true, true, false, true],
-  offsetCurve: [
-    { lagFrames: -15, correlation: 0.1 },
-    { lagFrames: 0, correlation: 0.8 },
-    { lagFrames: 15, correlation: 0.2 },
-  ],
-  distanceCurve: null,
-  syncConfidence: null,
-  pictures: [{ timeMs: 0, face: 'RkFDRQ==', mouth: 'TU9VVEg=', sourceMouth: null }],
-};
 
 const label = {
   code: 'sound_late',
