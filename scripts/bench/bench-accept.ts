@@ -71,7 +71,7 @@ export async function benchAccept(args: readonly string[]): Promise<void> {
 }
 
 interface RoundFigures extends LoadFigures {
-  /** Accepted per second of processor time of the API: what it would accept on a core of its own. */
+  /** Accepted per second of CPU time of the API: what it would accept on a core of its own. */
   readonly perProcessorSecond: number;
 }
 
@@ -169,7 +169,7 @@ async function toMarkdown(sides: readonly [Side, Side], figures: Figures): Promi
     return `${median(ratios).toFixed(2)} (${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)})`;
   };
   return [
-    '| API on one core | accepted per second | per second of its processor time | p50, ms | p99, ms | Redis commands per accept |',
+    '| API on one core | accepted per second | per second of its CPU time | p50, ms | p99, ms | Redis commands per accept |',
     '|---|---|---|---|---|---|',
     ...rows,
     '',

@@ -40,12 +40,12 @@ export interface SyncNetBenchResult {
   /** Median ratio of the pairs, and their lowest and highest. */
   readonly ratio: number;
   readonly ratioRange: readonly [number, number];
-  /** The same ratio in processor time, including that of ffmpeg. */
+  /** The same ratio in CPU time, including that of ffmpeg. */
   readonly cpuRatio: number;
-  /** Processor time of one scoring: that of this process, and that of ffmpeg. */
+  /** CPU time of one scoring: that of this process, and that of ffmpeg. */
   readonly ownCpuSeconds: number;
   readonly ffmpegCpuSeconds: number;
-  /** Processor time of both networks per second of video at 25 fps. */
+  /** CPU time of both networks per second of video at 25 fps. */
   readonly networksCpuPerSecond: number;
 }
 
@@ -145,7 +145,7 @@ const mfcc = { type: 'float32', data: new Float32Array(4 * batchWindows * mfccLe
 
 interface Times {
   readonly seconds: number;
-  /** Processor time of this process and of the programs that it ran. */
+  /** CPU time of this process and of the programs that it ran. */
   readonly own: number;
   readonly ffmpeg: number;
 }
@@ -161,7 +161,7 @@ async function time(work: () => Promise<void>): Promise<Times> {
   };
 }
 
-/** Processor time of the programs that ended, in seconds, as Linux counts it; 0 elsewhere. */
+/** CPU time of the programs that ended, in seconds, as Linux counts it; 0 elsewhere. */
 async function readChildrenCpu(): Promise<number> {
   const text = await readFile('/proc/self/stat', 'utf8').catch(() => '');
   const [user = '0', system = '0'] = text
@@ -190,8 +190,8 @@ export function syncNetToMarkdown(result: SyncNetBenchResult): string {
     `| scoring | ${scoringSeconds.toFixed(1)} s |`,
     `| both networks alone on these windows | ${networksSeconds.toFixed(1)} s |`,
     `| scoring ÷ networks, median (range of ${pairs} pairs) | ${ratio.toFixed(2)} (${ratioRange.map((value) => value.toFixed(2)).join(' to ')}) |`,
-    `| the same in processor time, with ffmpeg | ${result.cpuRatio.toFixed(2)} |`,
-    `| processor time of scoring: own, ffmpeg | ${result.ownCpuSeconds.toFixed(1)} s, ${result.ffmpegCpuSeconds.toFixed(1)} s |`,
-    `| processor time of the networks per second of video | ${result.networksCpuPerSecond.toFixed(2)} s |`,
+    `| the same in CPU time, with ffmpeg | ${result.cpuRatio.toFixed(2)} |`,
+    `| CPU time of scoring: own, ffmpeg | ${result.ownCpuSeconds.toFixed(1)} s, ${result.ffmpegCpuSeconds.toFixed(1)} s |`,
+    `| CPU time of the networks per second of video | ${result.networksCpuPerSecond.toFixed(2)} s |`,
   ].join('\n');
 }

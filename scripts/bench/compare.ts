@@ -1,6 +1,6 @@
 /**
  * `npm run bench -- compare REV [--pairs 7] [--seconds 30] [--engine preview|wav2lip]`: runs the command line of two
- * revisions in turn on the same inputs and compares wall time, processor time and peak memory of their process trees.
+ * revisions in turn on the same inputs and compares wall time, CPU time and peak memory of their process trees.
  * `npm run bench -- quality` does the same with `LIPSYNC_QUALITY` off and on.
  */
 import { spawn } from 'node:child_process';
@@ -144,7 +144,7 @@ class SideBench {
     const outputPath = join(this.#folder, 'output.mp4');
     const command = ['npm', 'run', '--silent', 'lipsync', '--', 'generate', videoPath, audioPath];
     const options = ['-o', outputPath, '--overwrite', '--json', '--method', this.#engine];
-    // bash reports the processor time of all processes that it and its children waited for.
+    // bash reports the CPU time of all processes that it and its children waited for.
     const child = spawn(
       'bash',
       ['-c', 'TIMEFORMAT="%R %U %S"; { time "$@" >/dev/null 2>&3; } 3>/dev/null', 'bash', ...command, ...options],

@@ -39,5 +39,5 @@ it('The table of a comparison has one row for each quantity.', () => {
       figures: [{ before: run(10), after: run(11) }],
     }),
   );
-  expect(text).toContain('| processor time, s | 20.00 | 22.00 | 1.100 | 1.100 to 1.100 |');
+  expect(text).toContain('| CPU time, s | 20.00 | 22.00 | 1.100 | 1.100 to 1.100 |');
 });

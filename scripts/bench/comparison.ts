@@ -60,7 +60,7 @@ export function compareFigures({
 
 const labels: Readonly<Record<keyof RunFigures, string>> = {
   wallSeconds: 'wall time, s',
-  processorSeconds: 'processor time, s',
+  processorSeconds: 'CPU time, s',
   peakMemoryMib: 'peak memory, MiB',
 };
 

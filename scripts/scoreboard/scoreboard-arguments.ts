@@ -72,7 +72,7 @@ function parseReportPath(path: string | undefined): string | null {
 function parseCost(text: string | undefined): number | null {
   if (text === undefined) return null;
   if (!/^\d{1,6}(\.\d{1,6})?$/.test(text) || Number(text) === 0)
-    throw new ArgumentError('--max-cost-usd must be an amount of dollars above 0 with up to six decimals');
+    throw new ArgumentError('--max-cost-usd must be an amount in USD above 0 with up to six decimals');
   return Number(text);
 }
 

@@ -18,7 +18,7 @@ export interface HeygenStandinOptions {
   readonly apiKey?: string;
   /** Signs webhooks; random by default. */
   readonly webhookSecret?: string;
-  /** Opening balance of the wallet in millionths of a dollar; 1000 dollars by default. */
+  /** Opening balance of the wallet in millionths of a US dollar; 1000 USD by default. */
   readonly balanceMicros?: number;
   /** Serves downloads from another origin: the same address with another port. */
   readonly separateDownloadOrigin?: boolean;

@@ -82,7 +82,7 @@ export function createTools(dependencies: ApiDependencies): readonly Tool[] {
     {
       name: 'costs',
       title: 'Show costs',
-      description: 'Returns spent and reserved dollars of the key; by default of the current month by day (UTC).',
+      description: 'Returns spent and reserved USD of the key; by default of the current month by day (UTC).',
       arguments: costQuery,
       createsJobs: false,
       run: ({ caller, fields }) => readCosts(dependencies, Object.fromEntries(fields), caller),

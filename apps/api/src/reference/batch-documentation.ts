@@ -97,7 +97,7 @@ const batchCost = z
   .min(0)
   .max(10_000)
   .optional()
-  .describe('Limit on the cost of all jobs together, in dollars. An item may have a lower one of its own.');
+  .describe('Limit on the cost of all jobs together, in USD. An item may have a lower one of its own.');
 
 function batchItemSchema(options: z.ZodObject): z.ZodObject {
   return z.strictObject({

@@ -6,7 +6,7 @@ import { drawMovingMouth } from '../media/moving-mouth.ts';
 import type { MouthMode } from '../settings.ts';
 import type { ReceivedFile } from './receive-file.ts';
 
-/** Leaves processor time for the program under test on a small machine. */
+/** Leaves CPU time for the program under test on a small machine. */
 const maxConcurrentRenders = 2;
 
 export type MediaFile = Pick<ReceivedFile, 'path' | 'sha256'>;

@@ -100,7 +100,7 @@ function requestFlags(
       value: 'number',
       kind: 'number',
       description:
-        'sound track of the speech file, counted from 1 (default: its default track, or the first that works)',
+        'audio track of the speech file, counted from 1 (default: its default track, or the first that works)',
     },
     syncMode: {
       value: 'mode',
@@ -122,7 +122,7 @@ function requestFlags(
       description: 'end of the part of the clip to use (default: its end)',
     },
     maxCostUsd: {
-      value: 'dollars',
+      value: 'usd',
       kind: 'number',
       description: 'maximum cost of all attempts together, 0 to 10000 (default: no limit)',
     },

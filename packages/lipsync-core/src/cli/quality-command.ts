@@ -40,7 +40,7 @@ export function addQualityCommand(
     .option('--audio <speech>', 'the speech that the video was made from (default: the sound of the video)')
     .option(
       '--audio-track <number>',
-      'sound track of the speech file, counted from 1 (default: its default track)',
+      'audio track of the speech file, counted from 1 (default: its default track)',
       Number,
     )
     .option(

@@ -115,7 +115,7 @@ export class RemoteBatchJournal {
     return this.#batch;
   }
 
-  /** What the batches of earlier runs have cost, in dollars. */
+  /** What the batches of earlier runs have cost, in USD. */
   get spentUsd(): number {
     return this.#spentUsd;
   }

@@ -17,7 +17,7 @@ export const attemptViewSchema = z
     message: z.string().nullable().describe('The failure, for people.'),
     started_at: timestamp.describe('Start of the attempt.'),
     ended_at: timestamp.nullable().describe('End of the attempt; null while it runs.'),
-    cost_usd: z.number().nullable().describe('Cost in dollars; null while it is unknown.'),
+    cost_usd: z.number().nullable().describe('Cost in USD; null while it is unknown.'),
     operation_id: z.string().nullable().describe('Id of the operation at the provider.'),
     model_precision: z
       .string()
@@ -122,7 +122,7 @@ export const jobViewSchema = z
       .nullable()
       .describe('The batch of the job; null for a single job.'),
     duration: z.number().nullable().describe('Seconds of output; null before.'),
-    cost_usd: z.number().nullable().describe('Dollars of all attempts; null while unknown.'),
+    cost_usd: z.number().nullable().describe('Cost of all attempts in USD; null while unknown.'),
     output_url: z
       .string()
       .nullable()
@@ -157,12 +157,12 @@ const batchFields = {
       failed: z.int().describe('Number of failed jobs.'),
       canceled: z.int().describe('Number of canceled jobs.'),
       total_duration: z.number().describe('Seconds of finished output.'),
-      total_cost_usd: z.number().describe('Dollars of all settled attempts.'),
+      total_cost_usd: z.number().describe('Cost of all settled attempts in USD.'),
     })
     .describe('Totals, deleted jobs included.'),
   user_id: z.string().nullable().describe('The `user_id` of the batch; null without one.'),
   metadata: z.record(z.string(), z.unknown()).describe('The `metadata` of the batch.'),
-  max_cost_usd: z.number().nullable().describe('Limit on the cost of all jobs together, in dollars; null for none.'),
+  max_cost_usd: z.number().nullable().describe('Limit on the cost of all jobs together, in USD; null for none.'),
   created_at: timestamp.describe('Time of acceptance.'),
   completed_at: timestamp.nullable().describe('Time of the end; null while the batch runs.'),
 };

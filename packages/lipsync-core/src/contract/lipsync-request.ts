@@ -22,7 +22,7 @@ const maxMetadataKeyLength = 100;
 const clipTimeMs = z.int().min(0).max(36_000_000);
 
 const audioTrackText = [
-  'Sound track of the speech file to use, counted from 1 among its sound tracks.',
+  'Audio track of the speech file to use, counted from 1 among its audio tracks.',
   'By default the default track of the file, or the first one that can be decoded.',
 ].join(' ');
 
@@ -99,12 +99,7 @@ export const lipsyncFields = {
   silenceMode: z.enum(silenceModes).default('close').describe(silenceModeText),
   startMs: clipTimeMs.optional().describe('Start of the part of the clip to use, in milliseconds.'),
   endMs: clipTimeMs.optional().describe('End of the part of the clip to use, in milliseconds.'),
-  maxCostUsd: z
-    .number()
-    .min(0)
-    .max(10_000)
-    .optional()
-    .describe('Limit on the cost of all attempts together, in dollars.'),
+  maxCostUsd: z.number().min(0).max(10_000).optional().describe('Limit on the cost of all attempts together, in USD.'),
   allowPreview: z
     .boolean()
     .default(false)

@@ -146,8 +146,8 @@ const providerViewSchema = z
     usd_per_second: z
       .record(z.string(), z.number())
       .nullable()
-      .describe('Price per second of output in dollars, by mode; null for a provider that costs local time.'),
-    balance_usd: z.number().nullable().describe('Balance at the vendor in dollars.'),
+      .describe('Price per second of output in USD, by mode; null for a provider that costs local time.'),
+    balance_usd: z.number().nullable().describe('Balance at the vendor in USD.'),
     breaker: z
       .strictObject({
         state: z.enum(['closed', 'open', 'half_open']).describe('State of the circuit breaker.'),
@@ -188,7 +188,7 @@ export const estimateViewSchema = z
           conditions: z
             .array(z.enum(['slot', 'breaker']))
             .describe('What must hold before an attempt: a free concurrency slot, a circuit breaker that admits it.'),
-          cost_cap_usd: z.number().nullable().describe('Limit on the cost of all attempts of the job, in dollars.'),
+          cost_cap_usd: z.number().nullable().describe('Limit on the cost of all attempts of the job, in USD.'),
         }),
       )
       .describe('Tries, conditions and cap of each provider of the plan.'),
@@ -199,7 +199,7 @@ export const estimateViewSchema = z
       .array(
         z.strictObject({
           provider: providerIdSchema.describe('Id of the provider.'),
-          cost_usd: z.number().describe('Maximum price, or the price of the expected local time, in dollars.'),
+          cost_usd: z.number().describe('Maximum price, or the price of the expected local time, in USD.'),
           expected_seconds: z
             .number()
             .nullable()
@@ -217,8 +217,8 @@ export const estimateViewSchema = z
 
 const amountFields = {
   jobs: z.int().describe('Number of jobs with a priced attempt.'),
-  cost_usd: z.number().describe('Spent dollars.'),
-  reserved_usd: z.number().describe('Dollars that are reserved for running attempts.'),
+  cost_usd: z.number().describe('Spent, in USD.'),
+  reserved_usd: z.number().describe('Reserved for running attempts, in USD.'),
 };
 
 export const costsViewSchema = z

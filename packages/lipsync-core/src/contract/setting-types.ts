@@ -90,7 +90,7 @@ export function millisecondsFromSeconds(fallbackMs: number): Setting<number> {
 export function microsFromUsd<Fallback extends number | null>(fallbackMicros: Fallback): Setting<number | Fallback> {
   const item = z
     .string()
-    .regex(/^\d{1,9}(\.\d{1,6})?$/, 'must be an amount of dollars with up to six decimals')
+    .regex(/^\d{1,9}(\.\d{1,6})?$/, 'must be an amount in USD with up to six decimals')
     .transform((value) => Math.round(Number(value) * 1_000_000));
   return setting<number | Fallback>(fallbackMicros, item);
 }

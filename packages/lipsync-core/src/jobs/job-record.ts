@@ -86,7 +86,7 @@ export interface BatchOptions {
   readonly metadata: Readonly<Record<string, unknown>>;
   readonly userId?: string | undefined;
   readonly webhookUrl?: string | undefined;
-  /** Limit on the cost of all jobs together, in dollars. */
+  /** Limit on the cost of all jobs together, in USD. */
   readonly maxCostUsd?: number | undefined;
 }
 

@@ -61,7 +61,7 @@ export class QualityPipeline {
     if (options.audioTrack !== undefined && !files.audio)
       throw new LipsyncError(
         'request_invalid',
-        'audio_track chooses a sound track of the speech file. Send audio, or leave audio_track out.',
+        'audio_track chooses an audio track of the speech file. Send audio, or leave audio_track out.',
       );
     context.onProgress({ stage: 'probing', fraction: 0 });
     const video = await this.#probe('video', files.video, signal);

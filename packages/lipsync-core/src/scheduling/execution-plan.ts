@@ -16,7 +16,7 @@ export interface PlanStep {
   /** Failed attempts after which the next step follows. */
   readonly maxTries: number;
   readonly conditions: readonly PlanCondition[];
-  /** Cap over all attempts of the job, in dollars as in the request; null for none. */
+  /** Cap over all attempts of the job, in USD as in the request; null for none. */
   readonly costCapUsd: number | null;
 }
 

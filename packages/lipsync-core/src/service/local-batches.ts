@@ -35,7 +35,7 @@ export interface BatchContext {
   readonly signal: AbortSignal;
   /** Items that run at the same time. */
   readonly concurrency: number;
-  /** Limit on the cost of all items together, also of earlier runs of the batch, in dollars. */
+  /** Limit on the cost of all items together, also of earlier runs of the batch, in USD. */
   readonly maxCostUsd?: number | undefined;
   onProgress?(item: number, update: ProgressUpdate): void;
   onItemEnd?(outcome: BatchItemOutcome): void;

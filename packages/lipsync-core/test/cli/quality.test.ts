@@ -93,7 +93,7 @@ describe('quality', slow, () => {
     };
     const message = (text: RegExp): object => ({ code: 'request_invalid', message: expect.stringMatching(text) });
     expect(await refuse()).toMatchObject([1, message(/Send audio, or leave audio_track out/)]);
-    expect(await refuse('--audio', speech)).toMatchObject([1, message(/audio_track is 2, but .* 1 sound track/)]);
+    expect(await refuse('--audio', speech)).toMatchObject([1, message(/audio_track is 2, but .* 1 audio track/)]);
   });
 
   it.each([

@@ -30,8 +30,8 @@ describe('HeygenBalance', () => {
     ['counted in credits', '{"data":{"wallet":{"currency":"credits","remaining_balance":12.5}}}', null],
     ['paid by a plan', '{"data":{"wallet":null,"subscription":{}}}', null],
     ['unreadable', '<html>', null],
-    ['in dollars', '{"data":{"wallet":{"currency":"usd","remaining_balance":12.5000004}}}', 12_500_000],
-  ])('The balance of an account that is %s is returned in dollars or as null.', async (_what, body, micros) => {
+    ['in USD', '{"data":{"wallet":{"currency":"usd","remaining_balance":12.5000004}}}', 12_500_000],
+  ])('The balance of an account that is %s is returned in USD or as null.', async (_what, body, micros) => {
     const { url: endpoint } = await serve((response) => void response.end(body));
     expect(await new HeygenBalance({ apiKey: 'key', endpoint, clock: { nowMs: () => 0 } }).readMicros()).toBe(micros);
   });

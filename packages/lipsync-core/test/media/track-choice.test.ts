@@ -68,7 +68,7 @@ describe('The track of a speech file', () => {
     const facts = await probe(await makeTracks(name, codecs, standard));
     expect(Math.abs(facts.durationMs / 1000 - (lengths[number - 1] ?? 0))).toBeLessThan(0.1);
     expect(facts).toMatchObject({ streamIndex: number - 1 });
-    expect(facts.trackChoice).toMatch(new RegExp(`^The speech audio has \\d sound tracks\\. Track ${number} \\(`));
+    expect(facts.trackChoice).toMatch(new RegExp(`^The speech audio has \\d audio tracks\\. Track ${number} \\(`));
   });
 
   it.each([

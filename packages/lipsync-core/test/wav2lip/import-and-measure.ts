@@ -2,7 +2,7 @@ import { importModel } from '../../src/inference/models/import-model.ts';
 import { wav2lipKind } from '../../src/providers/wav2lip/model/network-kind.ts';
 
 /**
- * Imports a checkpoint and prints processor time and peak memory as JSON: `node import-and-measure.ts CHECKPOINT
+ * Imports a checkpoint and prints CPU time and peak memory as JSON: `node import-and-measure.ts CHECKPOINT
  * OUTPUT`.
  */
 const [checkpointPath = '', outputPath = ''] = process.argv.slice(2);

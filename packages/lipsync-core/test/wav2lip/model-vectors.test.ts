@@ -71,7 +71,7 @@ describe.skipIf(vectorsDir === '')('Full-size checkpoint written by PyTorch (nee
   }, 120_000);
   afterAll(() => rm(folder, { recursive: true, force: true }));
 
-  it('The import needs less than 30 s of processor time and 1 GiB of memory.', () => {
+  it('The import needs less than 30 s of CPU time and 1 GiB of memory.', () => {
     expect(measured.processorMs).toBeLessThan(30_000);
     expect(measured.peakBytes).toBeLessThan(2 ** 30);
   });

@@ -60,7 +60,7 @@ export async function probeSpeech(path: string, context: SpeechProbeContext): Pr
     }
     failure ??= undecodable(track, audioTrack === undefined ? [] : tracks, probed.cause);
   }
-  throw failure ?? new LipsyncError('internal', 'No sound track was tried.');
+  throw failure ?? new LipsyncError('internal', 'No audio track was tried.');
 }
 
 /** Score of a format that only the name of the file suggests. */

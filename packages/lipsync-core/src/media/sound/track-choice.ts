@@ -43,9 +43,9 @@ export function requireTrack(tracks: readonly ListedTrack[], number: number): Li
   );
 }
 
-/** Such as "2 sound tracks". Pure. */
+/** Such as "2 audio tracks". Pure. */
 export function countTracks({ length }: readonly ListedTrack[]): string {
-  return `${length} sound ${length === 1 ? 'track' : 'tracks'}`;
+  return `${length} audio ${length === 1 ? 'track' : 'tracks'}`;
 }
 
 /** Such as "1 (deu, aac, 2 channels), 2 (eng, default, aac, 2 channels)". Pure. */

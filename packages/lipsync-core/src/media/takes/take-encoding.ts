@@ -28,7 +28,7 @@ export function pictureArguments(encoding: Pick<TakeEncoding, 'videoCrf'>, color
 }
 
 /**
- * Arguments of the encoder. Less than half the processor time of plain veryfast at CRF 17, for about 1 Mbit/s more at
+ * Arguments of the encoder. Less than half the CPU time of plain veryfast at CRF 17, for about 1 Mbit/s more at
  * 720p and 0.001 less SSIM.
  */
 function x264Arguments({ videoCrf }: Pick<TakeEncoding, 'videoCrf'>): readonly string[] {

@@ -25,7 +25,7 @@ export class HeygenBalance {
 
   /**
    * Reads the balance in millionths of a dollar, at most once a minute. Null if HeyGen is unavailable or the account is
-   * not billed in dollars. Never throws: a failure is cached as well, so that an unavailable HeyGen is not called
+   * not billed in USD. Never throws: a failure is cached as well, so that an unavailable HeyGen is not called
    * again.
    */
   async readMicros(): Promise<number | null> {

@@ -25,7 +25,7 @@ const change = fc.tuple(
 );
 
 describe.each(['legacy', 'zip'] as const)('Mutated %s checkpoint', (format) => {
-  it('A checkpoint with random byte changes is read or rejected with model_invalid within one second of processor time.', async () => {
+  it('A checkpoint with random byte changes is read or rejected with model_invalid within one second of CPU time.', async () => {
     const valid = sampleCheckpoint({ format, prefix: 'module.', wrapped: true });
     await fc.assert(
       fc.asyncProperty(
