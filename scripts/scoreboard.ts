@@ -2,7 +2,7 @@
  * `npm run scoreboard -- CLIPS…`: renders every clip with every speech by every configured provider and rates the takes:
  * parts, labels, seconds per second and dollars per minute, as tables or, with --json, as one line of JSON.
  */
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { configFromEnvironment, type CoreConfig } from '../packages/lipsync-core/src/config.ts';
@@ -10,7 +10,7 @@ import { toLipsyncError } from '../packages/lipsync-core/src/errors/index.ts';
 import { getLipsyncService } from '../packages/lipsync-core/src/index.ts';
 import { listInstalled } from '../packages/lipsync-core/src/service/installation.ts';
 import { reportTakes } from './scoreboard/report-takes.ts';
-import { rateProviders, type BoardProvider } from './scoreboard/rate-providers.ts';
+import { rateProviders, type BoardProvider, type RatedProvider } from './scoreboard/rate-providers.ts';
 import { boardTables } from './scoreboard/scoreboard-tables.ts';
 import { toBoardJson } from './scoreboard/scoreboard.ts';
 import {
@@ -38,8 +38,9 @@ async function run(given: ScoreboardArguments): Promise<number> {
   if (given.keepFolder !== null && (await readdir(given.keepFolder).catch(() => [])).length > 0)
     throw new ArgumentError(`--keep ${given.keepFolder} is not empty`);
   const work = await mkdtemp(join(tmpdir(), 'lipsync-scoreboard-'));
+  const rated: RatedProvider[] = [];
   try {
-    const rated = await rateProviders({
+    await rateProviders({
       ...given,
       providers,
       outputFolder: resolve(given.keepFolder ?? join(work, 'takes')),
@@ -49,19 +50,23 @@ async function run(given: ScoreboardArguments): Promise<number> {
       openService: ({ id, isPaid }) =>
         getLipsyncService({ ...config, ...(isPaid ? {} : { dataDir: join(work, 'data', id) }) }),
       onProgress: (line) => void process.stderr.write(`${line}\n`),
-    });
-    const board = toBoardJson(rated);
-    if (given.reportPath !== null)
-      await writeFile(
-        given.reportPath,
-        await reportTakes(rated, { ...config, dataDir: join(work, 'report') }, controller.signal),
-      );
-    process.stdout.write(`${given.json ? JSON.stringify(board) : boardTables(board)}\n`);
+      onRated: (provider) => void rated.push(provider),
+    }).finally(() => print(rated, given));
+    const reportConfig = { ...config, dataDir: join(work, 'report') };
+    if (given.report)
+      await reportTakes(given.report, { providers: rated, config: reportConfig, signal: controller.signal });
     const takes = rated.flatMap((provider) => provider.takes);
     return takes.length === 0 || takes.some(({ error }) => error !== null) ? 1 : 0;
   } finally {
     await rm(work, { recursive: true, force: true });
   }
+}
+
+/** Prints the board before anything else can fail: the takes may be paid for. */
+function print(rated: readonly RatedProvider[], { json }: ScoreboardArguments): void {
+  if (rated.length === 0) return;
+  const board = toBoardJson(rated);
+  process.stdout.write(`${json ? JSON.stringify(board) : boardTables(board)}\n`);
 }
 
 function chooseProviders(config: CoreConfig, ids: readonly string[] | null): readonly BoardProvider[] {

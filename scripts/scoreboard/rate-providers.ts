@@ -52,6 +52,8 @@ export interface RateOptions {
   /** A service for the takes of one provider, which is closed after them. */
   openService(provider: BoardProvider): BoardService;
   onProgress(line: string): void;
+  /** Called with each provider that was listed or rendered takes, also when an error ends its takes early. */
+  onRated?(provider: RatedProvider): void;
 }
 
 interface Pair {
@@ -66,18 +68,26 @@ interface Pair {
  */
 export async function rateProviders(options: RateOptions): Promise<readonly RatedProvider[]> {
   const rated: RatedProvider[] = [];
+  const add = (provider: RatedProvider): void => {
+    rated.push(provider);
+    options.onRated?.(provider);
+  };
   let leftMicros = usdToMicros(options.maxCostUsd ?? 0) as number;
   for (const provider of options.providers) {
     const { id, degraded } = provider;
     const reason = findObstacle(provider, options.maxCostUsd);
     if (reason !== null) {
       const status = provider.missingSetting === null ? 'not_paid_for' : 'not_configured';
-      rated.push({ id, degraded, status, reason, takes: [] });
+      add({ id, degraded, status, reason, takes: [] });
       continue;
     }
-    const { takes, spentMicros } = await rateProvider(provider, options, leftMicros);
-    leftMicros -= spentMicros;
-    rated.push({ id, degraded, status: 'rated', reason: null, takes });
+    const takes: RatedTake[] = [];
+    try {
+      leftMicros -= await rateProvider(provider, options, { takes, leftMicros });
+    } finally {
+      // What was paid for is rated, whatever ends it.
+      if (takes.length > 0) add({ id, degraded, status: 'rated', reason: null, takes });
+    }
   }
   return rated;
 }
@@ -88,18 +98,22 @@ function findObstacle({ missingSetting, isPaid }: BoardProvider, maxCostUsd: num
 }
 
 interface ProviderTakes {
-  readonly takes: readonly RatedTake[];
-  /** Of a paid provider; an unknown cost counts as its estimate. */
-  readonly spentMicros: number;
+  /** Receives each take when it has ended. */
+  readonly takes: RatedTake[];
+  readonly leftMicros: number;
 }
 
-async function rateProvider(provider: BoardProvider, options: RateOptions, leftMicros: number): Promise<ProviderTakes> {
+/** Returns what the takes of a paid provider have cost; an unknown cost counts as its estimate. */
+async function rateProvider(
+  provider: BoardProvider,
+  options: RateOptions,
+  { takes, leftMicros }: ProviderTakes,
+): Promise<number> {
   const pairs = options.clips.flatMap((clip) => options.speeches.map((speech) => ({ clip, speech })));
   const service = options.openService(provider);
   try {
     const quotes = provider.isPaid ? await quotePairs(service, { provider, pairs, leftMicros }, options.signal) : [];
     await mkdir(join(options.outputFolder, provider.id), { recursive: true });
-    const takes: RatedTake[] = [];
     let spentMicros = 0;
     for (const [index, pair] of pairs.entries()) {
       const take = await renderTake(service, { provider, pair, index, leftMicros: leftMicros - spentMicros }, options);
@@ -107,7 +121,7 @@ async function rateProvider(provider: BoardProvider, options: RateOptions, leftM
       options.onProgress(describe(provider, take));
       takes.push(take);
     }
-    return { takes, spentMicros };
+    return spentMicros;
   } finally {
     await service.close();
   }

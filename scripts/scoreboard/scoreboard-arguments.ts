@@ -1,6 +1,8 @@
 import { readdir, stat } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { ReportFile } from '../../packages/lipsync-core/src/cli/report-file.ts';
+import { UsageError } from '../../packages/lipsync-core/src/cli/usage-error.ts';
 
 /** Arguments that cannot be used: nothing was started, and the exit code is 2. */
 export class ArgumentError extends Error {}
@@ -14,8 +16,8 @@ export interface ScoreboardArguments {
   readonly maxCostUsd: number | null;
   /** Where the takes stay; null to delete them. */
   readonly keepFolder: string | null;
-  /** Path of the HTML page; null for none. */
-  readonly reportPath: string | null;
+  /** The HTML page; null for none. */
+  readonly report: ReportFile | null;
   readonly json: boolean;
 }
 
@@ -39,7 +41,7 @@ export async function parseScoreboardArguments(args: readonly string[]): Promise
     providers: values.provider ?? null,
     maxCostUsd: parseCost(values['max-cost-usd']),
     keepFolder: values.keep ?? null,
-    reportPath: parseReportPath(values.report),
+    report: await openReport(values.report),
     json: values.json ?? false,
   };
 }
@@ -63,10 +65,13 @@ function parse(args: readonly string[]) {
   }
 }
 
-/** The ending keeps a clip from being replaced. */
-function parseReportPath(path: string | undefined): string | null {
-  if (path !== undefined && !/\.html?$/i.test(path)) throw new ArgumentError('--report must end in .html');
-  return path ?? null;
+/** Checked before the takes are paid for. */
+async function openReport(path: string | undefined): Promise<ReportFile | null> {
+  try {
+    return path === undefined ? null : await ReportFile.open(path);
+  } catch (error) {
+    throw error instanceof UsageError ? new ArgumentError(error.message, { cause: error }) : error;
+  }
 }
 
 function parseCost(text: string | undefined): number | null {

@@ -5,7 +5,13 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Attempt, CostEstimate, GenerateLipsyncResult, Quality } from '../../packages/lipsync-core/src/index.ts';
 import { LipsyncError } from '../../packages/lipsync-core/src/errors/index.ts';
 import { commands } from '../bootstrap/commands.mjs';
-import { rateProviders, type BoardProvider, type BoardService } from './rate-providers.ts';
+import {
+  rateProviders,
+  type BoardProvider,
+  type BoardService,
+  type RatedProvider,
+  type RateOptions,
+} from './rate-providers.ts';
 import { ArgumentError, parseScoreboardArguments } from './scoreboard-arguments.ts';
 import { boardTables } from './scoreboard-tables.ts';
 import { toBoardJson } from './scoreboard.ts';
@@ -52,6 +58,8 @@ describe('Arguments of the scoreboard', () => {
     [['--unknown'], '--unknown'],
     [['CLIP'], '--speech'],
     [['FOLDER', '--max-cost-usd', 'much'], '--max-cost-usd'],
+    [['FOLDER', '--report', 'page.txt'], '--report must end in .html'],
+    [['FOLDER', '--report', '/nowhere/page.html'], '--report names a folder that does not exist'],
   ])('The arguments %j are refused.', async (args, message) => {
     const paths = args.map((value) => (value === 'CLIP' ? join(folder, 'a.mp4') : value === 'FOLDER' ? folder : value));
     const refused = parseScoreboardArguments(paths);
@@ -127,7 +135,12 @@ function scripted({ takes, quoteUsd = 0, qualities = [] }: Script) {
   return { service, caps, isClosed: () => closed === 1 };
 }
 
-const rate = (providers: readonly BoardProvider[], service: BoardService, maxCostUsd: number | null = null) =>
+const rate = (
+  providers: readonly BoardProvider[],
+  service: BoardService,
+  maxCostUsd: number | null = null,
+  change: Partial<RateOptions> = {},
+) =>
   rateProviders({
     clips: ['a.mp4', 'b.avi'],
     speeches: ['voice.wav'],
@@ -137,6 +150,7 @@ const rate = (providers: readonly BoardProvider[], service: BoardService, maxCos
     signal: new AbortController().signal,
     openService: () => service,
     onProgress: () => undefined,
+    ...change,
   });
 
 describe('The scoreboard', () => {
@@ -209,6 +223,24 @@ describe('The scoreboard', () => {
     });
     expect(caps).toEqual([]);
     expect(isClosed()).toBe(true);
+  });
+
+  it('The takes that were made are rated when an error ends the others.', async () => {
+    const { service } = scripted({ takes: [0.1, 0.2], quoteUsd: 0.2 });
+    const stop = new AbortController();
+    const stopping: BoardService = {
+      ...service,
+      async generateLipsync(...given) {
+        if (stop.signal.aborted) throw new LipsyncError('canceled', 'Interrupted.');
+        stop.abort();
+        return service.generateLipsync(...given);
+      },
+    };
+    const rated: RatedProvider[] = [];
+    const onRated = (provider: RatedProvider): void => void rated.push(provider);
+    const rating = rate([paid], stopping, 0.5, { signal: stop.signal, onRated });
+    await expect(rating).rejects.toMatchObject({ code: 'canceled' });
+    expect(toBoardJson(rated).providers).toMatchObject([{ provider: 'vendor', summary: { takes: 1, cost_usd: 0.1 } }]);
   });
 
   it('A failed take is listed with its error; its unknown cost counts as its estimate and leaves the total unknown.', async () => {
