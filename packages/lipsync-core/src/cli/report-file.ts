@@ -2,15 +2,15 @@ import { stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
 import { toStorageError } from '../errors/index.ts';
 import type { VideoAssessment } from '../jobs/quality-pipeline.ts';
-import { renderReport, type ReportedVideo } from '../quality/report/report-page.ts';
+import { ReportPage } from '../quality/report/report-page.ts';
 import { nameOfSource } from '../service/parse-input.ts';
 import { partPathFor, renameDurably } from '../storage/durable-files.ts';
 import { invalidFlags } from './usage-error.ts';
 
-/** The page of `quality --report`. Written once, after all videos are measured. */
+/** The page of `quality --report` and of the scoreboard. Written once, after all videos are measured. */
 export class ReportFile {
   readonly #path: string;
-  readonly #videos: ReportedVideo[] = [];
+  readonly #page = new ReportPage();
 
   private constructor(path: string) {
     this.#path = path;
@@ -31,16 +31,17 @@ export class ReportFile {
     return new ReportFile(path);
   }
 
+  /** `video`: path, URL or other name; the last segment is shown. */
   add(video: string, { quality, trace, durationMs }: VideoAssessment): void {
-    this.#videos.push({ name: basename(nameOfSource(video)), quality, trace, durationMs });
+    this.#page.add({ name: basename(nameOfSource(video)), quality, trace, durationMs });
   }
 
   /** Returns the path; writes nothing and returns null when no video could be measured. Throws a `StorageError`. */
   async write(): Promise<string | null> {
-    if (this.#videos.length === 0) return null;
+    if (this.#page.isEmpty) return null;
     const partPath = partPathFor(this.#path);
     try {
-      await writeFile(partPath, renderReport(this.#videos), { mode: 0o600 });
+      await writeFile(partPath, this.#page.render(), { mode: 0o600 });
       await renameDurably(partPath, this.#path);
       return this.#path;
     } catch (error) {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { qualityOf, testTrace as trace } from '../../testing/test-quality.ts';
-import { renderReport, type ReportedVideo } from './report-page.ts';
+import { ReportPage, type ReportedVideo } from './report-page.ts';
 
 const label = {
   code: 'sound_late',
@@ -12,10 +12,12 @@ const label = {
 };
 
 function render(change: Partial<ReportedVideo> = {}): string {
-  return renderReport([{ name: 'take.mp4', durationMs: 160, quality: qualityOf(), trace, ...change }]);
+  const page = new ReportPage();
+  page.add({ name: 'take.mp4', durationMs: 160, quality: qualityOf(), trace, ...change });
+  return page.render().join('');
 }
 
-describe('renderReport', () => {
+describe('ReportPage', () => {
   it('The page states each defect with its time in words, in the order of the quality.', () => {
     const soft = { ...label, code: 'mouth_soft', message: 'The mouth is soft.', fatal: false };
     const page = render({ quality: qualityOf({ labels: [label, soft] }) });
@@ -53,6 +55,20 @@ describe('renderReport', () => {
       `http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:"`,
     );
     expect(render()).not.toMatch(/(src|href)="(?!data:)/);
+  });
+
+  it('It keeps the pictures that it shows of each video, and not those of the trace.', () => {
+    const picture = { face: 'F'.repeat(110_000), mouth: 'M'.repeat(20_000), sourceMouth: 'S'.repeat(20_000) };
+    const page = new ReportPage();
+    const labels = Array.from({ length: 6 }, (_, index) => ({ ...label, code: `mouth_${index}` }));
+    for (const name of ['first.mp4', 'second.mp4']) {
+      const pictures = Array.from({ length: 120 }, (_, index) => ({ timeMs: index * 500, ...picture }));
+      page.add({ name, durationMs: 60_000, quality: qualityOf({ labels }), trace: { ...trace, pictures } });
+      pictures.length = 0;
+    }
+    const parts = page.render();
+    expect(parts.filter((part) => part.includes('data:image/png'))).toHaveLength(2);
+    expect(Math.max(...parts.map(({ length }) => length))).toBeLessThan(2_000_000);
   });
 
   it('A series of an hour becomes a page of less than 200 KB.', () => {

@@ -17,30 +17,43 @@ const mouthCount = 14;
 const defectCount = 6;
 
 /**
- * Returns a self-contained HTML page about videos: what is wrong first, then timeline, mouths, worst seconds and every
- * figure. It runs no script and loads nothing; names are escaped. Pictures need a trace with pictures.
+ * A self-contained HTML page about videos: what is wrong first, then timeline, mouths, worst seconds and every figure. It
+ * runs no script and loads nothing; names are escaped. Pictures need a trace with pictures.
  */
-export function renderReport(videos: readonly ReportedVideo[]): string {
-  const title = videos.length === 1 ? `Quality of ${cleanName(videos[0]?.name ?? '')}` : 'Quality of videos';
-  return html`<!doctype html>
-    <html lang="en">
-      <head>
-        <meta charset="utf-8" />
-        <meta name="viewport" content="width=device-width" />
-        <meta
-          http-equiv="Content-Security-Policy"
-          content="default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-        />
-        <meta name="referrer" content="no-referrer" />
-        <title>${title}</title>
-        <style>
-          ${reportStyle}
-        </style>
-      </head>
-      <body>
-        ${videos.map(renderVideo)}
-      </body>
-    </html> `.markup;
+export class ReportPage {
+  readonly #names: string[] = [];
+  readonly #articles: string[] = [];
+
+  get isEmpty(): boolean {
+    return this.#articles.length === 0;
+  }
+
+  /** Keeps only the markup of a video, because its trace has many times more pictures than the page shows. */
+  add(video: ReportedVideo): void {
+    this.#names.push(cleanName(video.name));
+    this.#articles.push(renderVideo(video).markup);
+  }
+
+  /** Returns the parts of the page in order: pages of many videos are longer than a string may be. */
+  render(): readonly string[] {
+    const [name = ''] = this.#names;
+    const title = this.#names.length === 1 ? `Quality of ${name}` : 'Quality of videos';
+    return [renderHead(title), ...this.#articles, '</body></html>\n'];
+  }
+}
+
+function renderHead(title: string): string {
+  const head = html`<head>
+    <meta charset="utf-8" />
+    <meta name="viewport" content="width=device-width" />
+    <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:" />
+    <meta name="referrer" content="no-referrer" />
+    <title>${title}</title>
+    <style>
+      ${reportStyle}
+    </style>
+  </head>`;
+  return `<!doctype html>\n<html lang="en">${head.markup}<body>`;
 }
 
 function renderVideo({ name, durationMs, quality, trace }: ReportedVideo): Markup {
