@@ -22,6 +22,7 @@ import {
   type TraceContext,
 } from '@lipsync/core/host';
 import type { BatchSummaryView, LipsyncOptions } from '@lipsync/core/contract';
+import { collectFailure, inChunks } from './collect-failures.ts';
 import type { RequestClaim } from './idempotency-keys.ts';
 import type { LipsyncProducer } from './lipsync-producer.ts';
 import { acceptRecord, cancelJob, type Accepted } from './queued-jobs.ts';
@@ -45,8 +46,6 @@ export interface BatchesOptions {
   verifyRedis(): Promise<void>;
 }
 
-/** Jobs that are queued or canceled at once. */
-const chunkSize = 25;
 /** Batches that a sweep reads at once; a record may have some megabytes. */
 const pageSize = 10;
 /** A sweep ignores younger batches: their jobs may be on their way into the queue. */
@@ -145,13 +144,21 @@ export class Batches {
     return requireKind(ended, 'batch');
   }
 
-  /** Queues the missing jobs of batches, repeats cancels that a killed process left unfinished, and ends batches. */
+  /**
+   * Queues the missing jobs of batches, repeats cancels that a killed process left unfinished, and ends batches. Returns
+   * the number of ended ones. A batch that fails does not stop the others; its error is thrown at the end.
+   */
   async sweep(): Promise<number> {
     let ended = 0;
+    const failures: unknown[] = [];
     for (const status of ['queued', 'processing'] as const) {
       for await (const { records } of listPages(this.#options.store, { kind: 'batch', status, limit: pageSize }))
-        for (const batch of records) if (await this.#sweepBatch(batch)) ended += 1;
+        for (const batch of records) {
+          const hasEnded = await this.#sweepBatch(batch).catch((error: unknown) => collectFailure(failures, error));
+          if (hasEnded) ended += 1;
+        }
     }
+    if (failures.length > 0) throw failures[0];
     return ended;
   }
 
@@ -196,14 +203,4 @@ export class Batches {
       });
     });
   }
-}
-
-/** Calls `work` for every item, some at once, and returns its results in the order of the items. */
-export async function inChunks<Result>(count: number, work: (item: number) => Promise<Result>): Promise<Result[]> {
-  const results: Result[] = [];
-  for (let start = 0; start < count; start += chunkSize) {
-    const size = Math.min(chunkSize, count - start);
-    results.push(...(await Promise.all(Array.from({ length: size }, (_, offset) => work(start + offset)))));
-  }
-  return results;
 }

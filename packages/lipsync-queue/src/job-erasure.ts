@@ -20,7 +20,8 @@ import {
 import { jobStatuses } from '@lipsync/core/contract';
 import type { Redis } from 'ioredis';
 import { rewriteDueKey } from './append-only-file.ts';
-import { inChunks, type Batches } from './batches.ts';
+import type { Batches } from './batches.ts';
+import { collectFailure, inChunks } from './collect-failures.ts';
 import { guardRedis, scanSet } from './connection.ts';
 import { beginErasureScript, countInputsScript, endErasureScript } from './erasure-scripts.ts';
 import {
@@ -157,9 +158,13 @@ export class JobErasure {
 
   async #eraseBatch(found: JobRecord<'batch'>): Promise<ErasureState> {
     const { batches, connection } = this.#options;
-    const batch = isTerminal(found.status) ? found : await batches.cancel(found.id);
-    if (!isTerminal(batch.status)) return 'pending';
-    const states = await inChunks(batch.spec.itemCount, (item) => this.erase(batchItemId(batch.id, item)));
+    const failures: unknown[] = [];
+    const cancel = () => batches.cancel(found.id).catch((error: unknown) => void failures.push(error));
+    const batch = isTerminal(found.status) ? found : await cancel();
+    if (batch && !isTerminal(batch.status)) return 'pending';
+    // Also where an item cannot be canceled, which the erasure of each item repeats.
+    const states = await inChunks(found.spec.itemCount, (item) => this.erase(batchItemId(found.id, item)));
+    if (!batch) throw failures[0];
     if (states.includes('pending') || !(await this.#eraseDeliveries(batch))) return 'pending';
     await guardRedis(() => connection.del(outcomesKey(batch.id)));
     await this.#deleteRecord(batch);
@@ -182,20 +187,31 @@ export class JobErasure {
     await this.#deleteFiles(jobId, filesOf(record, files));
   }
 
-  /** Deletes uploads whose requests have created no job, because their process was killed. Returns their number. */
+  /**
+   * Deletes uploads whose requests have created no job, because their process was killed. Returns their number. One that
+   * fails does not stop the others; its error is thrown at the end.
+   */
   async deleteUnusedUploads(signal: AbortSignal): Promise<number> {
     const { connection, clock, artifacts } = this.#options;
     const uploads = new UploadedInputs({ connection, clock });
     let deleted = 0;
-    for (let keys = await uploads.listUnused(); keys.length > 0 && !signal.aborted; keys = await uploads.listUnused()) {
+    const failures: unknown[] = [];
+    const erase = async (key: string): Promise<void> => {
+      const isStored = (await artifacts.stat(key)) !== undefined;
+      // A job may use an equal file.
+      if ((await this.#deleteFiles(noJob, { names: [key], withShared: false })) > 0 && isStored) deleted += 1;
+      await uploads.forget([key]);
+    };
+    while (!signal.aborted) {
+      const keys = await uploads.listUnused(failures.length);
+      if (keys.length === 0) break;
       await this.#countInputs();
       for (const key of keys) {
-        const isStored = (await artifacts.stat(key)) !== undefined;
-        // A job may use an equal file.
-        if ((await this.#deleteFiles(noJob, { names: [key], withShared: false })) > 0 && isStored) deleted += 1;
+        if (signal.aborted) break;
+        await erase(key).catch((error: unknown) => failures.push(error));
       }
-      await uploads.forget(keys);
     }
+    if (failures.length > 0) throw failures[0];
     return deleted;
   }
 
@@ -231,10 +247,12 @@ export class JobErasure {
           withShared ? '1' : '0',
         )) as string[],
     );
+    const failures: unknown[] = [];
     for (const key of unused) {
       if (performance.now() - startedAtMs > deletionLimitMs) throw tooSlow();
-      await artifacts.delete(key);
+      await artifacts.delete(key).catch((error: unknown) => failures.push(error));
     }
+    if (failures.length > 0) throw failures[0];
     return unused.length;
   }
 
@@ -304,11 +322,6 @@ function filesOf(record: JobRecord, files: 'inputs' | 'output' | 'all'): FilesOf
 /** Rejected takes that a killed process has left in the store. */
 function candidatesOf(record: JobRecord): readonly string[] {
   return record.kind === 'lipsync' ? record.attempts.map((_, index) => candidateKeyOf(record.id, index)) : [];
-}
-
-/** A record of a later version is left to its workers. */
-export function collectFailure(failures: unknown[], error: unknown): undefined {
-  if (!(error instanceof UnreadableRecordError && error.isNewer)) failures.push(error);
 }
 
 function tooSlow(): LipsyncError {

@@ -1,7 +1,8 @@
 import type { Clock } from '@lipsync/core/host';
 import type { Redis } from 'ioredis';
 import { guardRedis } from './connection.ts';
-import { collectFailure, type JobErasure } from './job-erasure.ts';
+import { collectFailure } from './collect-failures.ts';
+import type { JobErasure } from './job-erasure.ts';
 import { batchKey, endedJobsPrefix, retainedData, type RetainedData } from './job-keys.ts';
 import { indexStoredJobs } from './stored-jobs.ts';
 

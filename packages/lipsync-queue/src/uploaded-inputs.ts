@@ -27,10 +27,12 @@ export class UploadedInputs {
     if (entries.length > 0) await guardRedis(() => this.#connection.zadd(uploadedInputsKey, ...entries));
   }
 
-  /** Returns some of the files whose requests have not created a job in time. */
-  listUnused(): Promise<readonly string[]> {
+  /** Returns some of the files whose requests have not created a job in time, without the `skipped` oldest ones. */
+  listUnused(skipped = 0): Promise<readonly string[]> {
     const dueMs = this.#clock.nowMs() - unusedAfterMs;
-    return guardRedis(() => this.#connection.zrangebyscore(uploadedInputsKey, '-inf', dueMs, 'LIMIT', 0, pageSize));
+    return guardRedis(() =>
+      this.#connection.zrangebyscore(uploadedInputsKey, '-inf', dueMs, 'LIMIT', skipped, pageSize),
+    );
   }
 
   /** Removes the notes of files that were deleted, or that a job uses. */

@@ -4,12 +4,14 @@ import {
   listPages,
   type Clock,
   type JobKind,
+  type JobRecord,
   type JobStore,
   type LedgerPseudonyms,
   type LedgerUser,
 } from '@lipsync/core/host';
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
+import { collectFailure } from './collect-failures.ts';
 import { guardRedis } from './connection.ts';
 import { rewriteDueKey } from './append-only-file.ts';
 import type { ErasureState, JobErasure } from './job-erasure.ts';
@@ -76,9 +78,11 @@ export class UserErasure {
     if (requestedAt === null) return 'erased';
     const scope = parseScope(member);
     let isComplete = true;
+    const failures: unknown[] = [];
     for (const kind of jobKinds) {
-      if (!(await this.#eraseJobs(kind, scope, Number(requestedAt), signal))) isComplete = false;
+      if (!(await this.#eraseJobs(kind, scope, Number(requestedAt), { signal, failures }))) isComplete = false;
     }
+    if (failures.length > 0) throw failures[0];
     if (!isComplete || signal.aborted) return 'pending';
     try {
       await ledger.replaceEverywhere(scope, signal);
@@ -93,16 +97,23 @@ export class UserErasure {
     return removed === 1 ? 'erased' : 'pending';
   }
 
-  /** False if jobs are left. */
-  async #eraseJobs(kind: JobKind, scope: LedgerUser, requestedAtMs: number, signal: AbortSignal): Promise<boolean> {
+  /** False if jobs are left. A job that fails does not stop the others; its error is added to `failures`. */
+  async #eraseJobs(
+    kind: JobKind,
+    scope: LedgerUser,
+    requestedAtMs: number,
+    { signal, failures }: { readonly signal: AbortSignal; readonly failures: unknown[] },
+  ): Promise<boolean> {
     const { store, jobs } = this.#options;
     const { userId, owner } = scope;
     const query = { kind, userId, ...(owner !== undefined && { owner }), toMs: requestedAtMs + 1, limit: pageSize };
     let isComplete = true;
     for await (const { records, unreadable } of listPages(store, query)) {
       if (signal.aborted) return false;
-      const states = await Promise.all(records.map(({ id }) => jobs.erase(id)));
-      if (unreadable > 0 || states.includes('pending')) isComplete = false;
+      const erase = ({ id }: JobRecord): Promise<ErasureState | undefined> =>
+        jobs.erase(id).catch((error: unknown) => collectFailure(failures, error));
+      const states = await Promise.all(records.map(erase));
+      if (unreadable > 0 || states.some((state) => state !== 'erased')) isComplete = false;
     }
     return isComplete;
   }

@@ -30,7 +30,7 @@ import {
   UploadedInputs,
   type JobErasure,
 } from '../src/index.ts';
-import { countedInputsKey, erasingInputPrefix, inputJobsPrefix, uploadedInputsKey } from '../src/job-keys.ts';
+import { countedInputsKey, erasingInputPrefix, inputJobsPrefix, jobKey, uploadedInputsKey } from '../src/job-keys.ts';
 import { openBench, type QueueBench } from './support.ts';
 
 let bench: QueueBench;
@@ -334,6 +334,34 @@ describe('JobErasure', () => {
     await connection.hset('lipsync:jobs:job_b', 'record', 'unreadable');
     await expect(erasure.resumeAll()).rejects.toMatchObject({ code: 'internal' });
     expect([await bench.store.get('job_a'), await bench.store.get('job_c')]).toEqual([undefined, undefined]);
+  });
+
+  it('Items of a batch are canceled and erased although one of them cannot be read.', async () => {
+    const id = await submitBatch(60);
+    await connection.hset(jobKey(batchItemId(id, 3)), 'record', 'unreadable');
+    await expect(bench.batches.cancel(id)).rejects.toMatchObject({ code: 'internal' });
+    expect(await bench.store.get(batchItemId(id, 59))).toMatchObject({ status: 'canceled' });
+    await expect(erasure.erase(id)).rejects.toMatchObject({ code: 'internal' });
+    const left = await connection.keys(jobKey(batchItemId(id, 0)).replace(/[^:]*$/, '*'));
+    expect(left.toSorted()).toEqual([jobKey(id), jobKey(batchItemId(id, 3))].toSorted());
+  });
+
+  it('Uploads and files are deleted although one of them cannot be.', async () => {
+    const keys = [await stored('first'), await stored('second'), await stored('third')];
+    const refused = new Set([keyOf('first'), keyOf('clip')]);
+    const old = systemClock.nowMs() - 2 * 3_600_000;
+    for (const [index, key] of keys.entries()) await connection.zadd(uploadedInputsKey, old + index, key);
+    const refusing = bench.erasure({
+      delete: (key) => (refused.has(key) ? Promise.reject(new Error('refused')) : artifacts.delete(key)),
+      stat: (key) => artifacts.stat(key),
+    });
+    await expect(refusing.deleteUnusedUploads(new AbortController().signal)).rejects.toThrow('refused');
+    expect(await Promise.all(['first', 'second', 'third'].map(exists))).toEqual([true, false, false]);
+    await bench.store.create(await jobOf('job_a', 'clip', 'speech'));
+    await bench.store.append('job_a', { type: 'canceled', atMs: 2_000 });
+    await expect(refusing.erase('job_a')).rejects.toThrow('refused');
+    expect([await exists('clip'), await exists('speech')]).toEqual([true, false]);
+    expect(await erasure.erase('job_a')).toBe('erased');
   });
 
   it('A new job is refused while one of its inputs is being deleted.', async () => {

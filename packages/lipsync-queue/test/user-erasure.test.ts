@@ -62,6 +62,17 @@ it('All jobs of a user within a key are erased, of every kind, and no other job.
   expect(await users.erase(ann, noLimit())).toBe('erased');
 });
 
+it('Jobs of a user are erased although one of them cannot be.', async () => {
+  await createJobs();
+  const refusing = usersWith({
+    erase: (id) => (id === 'job_a' ? Promise.reject(new Error('refused')) : jobs.erase(id)),
+  });
+  const everyKey = { userId: 'ann', isUserWithoutKey: false };
+  await expect(refusing.erase(everyKey, noLimit())).rejects.toThrow('refused');
+  expect(await left()).toEqual(['job_a', 'job_b']);
+  expect(await users.resumeAll(noLimit())).toBe(1);
+});
+
 it('Without a key in the scope, the jobs of all keys are erased.', async () => {
   await createJobs();
   expect(await users.erase({ userId: 'ann', isUserWithoutKey: false }, noLimit())).toBe('erased');

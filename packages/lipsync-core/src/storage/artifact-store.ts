@@ -66,7 +66,7 @@ export interface ArtifactStore {
    * outputs through the API.
    */
   signedUrl(key: string, headers: ContentHeaders): Promise<string | undefined>;
-  /** Deletes an object. Succeeds when it does not exist. */
+  /** Deletes an object. Succeeds when it does not exist. Throws a `StorageError`. */
   delete(key: string): Promise<void>;
   /**
    * Deletes partial files of writers that crashed and returns their number: those of ended processes of this host, and

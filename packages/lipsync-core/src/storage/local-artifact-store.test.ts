@@ -129,6 +129,13 @@ describe('local disk', () => {
     await expect(store.publish(join(root, 'take.mp4'), 'outputs/job_1/output.mp4')).rejects.toMatchObject(expected);
     expect(await readFile(join(root, 'take.mp4'), 'utf8')).toBe('a take');
   });
+
+  it('A file that cannot be deleted is an error of its folder.', async () => {
+    await mkdir(dirs.outputsDir, { recursive: true });
+    await writeFile(join(dirs.outputsDir, 'job_1'), '');
+    const deleting = new LocalArtifactStore(dirs).delete('outputs/job_1/output.mp4');
+    await expect(deleting).rejects.toMatchObject({ code: 'storage_unwritable', folder: dirs.outputsDir });
+  });
 });
 
 async function listFiles(dir: string): Promise<string[]> {

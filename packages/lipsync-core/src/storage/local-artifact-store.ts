@@ -135,12 +135,13 @@ export class LocalArtifactStore implements ArtifactStore {
 
   async delete(key: string): Promise<void> {
     const path = this.#pathOf(key);
-    await rm(path, { force: true });
-    if (parseArtifactKey(key).kind === 'input') return;
-    await rmdir(dirname(path)).catch((error: unknown) => {
-      // The folder still holds other outputs, or another process has deleted it.
-      if (!['ENOTEMPTY', 'EEXIST', 'ENOENT'].includes(errnoCode(error) ?? '')) throw error;
-    });
+    const isInput = parseArtifactKey(key).kind === 'input';
+    try {
+      await rm(path, { force: true });
+      if (!isInput) await rmdir(dirname(path)).catch(ignoreInUse);
+    } catch (error) {
+      throw toStorageError(error, isInput ? this.#inputs : this.#outputs);
+    }
   }
 
   async sweep(age: SweepAge): Promise<number> {
@@ -162,6 +163,11 @@ export class LocalArtifactStore implements ArtifactStore {
       ? join(this.#inputs.path, location.sha256)
       : join(this.#outputs.path, location.jobId, location.name);
   }
+}
+
+/** The folder still holds other outputs, or another process has deleted it. */
+function ignoreInUse(error: unknown): void {
+  if (!['ENOTEMPTY', 'EEXIST', 'ENOENT'].includes(errnoCode(error) ?? '')) throw error;
 }
 
 function toReadError(error: unknown): unknown {
