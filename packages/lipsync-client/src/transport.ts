@@ -202,8 +202,10 @@ function parseBody(text: string, { status, url }: Response): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
+    // A query may name a user, and that of a redirect may be a signature.
+    const address = url.replace(/[?#].*/s, '');
     throw invalidResponse(
-      `The response with status ${status} of ${url} is no JSON. Is this the address of the service?`,
+      `The response with status ${status} of ${address} is no JSON. Is this the address of the service?`,
       cause,
     );
   }

@@ -82,9 +82,11 @@ it('A server that does not respond is a connection error after the limit, and an
   await expect(patient.get('job_1', { signal: controller.signal })).rejects.toBe(reason);
 });
 
-it('A page that is not the service is named as such.', async () => {
-  const { client } = await startServer((_request, response) => response.end('<html>'));
+it('A page that is not the service is named as such, without the query of the request.', async () => {
+  const { baseUrl, client } = await startServer((_request, response) => response.end('<html>'));
   await expect(client.providers()).rejects.toMatchObject({ code: 'response_invalid' });
+  const refused = client.list({ user_id: 'SECRET' });
+  await expect(refused).rejects.toThrow(`The response with status 200 of ${baseUrl}/lipsync is no JSON.`);
 });
 
 it('A cancel that is repeated after a lost response returns the canceled job.', async () => {
