@@ -212,6 +212,24 @@ describe('uploads in parts', () => {
     expect(await bucket.listUploads()).toEqual([]);
   });
 
+  it('A file is stored once although the answer that it is complete was lost.', async () => {
+    await writeFile(takePath, content);
+    const first = s3.proxy.requests.length;
+    let completions = 0;
+    s3.proxy.setFault(({ method, query }) => {
+      if (method !== 'POST' || !query.has('uploadId')) return undefined;
+      // As MinIO answers.
+      return completions++ === 0 ? { kind: 'cut' } : error(404, 'NoSuchUpload');
+    });
+    await store.publish(takePath, outputKey);
+    const sent = s3.proxy.requests.slice(first).filter(({ key }) => key !== '');
+    expect(completions).toBe(2);
+    expect(sent.filter(({ method, query }) => method === 'POST' && query.has('uploads'))).toHaveLength(1);
+    // Nothing else proves what the server has.
+    expect(sent.filter(({ method }) => method === 'GET')).toHaveLength(1);
+    expect((await buffer(await store.read(outputKey))).equals(content)).toBe(true);
+  });
+
   it('An upload whose part cannot be stored is aborted.', async () => {
     await writeFile(takePath, content);
     s3.proxy.setFault(({ query }) => (query.get('partNumber') === '3' ? error(507, 'InsufficientStorage') : undefined));

@@ -122,7 +122,7 @@ export class S3Bucket {
   async size(key: string, signal?: AbortSignal): Promise<number | undefined> {
     const found = await this.#requests.find(
       (sdk, client, abortSignal) => client.send(new sdk.HeadObjectCommand(this.#object(key)), { abortSignal }),
-      signal,
+      { signal },
     );
     return found && (found.ContentLength ?? 0);
   }
@@ -142,7 +142,7 @@ export class S3Bucket {
           }),
           { abortSignal },
         ),
-      signal,
+      { signal },
     );
     if (!response) return undefined;
     const wanted = range ?? { start: 0, end: sizeBytes - 1 };
@@ -160,7 +160,7 @@ export class S3Bucket {
   async delete(key: string, signal?: AbortSignal): Promise<void> {
     await this.#requests.find(
       (sdk, client, abortSignal) => client.send(new sdk.DeleteObjectCommand(this.#object(key)), { abortSignal }),
-      signal,
+      { signal },
     );
   }
 
@@ -218,15 +218,18 @@ export class S3Bucket {
     return { ...toStoredContent(ETag, md5), partNumber };
   }
 
-  /** Makes the object of an upload visible. */
+  /**
+   * Makes the object of an upload visible. False if the server has no such upload: it may have made the object visible
+   * before, in answer to a request whose answer was lost.
+   */
   async completeUpload(
     { key, uploadId }: { readonly key: string; readonly uploadId: string },
     parts: readonly StoredPart[],
     signal?: AbortSignal,
-  ): Promise<void> {
+  ): Promise<boolean> {
     // The server may need minutes to join the parts of a large object, and keeps the connection alive meanwhile.
     const contentBytes = parts.length * this.#requests.limits.minBytesPerSecond;
-    await this.#requests.send(
+    const completed = await this.#requests.find(
       (sdk, client, abortSignal) =>
         client.send(
           new sdk.CompleteMultipartUploadCommand({
@@ -238,13 +241,14 @@ export class S3Bucket {
         ),
       { contentBytes, signal },
     );
+    return completed !== undefined;
   }
 
   async abortUpload(key: string, uploadId: string, signal?: AbortSignal): Promise<void> {
     await this.#requests.find(
       (sdk, client, abortSignal) =>
         client.send(new sdk.AbortMultipartUploadCommand({ ...this.#object(key), UploadId: uploadId }), { abortSignal }),
-      signal,
+      { signal },
     );
   }
 

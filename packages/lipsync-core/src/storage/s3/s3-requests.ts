@@ -84,10 +84,10 @@ export class S3Requests {
     }
   }
 
-  /** As `send`, but undefined for a missing object. */
-  async find<Answer>(call: Call<Answer>, signal?: AbortSignal): Promise<Answer | undefined> {
+  /** As `send`, but undefined for a missing object or upload. */
+  async find<Answer>(call: Call<Answer>, options: RequestOptions = {}): Promise<Answer | undefined> {
     try {
-      return await this.send(call, { signal });
+      return await this.send(call, options);
     } catch (error) {
       if (error instanceof Error && isMissing(error.cause)) return undefined;
       throw error;

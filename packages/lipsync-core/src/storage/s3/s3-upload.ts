@@ -94,8 +94,8 @@ async function putParts(bucket: S3Bucket, { handle, hash: { sizeBytes }, key, si
         }),
       ),
     );
-    await bucket.completeUpload({ key, uploadId }, parts, signal);
-    return parts.every(({ isVerified }) => isVerified);
+    const isAnswered = await bucket.completeUpload({ key, uploadId }, parts, signal);
+    return isAnswered && parts.every(({ isVerified }) => isVerified);
   } catch (error) {
     await bucket.abortUpload(key, uploadId, AbortSignal.timeout(cleanUpLimitMs)).catch(() => undefined);
     throw error;
