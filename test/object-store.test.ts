@@ -109,6 +109,9 @@ it('API and worker with different folders complete a job over the object store, 
 
   expect((await listStored()).map((key) => key.split('/')[0])).toEqual(['inputs', 'inputs', 'outputs']);
   expect(await readdir(join(folder, 'api', 'data', 'inputs'))).toEqual([]);
+  const [stored = ''] = (await listStored()).filter((key) => key.startsWith('outputs/'));
+  await s3.open('service/').put(stored, Buffer.alloc(video.byteLength));
+  await expect(fetch(output).then((response) => response.arrayBuffer())).rejects.toThrow(/terminated|fetch failed/);
   expect((await fetch(`${url}/lipsync/${id}`, { method: 'DELETE' })).status).toBe(204);
   await vi.waitFor(async () => expect(await listStored()).toEqual([]), patient);
 }, 180_000);

@@ -142,6 +142,19 @@ it('Content that arrives too slowly fails with store_timeout although it never s
   await expect(buffer(await store.read(key))).rejects.toMatchObject({ code: 'store_timeout' });
 });
 
+it('A whole read of other bytes than were stored fails before it is complete.', async () => {
+  const { sizeBytes } = await putInput(randomBytes(200_000));
+  const [stored = ''] = await listStored();
+  await bucket.put(stored, randomBytes(sizeBytes));
+  let received = 0;
+  const reading = (async () => {
+    for await (const chunk of await store.read(stored.split('/').slice(0, 2).join('/')))
+      received += (chunk as Buffer).byteLength;
+  })();
+  await expect(reading).rejects.toMatchObject({ code: 'store_corrupted' });
+  expect(received).toBeLessThan(sizeBytes);
+});
+
 it('A reader that is slow itself is not cut off.', async () => {
   const content = randomBytes(mebibyte);
   const { key } = await putInput(content);

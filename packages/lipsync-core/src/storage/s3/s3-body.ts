@@ -76,13 +76,19 @@ export function closingWith(stream: Readable, source: Readable): Readable {
   return stream.once('close', () => source.destroy());
 }
 
-/** Yields the content of an object and throws `store_corrupted` at its end unless it has this SHA-256. */
+/**
+ * Yields the content of an object and throws `store_corrupted` at its end unless it has this SHA-256. The last chunk
+ * follows the comparison, so that no reader has received as many bytes as a right object has.
+ */
 export async function* verifyBody(body: Readable, sha256: string, url: string): AsyncGenerator<Buffer> {
   const hash = new ContentHash();
+  let last: Buffer | undefined;
   // `as`: a stream without an encoding yields buffers.
   for await (const chunk of body as AsyncIterable<Buffer>) {
     hash.update(chunk);
-    yield chunk;
+    if (last) yield last;
+    last = chunk;
   }
   if (hash.finish().sha256 !== sha256) throw storeError('store_corrupted', url);
+  if (last) yield last;
 }
