@@ -108,7 +108,7 @@ async function resumeErasures(
   { erasure, userErasure, logger }: MaintenanceOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  const erased = await erasure.resumeAll();
+  const erased = await erasure.resumeAll(AbortSignal.any([signal, AbortSignal.timeout(erasureLimitMs)]));
   if (erased > 0) logger.info({ erased }, 'deleted jobs erased');
   const users = await userErasure.resumeAll(AbortSignal.any([signal, AbortSignal.timeout(erasureLimitMs)]));
   if (users > 0) logger.info({ users }, 'deleted users erased');

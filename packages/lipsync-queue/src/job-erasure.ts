@@ -142,13 +142,14 @@ export class JobErasure {
   }
 
   /**
-   * Continues all erasures that have begun; returns the number of erased jobs. One that fails does not keep the others
-   * from being finished; its error is thrown at the end.
+   * Continues the erasures that have begun until the signal aborts; returns the number of erased jobs. One that fails does
+   * not keep the others from being finished; its error is thrown at the end.
    */
-  async resumeAll(): Promise<number> {
+  async resumeAll(signal: AbortSignal): Promise<number> {
     let erased = 0;
     const failures: unknown[] = [];
     for await (const id of scanSet(this.#options.connection, erasingJobsKey)) {
+      if (signal.aborted) break;
       const state = await this.erase(id).catch((error: unknown) => collectFailure(failures, error));
       if (state === 'erased') erased += 1;
     }

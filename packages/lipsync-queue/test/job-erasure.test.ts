@@ -82,6 +82,7 @@ const newBatch = {
   options: { metadata: {} },
 };
 
+const noLimit = new AbortController().signal;
 const reference = (key = '') => ({ kind: 'artifact', key, name: 'clip.mp4' }) as const;
 const keyOf = (text: string) => `inputs/${createHash('sha256').update(text).digest('hex')}`;
 const exists = async (text: string) => (await artifacts.stat(keyOf(text))) !== undefined;
@@ -155,7 +156,7 @@ describe('JobErasure', () => {
     await bench.producer.submit(await jobOf('job_a', 'clip'));
     await at(7_200_000).note([keys.clip, keys.lost]);
     await at(60_000).note([keys.fresh]);
-    expect(await erasure.deleteUnusedUploads(new AbortController().signal)).toBe(1);
+    expect(await erasure.deleteUnusedUploads(noLimit)).toBe(1);
     expect([await exists('clip'), await exists('lost'), await exists('fresh')]).toEqual([true, false, true]);
     expect(await connection.zrange(uploadedInputsKey, 0, '-1')).toEqual([keys.fresh]);
     await bench.producer.submit(await jobOf('job_b', 'fresh'));
@@ -171,7 +172,7 @@ describe('JobErasure', () => {
     expect(await erasure.erase(batchItemId(batch.id, 0))).toBe('erased');
     expect(await exists('clip')).toBe(true);
     await bench.batches.sweep();
-    await erasure.deleteUnusedUploads(new AbortController().signal);
+    await erasure.deleteUnusedUploads(noLimit);
     expect(await exists('clip')).toBe(false);
   });
 
@@ -189,7 +190,7 @@ describe('JobErasure', () => {
       message: '',
       warnings: [],
     });
-    await erasure.resumeAll();
+    await erasure.resumeAll(noLimit);
     const keys = (await connection.keys('*')).filter((key) => key !== 'lipsync:outbox');
     expect(keys.filter((key) => key.includes('batch'))).toEqual([]);
     for (const key of keys.filter((name) => name.startsWith('lipsync:')))
@@ -321,9 +322,9 @@ describe('JobErasure', () => {
     });
     await expect(interrupted.erase('job_a')).rejects.toThrow('killed');
     expect(await bench.store.get('job_a')).toBeDefined();
-    expect(await erasure.resumeAll()).toBe(1);
+    expect(await erasure.resumeAll(noLimit)).toBe(1);
     expect([await bench.store.get('job_a'), await exists('clip')]).toEqual([undefined, false]);
-    expect(await erasure.resumeAll()).toBe(0);
+    expect(await erasure.resumeAll(noLimit)).toBe(0);
   });
 
   it('An erasure that fails does not keep others from being finished.', async () => {
@@ -332,7 +333,7 @@ describe('JobErasure', () => {
       await connection.sadd('lipsync:jobs-erasing', id);
     }
     await connection.hset('lipsync:jobs:job_b', 'record', 'unreadable');
-    await expect(erasure.resumeAll()).rejects.toMatchObject({ code: 'internal' });
+    await expect(erasure.resumeAll(noLimit)).rejects.toMatchObject({ code: 'internal' });
     expect([await bench.store.get('job_a'), await bench.store.get('job_c')]).toEqual([undefined, undefined]);
   });
 
@@ -355,13 +356,33 @@ describe('JobErasure', () => {
       delete: (key) => (refused.has(key) ? Promise.reject(new Error('refused')) : artifacts.delete(key)),
       stat: (key) => artifacts.stat(key),
     });
-    await expect(refusing.deleteUnusedUploads(new AbortController().signal)).rejects.toThrow('refused');
+    await expect(refusing.deleteUnusedUploads(noLimit)).rejects.toThrow('refused');
     expect(await Promise.all(['first', 'second', 'third'].map(exists))).toEqual([true, false, false]);
     await bench.store.create(await jobOf('job_a', 'clip', 'speech'));
     await bench.store.append('job_a', { type: 'canceled', atMs: 2_000 });
     await expect(refusing.erase('job_a')).rejects.toThrow('refused');
     expect([await exists('clip'), await exists('speech')]).toEqual([true, false]);
     expect(await erasure.erase('job_a')).toBe('erased');
+  });
+
+  it('Erasures stop at the limit of their time, and continue the next time.', async () => {
+    for (const id of ['job_a', 'job_b', 'job_c']) {
+      await bench.store.create(await jobOf(id, `clip of ${id}`));
+      await connection.sadd('lipsync:jobs-erasing', id);
+    }
+    const limit = new AbortController();
+    const keys: string[] = [];
+    const failing = bench.erasure({
+      async delete(key) {
+        keys.push(key);
+        limit.abort();
+        throw new Error('no connection');
+      },
+      stat: async () => undefined,
+    });
+    await expect(failing.resumeAll(limit.signal)).rejects.toThrow('no connection');
+    expect(keys.filter((key) => key.startsWith('outputs/'))).toHaveLength(1);
+    expect(await erasure.resumeAll(noLimit)).toBe(3);
   });
 
   it('A new job is refused while one of its inputs is being deleted.', async () => {
@@ -409,9 +430,9 @@ describe('JobErasure', () => {
     await bench.store.append('job_a', { type: 'run_started', atMs: 2_000 });
     expect(await erasure.erase('job_a')).toBe('pending');
     expect(await bench.store.get('job_a')).toMatchObject({ status: 'processing', cancelRequested: true });
-    expect([await erasure.resumeAll(), await exists('clip')]).toEqual([0, true]);
+    expect([await erasure.resumeAll(noLimit), await exists('clip')]).toEqual([0, true]);
     await bench.store.append('job_a', { type: 'canceled', atMs: 3_000 });
-    expect([await erasure.resumeAll(), await exists('clip')]).toEqual([1, false]);
+    expect([await erasure.resumeAll(noLimit), await exists('clip')]).toEqual([1, false]);
     expect(await artifacts.stat(outputKeyOf('job_a'))).toBeUndefined();
   });
 });
