@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -21,7 +22,7 @@ import {
 import { lipsyncOptionsSchema } from '@lipsync/core/contract';
 import { testJobRecord, testAttempt } from '@lipsync/core/testing';
 import type { Redis } from 'ioredis';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import {
   createClientConnection,
   createRequestKey,
@@ -383,6 +384,23 @@ describe('JobErasure', () => {
     await expect(failing.resumeAll(limit.signal)).rejects.toThrow('no connection');
     expect(keys.filter((key) => key.startsWith('outputs/'))).toHaveLength(1);
     expect(await erasure.resumeAll(noLimit)).toBe(3);
+  });
+
+  it('A deletion that takes too long is aborted while no new job can use the file, and repeated later.', async () => {
+    await bench.store.create(await jobOf('job_a', 'clip'));
+    await bench.store.append('job_a', { type: 'canceled', atMs: 2_000 });
+    const timeout = AbortSignal.timeout.bind(AbortSignal);
+    const limits = vi.spyOn(AbortSignal, 'timeout').mockImplementation(() => timeout(50));
+    const silent = bench.erasure({
+      delete: (_key, signal) =>
+        once(signal ?? new AbortController().signal, 'abort').then(() => signal?.throwIfAborted()),
+      stat: async () => undefined,
+    });
+    await expect(silent.erase('job_a')).rejects.toMatchObject({ code: 'resource_exhausted' });
+    expect(limits).toHaveBeenCalledExactlyOnceWith(15_000);
+    limits.mockRestore();
+    expect(await connection.pttl(`${erasingInputPrefix}${keyOf('clip')}`)).toBeGreaterThan(10_000);
+    expect([await exists('clip'), await erasure.erase('job_a'), await exists('clip')]).toEqual([true, 'erased', false]);
   });
 
   it('A new job is refused while one of its inputs is being deleted.', async () => {

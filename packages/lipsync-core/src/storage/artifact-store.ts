@@ -66,8 +66,8 @@ export interface ArtifactStore {
    * outputs through the API.
    */
   signedUrl(key: string, headers: ContentHeaders): Promise<string | undefined>;
-  /** Deletes an object. Succeeds when it does not exist. Throws a `StorageError`. */
-  delete(key: string): Promise<void>;
+  /** Deletes an object. Succeeds when it does not exist. Throws a `StorageError`, and the reason of an aborted signal. */
+  delete(key: string, signal?: AbortSignal): Promise<void>;
   /**
    * Deletes partial files of writers that crashed and returns their number: those of ended processes of this host, and
    * those that are older than `olderThanMs`, which must exceed the longest pause of a running writer.

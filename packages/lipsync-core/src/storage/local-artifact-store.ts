@@ -133,7 +133,8 @@ export class LocalArtifactStore implements ArtifactStore {
     return undefined;
   }
 
-  async delete(key: string): Promise<void> {
+  async delete(key: string, signal?: AbortSignal): Promise<void> {
+    if (signal?.aborted) throw abortError(signal);
     const path = this.#pathOf(key);
     const isInput = parseArtifactKey(key).kind === 'input';
     try {

@@ -185,12 +185,13 @@ export function artifactStoreSuite(name: string, makeStore: () => Promise<Artifa
     describe('missing objects', () => {
       const missing = `inputs/${'0'.repeat(64)}`;
 
-      it('A transfer that is canceled ends with the reason, and changes nothing.', async () => {
+      it('A transfer or deletion that is canceled ends with the reason, and changes nothing.', async () => {
         const key = await putText(subject.store, 'a clip');
         const signal = AbortSignal.abort();
         const [path, target] = [await file('a take'), join(dir, 'target')];
         await expect(subject.store.publish(path, outputKey, signal)).rejects.toMatchObject({ code: 'canceled' });
         await expect(subject.store.materialize(key, target, signal)).rejects.toMatchObject({ code: 'canceled' });
+        await expect(subject.store.delete(key, signal)).rejects.toMatchObject({ code: 'canceled' });
         expect(await readFile(path, 'utf8')).toBe('a take');
         expect(await subject.listStored()).toHaveLength(1);
         await expect(readFile(target)).rejects.toMatchObject({ code: 'ENOENT' });

@@ -170,9 +170,10 @@ export class S3ArtifactStore implements ArtifactStore {
     return bucket.signedUrl(object.key, { ...headers, lifetimeMs });
   }
 
-  async delete(key: string): Promise<void> {
+  async delete(key: string, signal?: AbortSignal): Promise<void> {
     const location = parseArtifactKey(key);
-    for (const { key: versionKey } of await listVersions(this.#bucket, key)) await this.#bucket.delete(versionKey);
+    const versions = await listVersions(this.#bucket, key, signal);
+    for (const { key: versionKey } of versions) await this.#bucket.delete(versionKey, signal);
     if (location.kind === 'input') await this.#cache.delete(location.sha256);
   }
 
