@@ -36,23 +36,26 @@ export async function renameDurably(partPath: string, finalPath: string): Promis
 }
 
 /**
- * Moves a file atomically for readers of the destination; from another file system by a copy and a rename. Leaves the
- * destination unchanged when it throws.
+ * Moves a file atomically for readers of the destination; from another file system by a copy at `partPath`, which is on
+ * that of the destination, and a rename. Leaves the destination unchanged when it throws.
  */
-export async function moveDurably(sourcePath: string, finalPath: string): Promise<void> {
+export async function moveDurably(
+  sourcePath: string,
+  finalPath: string,
+  partPath: string = partPathFor(finalPath),
+): Promise<void> {
   await syncFile(sourcePath);
   try {
     await renameDurably(sourcePath, finalPath);
   } catch (error) {
     if (errnoCode(error) !== 'EXDEV') throw error;
-    await copyDurably(sourcePath, finalPath);
+    await copyDurably(sourcePath, finalPath, partPath);
     await rm(sourcePath, { force: true });
   }
 }
 
 /** Copies a file atomically for readers of the destination. */
-async function copyDurably(sourcePath: string, finalPath: string): Promise<void> {
-  const partPath = partPathFor(finalPath);
+async function copyDurably(sourcePath: string, finalPath: string, partPath = partPathFor(finalPath)): Promise<void> {
   await requireRoom(dirname(finalPath), (await stat(sourcePath)).size);
   try {
     await copySynced(sourcePath, partPath);

@@ -1,5 +1,5 @@
 import { chmod, open, rm, rmdir, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { abortError, toLipsyncError, toStorageError, type StorageFolder } from '../errors/index.ts';
 import { errnoCode, exhaustionAdvice } from '../errors/system-error.ts';
@@ -15,7 +15,7 @@ import {
 import { linkOrCopy, moveDurably, partPathFor } from './durable-files.ts';
 import { createFolder, workStorage } from '../processes/workspace.ts';
 import { checkFolder } from './folder-check.ts';
-import { listEntries, sweepPartialFiles, type SweepAge } from './partial-files.ts';
+import { listEntries, sweepFolder, sweepPartialFiles, type SweepAge } from './partial-files.ts';
 import { notStored, requireInside, writeHashed } from './stored-content.ts';
 import { hasOtherOutputs, registerOutputs, storeIdOf } from './store-id.ts';
 
@@ -26,16 +26,24 @@ export interface LocalArtifactStoreOptions {
   readonly outputsDir: string;
 }
 
+/** Folders of jobs that one sweep reads, beside the folders of inputs and outputs. */
+const maxSweptFolders = 1_000;
+/** Far longer than a copy pauses between two writes. */
+const partMaxAgeMs = 30 * 60_000;
+
 /** Stored files are read-only, because `materialize` gives out hard links to the stored file itself. */
 const readPermissions = 0o444;
 
 /**
  * Stores artifacts as local files: `inputs/<sha256>` in one folder, `outputs/<job>/<name>` in the other. Several
- * processes may share the folders. The names of partial files end in `.part`.
+ * processes may share the folders. The names of partial files end in `.part`; they are directly in the two folders, so
+ * that a sweep reads no folder of a job.
  */
 export class LocalArtifactStore implements ArtifactStore {
   readonly #inputs: StorageFolder;
   readonly #outputs: StorageFolder;
+  /** Folders of jobs where an earlier version may have left partial files; undefined until the first sweep. */
+  #unswept: string[] | undefined;
 
   constructor({ inputsDir, outputsDir }: LocalArtifactStoreOptions) {
     this.#inputs = { path: inputsDir, alternative: 'set LIPSYNC_DATA_DIR to another folder' };
@@ -82,9 +90,14 @@ export class LocalArtifactStore implements ArtifactStore {
     if (signal?.aborted) throw abortError(signal);
     const finalPath = this.#pathOf(key);
     const { size } = await stat(sourcePath);
-    try {
+    const partPath = partPathFor(join(this.#outputs.path, basename(finalPath)));
+    const move = async (): Promise<void> => {
       await createFolder(dirname(finalPath));
-      await moveDurably(sourcePath, finalPath);
+      await moveDurably(sourcePath, finalPath, partPath);
+    };
+    try {
+      // The deletion of the last other output of the job removes the folder.
+      await move().catch((error: unknown) => (errnoCode(error) === 'ENOENT' ? move() : Promise.reject(error)));
     } catch (error) {
       throw toStorageError(error, this.#outputs);
     }
@@ -137,20 +150,38 @@ export class LocalArtifactStore implements ArtifactStore {
     if (signal?.aborted) throw abortError(signal);
     const path = this.#pathOf(key);
     const isInput = parseArtifactKey(key).kind === 'input';
+    const folder = dirname(path);
     try {
       await rm(path, { force: true });
-      if (!isInput) await rmdir(dirname(path)).catch(ignoreInUse);
+      if (isInput || (await removeIfEmpty(folder))) return;
+      // An earlier version has left partial files in the folders of jobs.
+      if ((await sweepFolder(folder, { olderThanMs: partMaxAgeMs, nowMs: Date.now() })).deleted > 0)
+        await removeIfEmpty(folder);
     } catch (error) {
       throw toStorageError(error, isInput ? this.#inputs : this.#outputs);
     }
   }
 
   async sweep(age: SweepAge): Promise<number> {
-    const jobDirs = (await listEntries(this.#outputs.path))
-      .filter((entry) => entry.isDirectory())
-      .map((entry) => join(this.#outputs.path, entry.name));
-    // Test writes of `health` are directly in the output folder.
-    return sweepPartialFiles([this.#inputs.path, this.#outputs.path, ...jobDirs], age);
+    const deleted = await sweepPartialFiles([this.#inputs.path, this.#outputs.path], age);
+    return deleted + (await this.#sweepJobFolders(age));
+  }
+
+  /** Reads each folder once in a process, and again while it has partial files. */
+  async #sweepJobFolders(age: SweepAge): Promise<number> {
+    this.#unswept ??= await this.#listJobFolders();
+    let deleted = 0;
+    for (const folder of this.#unswept.splice(-maxSweptFolders)) {
+      const swept = await sweepFolder(folder, age);
+      deleted += swept.deleted;
+      if (swept.kept > 0) this.#unswept.unshift(folder);
+    }
+    return deleted;
+  }
+
+  async #listJobFolders(): Promise<string[]> {
+    const entries = await listEntries(this.#outputs.path);
+    return entries.filter((entry) => entry.isDirectory()).map(({ name }) => join(this.#outputs.path, name));
   }
 
   async health(): Promise<ArtifactStoreHealth> {
@@ -166,9 +197,16 @@ export class LocalArtifactStore implements ArtifactStore {
   }
 }
 
-/** The folder still holds other outputs, or another process has deleted it. */
-function ignoreInUse(error: unknown): void {
-  if (!['ENOTEMPTY', 'EEXIST', 'ENOENT'].includes(errnoCode(error) ?? '')) throw error;
+/** Returns whether the folder is gone. */
+async function removeIfEmpty(folder: string): Promise<boolean> {
+  try {
+    await rmdir(folder);
+    return true;
+  } catch (error) {
+    const code = errnoCode(error) ?? '';
+    if (!['ENOTEMPTY', 'EEXIST', 'ENOENT'].includes(code)) throw error;
+    return code === 'ENOENT';
+  }
 }
 
 function toReadError(error: unknown): unknown {

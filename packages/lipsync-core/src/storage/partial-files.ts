@@ -12,16 +12,24 @@ export interface SweepAge {
 }
 
 /** Deletes partial files of ended processes of this host, and older ones, in these folders; returns their number. */
-export async function sweepPartialFiles(folders: readonly string[], { olderThanMs, nowMs }: SweepAge): Promise<number> {
+export async function sweepPartialFiles(folders: readonly string[], age: SweepAge): Promise<number> {
   let deleted = 0;
-  for (const folder of folders) {
-    const parts = (await listEntries(folder)).filter((entry) => entry.isFile() && isPart(entry.name));
-    for (const part of parts) {
-      const changedBeforeMs = (await isAbandonedPart(part.name)) ? Infinity : nowMs - olderThanMs;
-      if (await deleteIfOlder(join(folder, part.name), changedBeforeMs)) deleted += 1;
-    }
-  }
+  for (const folder of folders) deleted += (await sweepFolder(folder, age)).deleted;
   return deleted;
+}
+
+/** As `sweepPartialFiles`, but also returns the number of partial files that may still be written. */
+export async function sweepFolder(
+  folder: string,
+  { olderThanMs, nowMs }: SweepAge,
+): Promise<{ readonly deleted: number; readonly kept: number }> {
+  const parts = (await listEntries(folder)).filter((entry) => entry.isFile() && isPart(entry.name));
+  let deleted = 0;
+  for (const part of parts) {
+    const changedBeforeMs = (await isAbandonedPart(part.name)) ? Infinity : nowMs - olderThanMs;
+    if (await deleteIfOlder(join(folder, part.name), changedBeforeMs)) deleted += 1;
+  }
+  return { deleted, kept: parts.length - deleted };
 }
 
 /** The entries of a folder; none when it does not exist. */
