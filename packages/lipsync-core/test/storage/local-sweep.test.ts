@@ -3,9 +3,9 @@ import { copyFile, mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { currentProcess } from '../processes/process-owner.ts';
-import { processFolderName } from '../processes/workspace.ts';
-import { LocalArtifactStore } from './local-artifact-store.ts';
+import { currentProcess } from '../../src/processes/process-owner.ts';
+import { processFolderName } from '../../src/processes/workspace.ts';
+import { LocalArtifactStore } from '../../src/storage/local-artifact-store.ts';
 
 // The calls count; the files are real.
 vi.mock('node:fs/promises', { spy: true });
