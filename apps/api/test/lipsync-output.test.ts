@@ -1,5 +1,6 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { toDisplayName } from '@lipsync/core/host';
+import { Readable } from 'node:stream';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { LipsyncError, toDisplayName, type Logger } from '@lipsync/core/host';
 import { json, startApi, statusOf, type RunningApi } from './running-api.ts';
 
 const video = '0123456789abcdefghij';
@@ -49,6 +50,28 @@ describe('output of a completed job', () => {
       'accept-ranges': 'bytes',
       'content-disposition': 'inline; filename=clip-lipsync.mp4',
     });
+  });
+
+  it('A download that the store breaks off is cut and logged.', async () => {
+    const error = vi.fn<Logger['error']>();
+    const ignore = (): void => undefined;
+    const logged = await startApi({ logger: { debug: ignore, info: ignore, warn: ignore, error } });
+    try {
+      const id = await logged.recordJob({});
+      await logged.complete(id, video);
+      const corrupted = new LipsyncError('store_corrupted', 'Other bytes arrived.');
+      vi.spyOn(logged.artifacts, 'read').mockImplementation(async () => {
+        const stream = new Readable({ read: () => setImmediate(() => stream.destroy(corrupted)) });
+        return stream;
+      });
+      await expect(logged.fetch(`/lipsync/${id}/output`).then((response) => response.text())).rejects.toThrow();
+      await vi.waitFor(() =>
+        expect(error).toHaveBeenCalledExactlyOnceWith(expect.objectContaining({ error: corrupted }), 'request failed'),
+      );
+      expect((await logged.fetch(`/lipsync/${id}`)).status).toBe(200);
+    } finally {
+      await logged.close();
+    }
   });
 
   it('A completed job has the URL of its output.', async () => {

@@ -140,7 +140,7 @@ export function answerProblems(logger: Logger): ErrorRequestHandler {
     const error = toHttpError(thrown);
     if (error.httpStatus >= 500)
       logger.error({ requestId: response.locals.requestId, error: thrown }, 'request failed');
-    if (response.headersSent) {
+    if (response.headersSent || response.destroyed) {
       // The response has started: closing the connection is the only way to signal that it is incomplete.
       response.destroy();
       return;

@@ -3,7 +3,7 @@ import type { Request, Response } from 'express';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { ZipFile } from 'yazl';
-import { batchManifestName, storeErrorCodes, toBatchManifest, type JobRecord } from '@lipsync/core/host';
+import { batchManifestName, LipsyncError, storeErrorCodes, toBatchManifest, type JobRecord } from '@lipsync/core/host';
 import type { ApiDependencies } from '../dependencies.ts';
 import { fileContent, batchIdPath, type RouteDocumentation } from '../reference/documentation.ts';
 import { requireJob } from './job-resource.ts';
@@ -81,7 +81,7 @@ async function sendArchive(dependencies: ApiDependencies, request: Request, resp
   try {
     await pipeline(zip.outputStream, response);
   } catch (error) {
-    if (!response.destroyed) throw error;
+    if (!response.destroyed || LipsyncError.isInstance(error)) throw error;
   } finally {
     open?.destroy();
   }

@@ -2,7 +2,7 @@ import { create as contentDisposition } from 'content-disposition';
 import type { Request, Response } from 'express';
 import { pipeline } from 'node:stream/promises';
 import { z } from 'zod';
-import { storeErrorCodes, toOutputName, type JobRecord } from '@lipsync/core/host';
+import { LipsyncError, storeErrorCodes, toOutputName, type JobRecord } from '@lipsync/core/host';
 import type { ApiDependencies } from '../dependencies.ts';
 import { chooseRange } from '../http/byte-range.ts';
 import { HttpError } from '../http/problem.ts';
@@ -110,7 +110,7 @@ async function stream(source: NodeJS.ReadableStream, response: Response): Promis
     await pipeline(source, response);
   } catch (error) {
     // Players close the connection when they seek; that is not an error.
-    if (!response.destroyed) throw error;
+    if (!response.destroyed || LipsyncError.isInstance(error)) throw error;
   }
 }
 
