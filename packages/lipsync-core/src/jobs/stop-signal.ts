@@ -15,6 +15,18 @@ export class RunSuperseded extends StoreFailure {
   }
 }
 
+/** The host shut down before a finished take was stored. The run is released, and the next one stores the take. */
+class TransferInterrupted extends StoreFailure {
+  constructor(host: AbortSignal) {
+    super(abortError(host));
+    this.name = 'TransferInterrupted';
+  }
+
+  override get isTransient(): boolean {
+    return true;
+  }
+}
+
 export interface StopSignalOptions {
   readonly store: Pick<JobStore, 'get'>;
   readonly clock: Clock;
@@ -88,22 +100,24 @@ export class StopSignal {
   }
 }
 
+export interface TransferRun {
+  /** Ends the run; absent for a job that ends without one. */
+  readonly signal?: AbortSignal;
+  readonly context: { readonly signal: AbortSignal };
+}
+
 /** Of the 10 s in which a worker stops its jobs: a take that is nearly stored is not made again. */
 const transferGraceMs = 4_000;
 
 /**
- * The signal for the transfer of a finished take, which aborts at once when the job is canceled or taken over, and after
- * some seconds when the host shuts down. The deadline does not abort it: what is made is still delivered.
+ * The signal for the transfer of a finished take, which aborts at once when the job is canceled or taken over. When the
+ * host shuts down, it aborts after some seconds with a transient `StoreFailure`. The deadline does not abort it: what is
+ * made is still delivered.
  */
-export function transferSignalOf({
-  signal,
-  context,
-}: {
-  readonly signal?: AbortSignal;
-  readonly context: { readonly signal: AbortSignal };
-}): AbortSignal {
+export function transferSignalOf({ signal, context }: TransferRun): AbortSignal {
   const stop = new AbortController();
-  const onShutdown = (): void => void setTimeout(() => stop.abort(abortError(context.signal)), transferGraceMs).unref();
+  const onShutdown = (): void =>
+    void setTimeout(() => stop.abort(new TransferInterrupted(context.signal)), transferGraceMs).unref();
   const onEnd = (): void => {
     const isDeadline = LipsyncError.isInstance(signal?.reason) && signal.reason.code === 'deadline_exceeded';
     if (!context.signal.aborted && !isDeadline) stop.abort(signal?.reason);
@@ -116,6 +130,22 @@ export function transferSignalOf({
     else source?.addEventListener('abort', onAbort, { once: true });
   }
   return stop.signal;
+}
+
+/**
+ * Runs a transfer of a finished take with the signal of `transferSignalOf`. Throws its errors, and a `StoreFailure` that
+ * aborted it.
+ */
+export async function transferTake<Result>(
+  run: TransferRun,
+  transfer: (signal: AbortSignal) => Promise<Result>,
+): Promise<Result> {
+  const signal = transferSignalOf(run);
+  try {
+    return await transfer(signal);
+  } catch (error) {
+    throw signal.reason instanceof StoreFailure ? signal.reason : error;
+  }
 }
 
 export function jobCanceled(): LipsyncError {

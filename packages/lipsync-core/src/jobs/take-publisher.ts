@@ -21,7 +21,7 @@ import type { KeptTakes, PipelineResult } from './pipeline-types.ts';
 import { notLabeledWarning, notMarkedWarning } from './missing-marks.ts';
 import { retryMediaStep } from './prepared-inputs.ts';
 import { exists, SharedTakes } from './shared-takes.ts';
-import { RunSuperseded, transferSignalOf } from './stop-signal.ts';
+import { RunSuperseded, transferSignalOf, transferTake } from './stop-signal.ts';
 import { StorageWait, type StorageWaitOptions, type WaitingRun } from './storage-wait.ts';
 
 export interface TakePublisherOptions extends StorageWaitOptions {
@@ -116,7 +116,9 @@ export class TakePublisher {
         return pathOf(index);
       },
       share: (index) =>
-        this.#shared.share({ jobId, attemptIndex: index }, { path: pathOf(index), signal: transferSignalOf(run) }),
+        transferTake(run, (signal) =>
+          this.#shared.share({ jobId, attemptIndex: index }, { path: pathOf(index), signal }),
+        ),
       find: async (index) => ((await this.#provide({ attemptIndex: index }, run)) ? pathOf(index) : undefined),
       remove: async (index) => {
         await rm(pathOf(index), { force: true }).catch(() => undefined);
@@ -163,7 +165,8 @@ export class TakePublisher {
       if (isLost && errorIfLost) throw errorIfLost;
       const error = toLipsyncError(thrown);
       const isRetried = isPublishRetried(error);
-      if (stop.aborted && !isRetried && error.code !== 'not_found') throw abortError(stop);
+      if (stop.aborted && !isRetried && error.code !== 'not_found')
+        throw stop.reason instanceof StoreFailure ? stop.reason : abortError(stop);
       // Best effort: where it remains, the erasure of the job deletes it. Nothing does for a job that was erased before.
       if (!isRetried || error.code === 'not_found')
         await this.#options.fingerprints?.delete(record.id).catch(() => undefined);
@@ -267,7 +270,7 @@ export class TakePublisher {
     const path = this.#pathOf(jobId, take);
     if (await exists(path)) return true;
     if (attemptIndex === undefined) return false;
-    return this.#shared.fetch({ jobId, attemptIndex }, { path, signal: transferSignalOf(run) });
+    return transferTake(run, (signal) => this.#shared.fetch({ jobId, attemptIndex }, { path, signal }));
   }
 
   #complete(outputKey: string, take: MadeTake, { runs }: JobRecord<'lipsync'>): JobEvent {

@@ -2,7 +2,7 @@ import { testAttempt } from '../../src/testing/index.ts';
 import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { JobRecord } from '../../src/jobs/job-record.ts';
 import { LipsyncError } from '../../src/errors/index.ts';
 import { keptTakePath } from '../../src/processes/workspace.ts';
@@ -180,6 +180,51 @@ describe('The deadline of a job whose take waits to be published', () => {
     expect(await run(neverCalled)).toMatchObject({ status: 'completed', result: { outputKey }, attempts: [paid] });
     expect(await text(await bench.artifacts.read(outputKey))).toBe('the clip speaking the speech');
     expect(await readdir(bench.workFolder)).toEqual([]);
+  });
+});
+
+describe('A worker that shuts down while a take is stored after the deadline', () => {
+  let host: AbortController;
+  /** Makes a paid take and keeps it, as for its assessment. */
+  const keepPaid: Script = async (input, context) => {
+    const made = await makeTake(input, context);
+    if (made.type !== 'made') return made;
+    const { degraded, durationMs, warnings } = made;
+    const takePath = await context.keptTakes.keep(made.takePath, 0);
+    await context.saveAttempts([{ ...paid, take: { degraded, durationMs, warnings } }]);
+    return { ...made, takePath, attemptIndex: 0 };
+  };
+  /** An upload that takes longer than the deadline and the grace of the worker. */
+  const uploadSlowly: RunnerOptions['publish'] = (_path, _record, signal) =>
+    new Promise((_resolve, reject) => {
+      signal.addEventListener('abort', () => reject(new Error('aborted', { cause: signal.reason })), { once: true });
+      vi.advanceTimersByTime(4_000);
+      host.abort();
+      vi.advanceTimersByTime(5_000);
+    });
+  const shutDown = (script: Script): Promise<JobRecord> =>
+    bench.runner(script, { publish: uploadSlowly }).run('job_1', { ...anywhere, signal: host.signal });
+
+  beforeEach(async () => {
+    host = new AbortController();
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    await bench.accept({ deadlineMs: 4_000 });
+  });
+  afterEach(() => void vi.useRealTimers());
+
+  it('The deadline passes during the upload: the run is released, and the next one stores the take.', async () => {
+    await expect(shutDown(keepPaid)).rejects.toMatchObject({ code: 'canceled' });
+    expect(await bench.store.get('job_1')).toMatchObject({ error: null, crashes: 0, completedAtMs: null });
+    bench.time.nowMs += 4_000;
+    expect(await run(neverCalled)).toMatchObject({ status: 'completed', crashes: 0, attempts: [{ costMicros: 33_300 }] });
+  });
+
+  it('The deadline has passed before: the take is not deleted, and the next run stores it.', async () => {
+    await run(payThenBlock);
+    bench.time.nowMs += 4_000;
+    await rm(bench.outputFolder);
+    await expect(shutDown(neverCalled)).rejects.toMatchObject({ code: 'canceled' });
+    expect(await run(neverCalled)).toMatchObject({ status: 'completed', crashes: 0, attempts: [paid] });
   });
 });
 
