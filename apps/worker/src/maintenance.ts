@@ -44,7 +44,8 @@ export async function runMaintenance(options: MaintenanceOptions, signal: AbortS
     sweepSlots,
     sweepArtifacts,
     reconcile,
-    resumeErasures,
+    eraseJobs,
+    eraseUsers,
     deleteOld,
     deleteUploads,
     deleteVendorCopies,
@@ -103,13 +104,14 @@ async function reconcile({ core, logger }: MaintenanceOptions, signal: AbortSign
   if (settled > 0) logger.info({ settled }, 'pending settlements settled');
 }
 
-/** Erases jobs and users whose deletion was requested while jobs ran, and those whose deletion was interrupted. */
-async function resumeErasures(
-  { erasure, userErasure, logger }: MaintenanceOptions,
-  signal: AbortSignal,
-): Promise<void> {
+/** Erases jobs whose deletion was requested while they ran, and those whose deletion was interrupted. */
+async function eraseJobs({ erasure, logger }: MaintenanceOptions, signal: AbortSignal): Promise<void> {
   const erased = await erasure.resumeAll(AbortSignal.any([signal, AbortSignal.timeout(erasureLimitMs)]));
   if (erased > 0) logger.info({ erased }, 'deleted jobs erased');
+}
+
+/** As `eraseJobs`, for users: a job that cannot be erased stops no user's erasure. */
+async function eraseUsers({ userErasure, logger }: MaintenanceOptions, signal: AbortSignal): Promise<void> {
   const users = await userErasure.resumeAll(AbortSignal.any([signal, AbortSignal.timeout(erasureLimitMs)]));
   if (users > 0) logger.info({ users }, 'deleted users erased');
 }

@@ -125,6 +125,14 @@ describe('runMaintenance', () => {
     expect(artifactSweeps).toBeGreaterThanOrEqual(2);
   });
 
+  it('Users are erased in every round, even if a job cannot be erased.', async () => {
+    let rounds = 0;
+    const erasure = { resumeAll: () => Promise.reject(new Error('damaged')), deleteUnusedUploads: async () => 0 };
+    const userErasure = { resumeAll: async () => (rounds += 1) };
+    await runTwice({ erasure, userErasure });
+    expect(rounds).toBeGreaterThanOrEqual(2);
+  });
+
   it('Pending settlements are reconciled in every round, even if the sweep fails.', async () => {
     let settled = 0;
     const warnings = await runTwice({

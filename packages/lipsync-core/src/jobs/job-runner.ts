@@ -270,9 +270,15 @@ export class JobRunner {
   }
 
   /** Throws a `StorageUnavailable` while inputs cannot be stored or read. */
-  #fetchInputs({ record, workspace, signal }: Pick<JobRun, 'record' | 'workspace' | 'signal'>): Promise<InputFiles> {
+  #fetchInputs({
+    record,
+    workspace,
+    signal,
+    context: host,
+  }: Pick<JobRun, 'record' | 'workspace' | 'signal' | 'context'>): Promise<InputFiles> {
     const context = {
-      signal,
+      // What is made is delivered after the deadline, with the marks of its inputs.
+      signal: signal.aborted ? host.signal : signal,
       workspace,
       saveInputs: async (inputs: JobInputs) =>
         void (await this.#store.append(record.id, { type: 'inputs_fetched', run: record.runs, inputs })),

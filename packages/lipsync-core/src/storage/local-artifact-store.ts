@@ -167,15 +167,24 @@ export class LocalArtifactStore implements ArtifactStore {
     return deleted + (await this.#sweepJobFolders(age));
   }
 
-  /** Reads each folder once in a process, and again while it has partial files. */
+  /**
+   * Reads each folder once in a process, and again while it has partial files. One that cannot be read is left out, and
+   * its error is thrown at the end.
+   */
   async #sweepJobFolders(age: SweepAge): Promise<number> {
     this.#unswept ??= await this.#listJobFolders();
+    const failures: unknown[] = [];
+    const kept: string[] = [];
     let deleted = 0;
-    for (const folder of this.#unswept.splice(-maxSweptFolders)) {
-      const swept = await sweepFolder(folder, age);
-      deleted += swept.deleted;
-      if (swept.kept > 0) this.#unswept.unshift(folder);
+    for (let count = 0; count < maxSweptFolders; count += 1) {
+      const folder = this.#unswept.pop();
+      if (folder === undefined) break;
+      const swept = await sweepFolder(folder, age).catch((error: unknown) => void failures.push(error));
+      deleted += swept?.deleted ?? 0;
+      if (swept && swept.kept > 0) kept.push(folder);
     }
+    this.#unswept.unshift(...kept);
+    if (failures.length > 0) throw failures[0];
     return deleted;
   }
 

@@ -46,6 +46,19 @@ it('Sweeps read the folders of jobs once, a limited number at a time, and then o
   expect(swept).toBe(1);
 });
 
+it('A folder that cannot be read is left out, and the others are swept.', async () => {
+  for (const job of ['job_1', 'job_2', 'job_3']) await leavePart(job);
+  const real = await vi.importActual<typeof import('node:fs/promises')>('node:fs/promises');
+  vi.mocked(readdir).mockImplementation((...given) =>
+    String(given[0]).endsWith('job_2') ? Promise.reject(new Error('EIO')) : real.readdir(...given),
+  );
+  await expect(store.sweep(age)).rejects.toThrow('EIO');
+  vi.mocked(readdir).mockReset();
+  expect(await store.sweep(age)).toBe(0);
+  const left = await readdir(outputsDir, { recursive: true });
+  expect(left.filter((name) => name.endsWith('.part'))).toEqual([expect.stringMatching(/^job_2/)]);
+});
+
 it('The deletion of an output removes the folder of its job with the partial file of a killed process.', async () => {
   await leavePart('job_1');
   await writeFile(join(outputsDir, 'job_1', 'output.mp4'), 'a take');
