@@ -216,7 +216,11 @@ describe('A worker that shuts down while a take is stored after the deadline', (
     await expect(shutDown(keepPaid)).rejects.toMatchObject({ code: 'canceled' });
     expect(await bench.store.get('job_1')).toMatchObject({ error: null, crashes: 0, completedAtMs: null });
     bench.time.nowMs += 4_000;
-    expect(await run(neverCalled)).toMatchObject({ status: 'completed', crashes: 0, attempts: [{ costMicros: 33_300 }] });
+    expect(await run(neverCalled)).toMatchObject({
+      status: 'completed',
+      crashes: 0,
+      attempts: [{ costMicros: 33_300 }],
+    });
   });
 
   it('The deadline has passed before: the take is not deleted, and the next run stores it.', async () => {
