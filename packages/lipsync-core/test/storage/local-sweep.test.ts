@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { copyFile, mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import type * as fileSystem from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
@@ -48,7 +49,7 @@ it('Sweeps read the folders of jobs once, a limited number at a time, and then o
 
 it('A folder that cannot be read is left out, and the others are swept.', async () => {
   for (const job of ['job_1', 'job_2', 'job_3']) await leavePart(job);
-  const real = await vi.importActual<typeof import('node:fs/promises')>('node:fs/promises');
+  const real = await vi.importActual<typeof fileSystem>('node:fs/promises');
   vi.mocked(readdir).mockImplementation((...given) =>
     String(given[0]).endsWith('job_2') ? Promise.reject(new Error('EIO')) : real.readdir(...given),
   );
