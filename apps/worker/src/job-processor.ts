@@ -9,13 +9,16 @@ import {
   type RunContext,
 } from '@lipsync/core/host';
 import { laneFor, recordedJobPayload, queueNames, type LipsyncProducer, type RedisClock } from '@lipsync/queue';
-import { DelayedError, UnrecoverableError, WaitingError, type Job, type Processor } from 'bullmq';
+import { DelayedError, UnrecoverableError, WaitingError, type Job } from 'bullmq';
 
 const refusedJobPauseMs = 1_000;
 /** Delay of an entry that only a worker of a later version can run. */
 const laterVersionDelayMs = 10_000;
 /** Time that such an entry occupies its slot, so that many of them are not claimed over and over. */
 const laterVersionPauseMs = 250;
+
+/** Processes an entry that a worker claimed with `token`; `lockLost` aborts when another worker may claim the entry. */
+export type EntryProcessor = (job: Job, token: string, lockLost: AbortSignal) => Promise<unknown>;
 
 export interface JobProcessorOptions {
   readonly runner: Pick<JobRunner, 'run'>;
@@ -31,8 +34,13 @@ export interface JobProcessorOptions {
  * Runs the job of a queue entry, of whatever kind, until it ends or waits. The job record holds the state of the job;
  * the entry only mirrors it: it is delayed while the job waits, and fails when the job failed.
  */
-export function createJobProcessor({ runner, producer, verifyRedis, clock, stopping }: JobProcessorOptions): Processor {
-  // BullMQ passes its signal, aborted when the lock is lost, only to a processor that declares three parameters.
+export function createJobProcessor({
+  runner,
+  producer,
+  verifyRedis,
+  clock,
+  stopping,
+}: JobProcessorOptions): EntryProcessor {
   return async (job, token, lockLost) => {
     const payload = recordedJobPayload.safeParse(job.data);
     if (!payload.success) throw new UnrecoverableError('The payload of the queue entry has no job id.');
@@ -44,7 +52,7 @@ export function createJobProcessor({ runner, producer, verifyRedis, clock, stopp
       await job.moveToWait(token);
       throw new WaitingError();
     }
-    const signal = AbortSignal.any(lockLost ? [stopping, lockLost] : [stopping]);
+    const signal = AbortSignal.any([stopping, lockLost]);
     const canRun: RunContext['canRun'] = (work) => queueNames[laneFor(work)] === job.queueName;
     try {
       // The resume of its batch queues the job again.
@@ -74,7 +82,7 @@ export function createJobProcessor({ runner, producer, verifyRedis, clock, stopp
 }
 
 /** Puts an entry back, delayed, which a process of a later version has created: only its workers can run the job. */
-export async function leaveToLaterVersion(job: Job, token: string | undefined): Promise<never> {
+export async function leaveToLaterVersion(job: Job, token: string): Promise<never> {
   await delay(laterVersionPauseMs);
   await job.moveToDelayed(Date.now() + laterVersionDelayMs, token);
   throw new DelayedError();

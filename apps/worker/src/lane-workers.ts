@@ -9,10 +9,11 @@ import {
   type LipsyncProducer,
   type RedisConnections,
 } from '@lipsync/queue';
-import { Worker, type Processor } from 'bullmq';
+import { Worker, type Job, type Processor } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { WorkerConfig } from './config.ts';
-import { createJobProcessor, leaveToLaterVersion } from './job-processor.ts';
+import { createJobProcessor, leaveToLaterVersion, type EntryProcessor } from './job-processor.ts';
+import { withRenewedLock } from './lock-renewal.ts';
 import { createSegmentProcessor } from './segment-processor.ts';
 
 /** Time that aborted jobs have to end their processes and to go back into the queue. */
@@ -107,28 +108,28 @@ interface LaneWorkerOptions extends LaneWorkersOptions {
   readonly lane: Lane;
   readonly concurrency: number;
   /** One per kind of job in the catalog: a kind without a processor does not compile. */
-  readonly processors: Readonly<Record<Exclude<JobName, 'segments'>, Processor>> & { readonly segments?: Processor };
+  readonly processors: Readonly<Record<Exclude<JobName, 'segments'>, EntryProcessor>> & {
+    readonly segments?: EntryProcessor;
+  };
   readonly connection: Redis;
 }
 
 function createLaneWorker(options: LaneWorkerOptions): Worker {
-  const { config, lane, concurrency, processors, connection, logger } = options;
-  const worker = new PacedWorker(queueNames[lane], dispatch(processors), {
+  const { config, lane, concurrency, connection, logger } = options;
+  const worker = new PacedWorker(queueNames[lane], dispatch(options), {
     connection,
     concurrency,
     autorun: false,
     ...queueTelemetry(),
     lockDuration: config.lockMs,
+    // `dispatch` renews the lock of each run.
+    skipLockRenewal: true,
     stalledInterval: config.stalledIntervalMs,
     // The job record counts crashes and decides when to give up; BullMQ must not end a job first.
     maxStalledCount: Number.MAX_SAFE_INTEGER,
   });
   worker.on('error', (error) => logger.warn({ lane, error }, 'lane worker error'));
   worker.on('stalled', (jobId) => logger.warn({ lane, jobId }, 'job stalled: its worker disappeared; requeued'));
-  worker.on('lockRenewalFailed', (jobIds) => {
-    logger.warn({ lane, jobIds }, 'job locks lost; aborting the local runs');
-    for (const jobId of jobIds) worker.cancelJob(jobId, 'lock lost');
-  });
   return worker;
 }
 
@@ -146,10 +147,18 @@ class PacedWorker extends Worker {
   }
 }
 
-function dispatch(processors: Readonly<Record<string, Processor>>): Processor {
-  return (job, token, signal) => {
-    const processor = Object.hasOwn(processors, job.name) ? processors[job.name] : undefined;
-    return processor ? processor(job, token, signal) : leaveToLaterVersion(job, token);
+/** BullMQ claims every entry with a token. */
+function dispatch({ config, lane, processors, logger }: LaneWorkerOptions): Processor {
+  const processorOf: Readonly<Record<string, EntryProcessor | undefined>> = processors;
+  return (job: Job, token = '') => {
+    const processor = Object.hasOwn(processors, job.name) ? processorOf[job.name] : undefined;
+    if (!processor) return leaveToLaterVersion(job, token);
+    const jobId = job.id;
+    return withRenewedLock(job, token, (lockLost) => processor(job, token, lockLost), {
+      lockMs: config.lockMs,
+      onLost: () => logger.warn({ lane, jobId }, 'the lock of the job is lost; aborting the local run'),
+      onError: (error) => logger.warn({ lane, jobId, error }, 'the lock of the job could not be renewed'),
+    });
   };
 }
 

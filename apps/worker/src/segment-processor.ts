@@ -1,6 +1,7 @@
 import type { SegmentHelper } from '@lipsync/core/host';
 import { recordedJobPayload, type LipsyncProducer } from '@lipsync/queue';
-import { DelayedError, UnrecoverableError, WaitingError, type Processor } from 'bullmq';
+import { DelayedError, UnrecoverableError, WaitingError } from 'bullmq';
+import type { EntryProcessor } from './job-processor.ts';
 
 /** How long an offer is put back while jobs wait for this worker. */
 const interruptedDelayMs = 1_000;
@@ -22,13 +23,12 @@ export function createSegmentProcessor({
   producer,
   verifyRedis,
   stopping,
-}: SegmentProcessorOptions): Processor {
-  // BullMQ passes its signal only to a processor that declares three parameters.
+}: SegmentProcessorOptions): EntryProcessor {
   return async (job, token, lockLost) => {
     const payload = recordedJobPayload.safeParse(job.data);
     if (!payload.success) throw new UnrecoverableError('The payload of the queue entry has no job id.');
     await verifyRedis();
-    const signal = AbortSignal.any(lockLost ? [stopping, lockLost] : [stopping]);
+    const signal = AbortSignal.any([stopping, lockLost]);
     const isNeededElsewhere = (): Promise<boolean> => producer.hasWaitingRender(job.opts.priority ?? 0);
     try {
       const outcome = await helper.help(payload.data.jobId, { signal, isNeededElsewhere });

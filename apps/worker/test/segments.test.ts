@@ -110,7 +110,7 @@ it('A worker leaves the segments of a job for a job of the same priority, and no
   };
   const stopping = new AbortController().signal;
   const help = createSegmentProcessor({ helper, producer, verifyRedis: async () => undefined, stopping });
-  await help(offer);
+  await help(offer, '', stopping);
   expect(answers).toEqual([false, false, true]);
   await queue.obliterate({ force: true });
 });

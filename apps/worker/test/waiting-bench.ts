@@ -68,6 +68,8 @@ export interface WorkOptions {
   readonly checkStorage?: JobRunnerOptions['checkStorage'];
   /** Lets equal jobs share results, and delivers the ends of jobs. */
   readonly sharesResults?: boolean;
+  /** Called after a job was parked, before the run ends. */
+  readonly onParked?: (id: string) => Promise<void>;
   /** Fetches nothing by default. */
   readonly inputs?: JobRunnerOptions['inputs'];
 }
@@ -114,6 +116,7 @@ export async function openWaitingBench(): Promise<WaitingBench> {
       step,
       {
         onAppend,
+        onParked,
         cancelPollMs = 60_000,
         inputs = noInputs,
         checkStorage = async () => undefined,
@@ -145,7 +148,7 @@ export async function openWaitingBench(): Promise<WaitingBench> {
       const worker = new LaneWorkers({
         config,
         runner,
-        producer,
+        producer: onParked ? observeParked(producer, onParked) : producer,
         redis: { report: () => true, serves: true, verify: async () => undefined, clock: new RedisClock(systemClock) },
         logger: silentLogger,
       });
@@ -203,6 +206,20 @@ function startOutbox({
       await delivered;
     },
   };
+}
+
+function observeParked(producer: LipsyncProducer, onParked: (id: string) => Promise<void>): LipsyncProducer {
+  return new Proxy(producer, {
+    get(target, name) {
+      // `as`: the name of a method of the producer.
+      const method = target[name as keyof LipsyncProducer].bind(target);
+      if (name !== 'wakeIfMissed') return method;
+      return async (id: string) => {
+        await onParked(id);
+        await target.wakeIfMissed(id);
+      };
+    },
+  });
 }
 
 function observeAppends(store: JobStore, onAppend: NonNullable<WorkOptions['onAppend']>): JobStore {

@@ -105,6 +105,19 @@ describe('a waiting job', () => {
     expect(await bench.store.get('job_a')).toMatchObject({ runs: 13, crashes: 0 });
   });
 
+  it('A run keeps its lock when the earlier run of the job ends in the same worker meanwhile.', async () => {
+    const laterRun = Promise.withResolvers<void>();
+    const longerThanLock: Step = async (input, context) => {
+      laterRun.resolve();
+      await sleep(3_000);
+      return make(input, context);
+    };
+    await bench.work(render(2), sequence(waitFor(0), longerThanLock), { onParked: () => laterRun.promise });
+    await bench.submit('job_a');
+    await expect.poll(() => statusOf('job_a'), { timeout: 15_000 }).toBe('completed');
+    expect(await bench.store.get('job_a')).toMatchObject({ runs: 2, crashes: 0 });
+  });
+
   it('200 waiting jobs do not occupy the worker: a new job completes at once.', async () => {
     await bench.work(render(2), (input, context) =>
       (input.jobId === 'job_last' ? make : waitFor(60_000))(input, context),

@@ -1,0 +1,54 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Job } from 'bullmq';
+
+export interface LockRenewalOptions {
+  /** Time after which a lock expires that is not renewed. */
+  readonly lockMs: number;
+  /** Called once when another run may have claimed the entry. */
+  onLost(): void;
+  /** Called when Redis refuses a renewal; the next one may still be in time. */
+  onError(error: unknown): void;
+}
+
+/** Renewals that a lock outlives: two may fail. */
+const renewalsPerLock = 3;
+
+/**
+ * Renews the lock of a claimed queue entry while `work` runs on it, and aborts its signal when the lock is lost. BullMQ's
+ * own renewal tells entries apart by their ids only: when a worker claims an entry again while the earlier run of the
+ * entry still ends in the same worker, that end stops the renewal for the later run, which then counts as crashed.
+ */
+export async function withRenewedLock<Result>(
+  job: Pick<Job, 'extendLock'>,
+  token: string,
+  work: (lockLost: AbortSignal) => Promise<Result>,
+  options: LockRenewalOptions,
+): Promise<Result> {
+  const lost = new AbortController();
+  const ended = new AbortController();
+  // It never throws. It is not awaited after the work, because without Redis a renewal may take long.
+  void renew(job, token, { ...options, lost, ended: ended.signal });
+  try {
+    return await work(lost.signal);
+  } finally {
+    ended.abort();
+  }
+}
+
+interface Renewal extends LockRenewalOptions {
+  readonly lost: AbortController;
+  readonly ended: AbortSignal;
+}
+
+async function renew(job: Pick<Job, 'extendLock'>, token: string, renewal: Renewal): Promise<void> {
+  const { lockMs, lost, ended } = renewal;
+  for (;;) {
+    await delay(lockMs / renewalsPerLock, undefined, { signal: ended, ref: false }).catch(() => undefined);
+    if (ended.aborted) return;
+    const isHeld = await job.extendLock(token, lockMs).catch(renewal.onError);
+    if (isHeld !== 0 || ended.aborted) continue;
+    lost.abort('lock lost');
+    renewal.onLost();
+    return;
+  }
+}
