@@ -4,7 +4,14 @@ import type { TraceContext } from '../contract/ports.ts';
 import type { ProgressReport } from '../contract/provider-types.ts';
 import { LipsyncError } from '../errors/index.ts';
 import { traced } from '../tracing/spans.ts';
-import { planTimeline, probeClip, probeSpeech, type ClipFacts, type MediaLimits } from '../media/index.ts';
+import {
+  planTimeline,
+  probeSpeech,
+  probeVideo,
+  type ClipFacts,
+  type MediaLimits,
+  type VideoFacts,
+} from '../media/index.ts';
 import type { RenderPool } from '../processes/render-pool.ts';
 import type { Workspace } from '../processes/workspace.ts';
 import type { AssessmentInput, AssessmentSource, AssessmentSpeech } from '../quality/analyzer.ts';
@@ -64,7 +71,8 @@ export class QualityPipeline {
         'audio_track chooses an audio track of the speech file. Send audio, or leave audio_track out.',
       );
     context.onProgress({ stage: 'probing', fraction: 0 });
-    const video = await this.#probe('video', files.video, signal);
+    const probed = await this.#probe('video', files.video, signal);
+    const video = probed.picture;
     if (video.kind === 'still')
       throw new LipsyncError('clip_unusable', 'video: The file is a still image. Quality is measured in videos only.');
     const source = files.source && (await this.#readSource(files.source, video, signal));
@@ -73,6 +81,7 @@ export class QualityPipeline {
       (await this.#readSpeech(files.audio, { video, source, audioTrack: options.audioTrack, workspace, context }));
     const assessment: AssessmentInput = {
       videoPath: files.video.path,
+      video: probed,
       source,
       speech,
       trackCacheFolder,
@@ -85,11 +94,11 @@ export class QualityPipeline {
   }
 
   /** Names the input in errors, because both videos are clips to the probe. */
-  async #probe(field: 'video' | 'source', { path }: InputFile, signal: AbortSignal): Promise<ClipFacts> {
+  async #probe(field: 'video' | 'source', { path }: InputFile, signal: AbortSignal): Promise<VideoFacts> {
     const { limits } = this.#options;
     try {
       return await retryMediaStep(signal, () =>
-        traced(`probe ${field}`, {}, () => probeClip(path, { limits, signal, pictureAdvice })),
+        traced(`probe ${field}`, {}, () => probeVideo(path, { limits, signal, pictureAdvice })),
       );
     } catch (error) {
       if (!LipsyncError.isInstance(error) || error.code !== 'clip_unusable') throw error;
@@ -99,7 +108,7 @@ export class QualityPipeline {
 
   /** The video is expected to show the clip from its start, again and again when the video is longer. */
   async #readSource(file: InputFile, video: ClipFacts, signal: AbortSignal): Promise<AssessmentSource> {
-    const clip = await this.#probe('source', file, signal);
+    const { picture: clip } = await this.#probe('source', file, signal);
     const timeline = planTimeline(clip, video.durationMs, { syncMode: 'loop' });
     return { clipPath: file.path, clipDigest: file.digest, clip, timeline };
   }

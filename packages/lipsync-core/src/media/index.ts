@@ -32,7 +32,7 @@ export {
   type SoundStream,
   type SoundTrack,
 } from './sound/sound-reader.ts';
-export { expectedPictureOf, probeVideo, type ExpectedPicture } from './takes/video-probe.ts';
+export { expectedPictureOf, probeVideo, type ExpectedPicture, type VideoFacts } from './takes/video-probe.ts';
 export { reencode, reencodeRecipes, type ReencodeRecipe } from './picture/reencode.ts';
 export { readSpeech, type SpeechReadOptions, type SpeechStream } from './sound/speech-reader.ts';
 export { defaultTakeEncoding, type TakeEncoding } from './takes/take-encoding.ts';

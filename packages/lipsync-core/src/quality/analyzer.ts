@@ -1,7 +1,15 @@
 import type { QualityLabel, QualityPart, SyncQuality } from '../contract/quality.ts';
 import type { FaceTrack } from '../face/index.ts';
 import type { Fingerprint } from '../fingerprint/fingerprint.ts';
-import type { ClipFacts, MediaLimits, Picture, SoundSource, TakeLabel, Timeline } from '../media/index.ts';
+import type {
+  ClipFacts,
+  MediaLimits,
+  Picture,
+  SoundSource,
+  TakeLabel,
+  Timeline,
+  VideoFacts,
+} from '../media/index.ts';
 import type { RenderResources } from '../processes/render-task.ts';
 import type { SoundFeed } from './lips/sound-feed.ts';
 import type { VideoSpeech } from './lips/video-speech.ts';
@@ -34,6 +42,8 @@ export interface AssessmentModels {
 /** A video to assess. Without source and speech, its own sound is its speech. Plain data. */
 export interface AssessmentInput {
   readonly videoPath: string;
+  /** The probed video; without it, the assessment probes the video. */
+  readonly video?: VideoFacts | undefined;
   readonly source?: AssessmentSource | undefined;
   readonly speech?: AssessmentSpeech | undefined;
   /** A visible label that was drawn over the video, which is no fault of it. */

@@ -1,4 +1,5 @@
 import { LipsyncError } from '../../errors/index.ts';
+import { clockJumpsOf } from '../containers/container-clock.ts';
 import { measureMissingMs } from '../containers/declared-duration.ts';
 import {
   isAnimatedPng,
@@ -8,11 +9,12 @@ import {
   sniffOtherImage,
   sniffStillDemuxer,
 } from '../containers/still-image.ts';
+import { readPacketTimes, type PacketTimes } from '../containers/packet-times.ts';
 import { readClipTiming } from './clip-timing.ts';
 import { completeHdrColor, convertedColor, isRgb, toneMapFilters } from './color-conversion.ts';
 import { hasFilters } from '../filter-list.ts';
 import { isPicture, type ProbedStream, type ProbeReport } from '../ffprobe.ts';
-import { readFirstFrames } from './first-frames.ts';
+import { readFirstFrames, type FirstFrames, type FirstFramesOptions } from './first-frames.ts';
 import { stillFrameRate } from './frame-rate.ts';
 import { describeMissing, probeInput, requireDuration, requireFile, type ProbeContext } from '../input-checks.ts';
 import { framesPerSecond, type ClipFacts, type ColorTags, type MediaLimits } from '../media-types.ts';
@@ -72,9 +74,11 @@ export async function examineClip(path: string, context: ClipProbeContext): Prom
       : await isTruncatedStill(path, demuxer, signal);
   const { height = 0 } = stream;
   const options = { streamIndex, demuxer, codec, pixelFormat, height, signal };
-  const decoded = await readFirstFrames(path, options).catch((error: unknown) => {
-    throw isTruncated && demuxer !== undefined && isUnusable(error) ? truncatedImage(error) : error;
-  });
+  const { decoded, packets } = await readStream(path, options, { report, limits: context.limits }).catch(
+    (error: unknown) => {
+      throw isTruncated && demuxer !== undefined && isUnusable(error) ? truncatedImage(error) : error;
+    },
+  );
   const { firstFrameS, ...firstFrames } = decoded;
   const common = {
     ...shape,
@@ -84,13 +88,13 @@ export async function examineClip(path: string, context: ClipProbeContext): Prom
     codec,
     pixelFormat,
   };
-  if (demuxer !== undefined) {
+  if (!packets) {
     const frameMs = 1000 / framesPerSecond(stillFrameRate);
     const missing = isTruncated ? { missing: 'the lower part of the picture' } : {};
     const timing = { frameRate: stillFrameRate, frameCount: 1, durationMs: frameMs, variableFrameRate: false };
     return { facts: { ...common, kind: 'still', ...timing, ...missing }, report };
   }
-  const timing = await readClipTiming(path, { stream, report, firstFrameS, ...context });
+  const timing = await readClipTiming(path, { stream, report, firstFrameS, packets, signal });
   requireDuration(timing.durationMs / 1000, context.limits, 'clip', 'clip_unusable');
   const actualMs = (timing.startMs ?? 0) + timing.durationMs;
   const missing = describeMissing(await measureMissingMs(path, { stream, report, actualMs }));
@@ -102,6 +106,41 @@ export async function examineClip(path: string, context: ClipProbeContext): Prom
     ...missing,
   };
   return { facts, report };
+}
+
+interface ReadStream {
+  readonly decoded: FirstFrames;
+  /** Undefined for stills. */
+  readonly packets: PacketTimes | undefined;
+}
+
+/**
+ * Decodes the first frames and reads the packet times at the same time, because each start of a tool takes longer than
+ * its work on a short clip. Throws the error of the first frames when both fail.
+ */
+async function readStream(
+  path: string,
+  options: FirstFramesOptions,
+  { report, limits }: { readonly report: ProbeReport; readonly limits: MediaLimits },
+): Promise<ReadStream> {
+  const { demuxer, streamIndex, signal } = options;
+  if (demuxer !== undefined) return { decoded: await readFirstFrames(path, options), packets: undefined };
+  const ended = new AbortController();
+  const reading = readPacketTimes(path, streamIndex, {
+    maxDurationMs: limits.maxDurationMs,
+    jumps: clockJumpsOf(report),
+    signal: signal ? AbortSignal.any([signal, ended.signal]) : ended.signal,
+  });
+  // Awaited below; a failure before must not count as unhandled.
+  reading.catch(() => undefined);
+  try {
+    const decoded = await readFirstFrames(path, options);
+    return { decoded, packets: await reading };
+  } catch (error) {
+    ended.abort();
+    await reading.catch(() => undefined);
+    throw error;
+  }
 }
 
 async function isTruncatedStill(path: string, demuxer: string, signal?: AbortSignal): Promise<boolean> {

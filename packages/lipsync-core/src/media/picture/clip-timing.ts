@@ -1,11 +1,11 @@
 import type { Warning } from '../../contract/provider-types.ts';
 import { LipsyncError } from '../../errors/index.ts';
-import { clockJumpsOf, hasKeyframeIndex, playerZeroS } from '../containers/container-clock.ts';
+import { hasKeyframeIndex, playerZeroS } from '../containers/container-clock.ts';
 import { findJoinedFiles } from '../containers/joined-files.ts';
 import { chooseFrameRate, parseFrameRate } from './frame-rate.ts';
 import type { ProbedStream, ProbeReport } from '../ffprobe.ts';
-import { framesPerSecond, type ClipClock, type ClipFacts, type FrameRate, type MediaLimits } from '../media-types.ts';
-import { readPacketTimes, type PacketTimes } from '../containers/packet-times.ts';
+import { framesPerSecond, type ClipClock, type ClipFacts, type FrameRate } from '../media-types.ts';
+import { type PacketTimes } from '../containers/packet-times.ts';
 
 type ClipTiming = Pick<
   ClipFacts,
@@ -22,24 +22,19 @@ export interface ClipTimingOptions {
   readonly report: ProbeReport;
   /** Time of the first frame that was decoded, in the container. */
   readonly firstFrameS: number;
-  readonly limits: MediaLimits;
+  readonly packets: PacketTimes;
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Reads when the frames of a clip are shown: its packet times, from the first frame that can be decoded on. Throws
- * `clip_unusable`, `media_failed`, or the abort error.
+ * Determines when the frames of a clip are shown: at its packet times, from the first frame that can be decoded on.
+ * Throws `clip_unusable`, `media_failed`, or the abort error.
  */
 export async function readClipTiming(path: string, options: ClipTimingOptions): Promise<ClipTiming> {
-  const { stream, report, limits, signal } = options;
-  const packets = await readPacketTimes(path, stream.index, {
-    maxDurationMs: limits.maxDurationMs,
-    jumps: clockJumpsOf(report),
-    signal,
-  });
+  const { stream, report, packets, signal } = options;
   if (packets.packetCount > 0 && (packets.times.length === 0 || untimedFormats.test(report.format.format_name)))
     return countFrames(stream, packets);
-  const timing = timeFrames(packets, options);
+  const timing = timeFrames(options);
   const joined = await findJoinedFiles(path, report.format.format_name, signal);
   return { ...timing, warnings: [...(timing.warnings ?? []), ...describeUnused(joined.length)] };
 }
@@ -65,9 +60,9 @@ function countFrames(stream: ProbedStream, { packetCount, packetsBeforeKey }: Pa
   };
 }
 
-function timeFrames(packets: PacketTimes, options: ClipTimingOptions): ClipTiming {
-  const { stream, report } = options;
-  const { index, decoderS } = findFirstFrame(packets, options);
+function timeFrames(options: ClipTimingOptions): ClipTiming {
+  const { stream, report, packets } = options;
+  const { index, decoderS } = findFirstFrame(options);
   const times = packets.times.subarray(index);
   const originS = times[0];
   if (originS === undefined)
@@ -112,7 +107,7 @@ interface FirstFrame {
  * MPEG-4 and others show gray remains of frames before the first keyframe; that of H.264 finds the first whole frame,
  * also where recordings have no keyframes.
  */
-function findFirstFrame(packets: PacketTimes, { stream, firstFrameS }: ClipTimingOptions): FirstFrame {
+function findFirstFrame({ stream, firstFrameS, packets }: ClipTimingOptions): FirstFrame {
   const { lateKeyS = -Infinity, packetsBeforeKey, times } = packets;
   const showsRemains = stream.codec_name !== 'h264';
   if (packets.hasPresentationTimes)

@@ -1,15 +1,14 @@
 import { isInputRejection } from '../ffmpeg-process.ts';
 import { isPicture, runProbe, type ProbedStream, type ProbeReport } from '../ffprobe.ts';
-import type { ProbeContext } from '../input-checks.ts';
 import { framesPerSecond, type ClipFacts } from '../media-types.ts';
-import { colorTagsOf, examineClip } from '../picture/clip-probe.ts';
+import { colorTagsOf, examineClip, type ClipProbeContext } from '../picture/clip-probe.ts';
 import { completeHdrColor } from '../picture/color-conversion.ts';
 import { parseFrameRate } from '../picture/frame-rate.ts';
 import { soundTrackOf, type SoundTrack } from '../sound/sound-reader.ts';
 import type { Timeline } from '../timeline.ts';
 
 /** A probed video: its picture as `probeClip` and its sound as `probeSound` describe it. */
-interface VideoFacts {
+export interface VideoFacts {
   readonly picture: ClipFacts;
   /** Null without sound that can be decoded. */
   readonly sound: SoundTrack | null;
@@ -32,7 +31,11 @@ export function expectedPictureOf(
  * `expected`, which is for takes of `TakeEncoder` alone: the index of another file may state the rate of uneven frames.
  * Throws as `probeClip`.
  */
-export async function probeVideo(path: string, context: ProbeContext, expected?: ExpectedPicture): Promise<VideoFacts> {
+export async function probeVideo(
+  path: string,
+  context: ClipProbeContext,
+  expected?: ExpectedPicture,
+): Promise<VideoFacts> {
   if (expected) {
     const report = await runProbe(path, { signal: context.signal }).catch(undefinedIfRejected);
     const picture = report && describeExpected(report, expected);

@@ -43,11 +43,9 @@ const timeLimit = { startMs: 120_000, perVideoMs: 30 };
  */
 export async function assessVideoTask(input: AssessVideoInput, context: RenderTaskContext): Promise<MeasuredQuality> {
   const { limits, models, videoPath } = input;
-  const { picture: facts, sound: track } = await probeVideo(
-    videoPath,
-    { limits, signal: context.signal },
-    expectedPicture(input),
-  );
+  const probeContext = { limits, signal: context.signal };
+  const { picture: facts, sound: track } =
+    input.video ?? (await probeVideo(videoPath, probeContext, expectedPicture(input)));
   // A timer takes whole milliseconds, and the length of a video at 30000/1001 frames per second is a fraction.
   const limitMs = Math.ceil(timeLimit.startMs + timeLimit.perVideoMs * facts.durationMs);
   // Ends what still decodes when a measurement fails.
