@@ -1,15 +1,7 @@
 import type { QualityLabel, QualityPart, SyncQuality } from '../contract/quality.ts';
 import type { FaceTrack } from '../face/index.ts';
 import type { Fingerprint } from '../fingerprint/fingerprint.ts';
-import type {
-  ClipFacts,
-  MediaLimits,
-  Picture,
-  SoundSource,
-  TakeLabel,
-  Timeline,
-  VideoFacts,
-} from '../media/index.ts';
+import type { ClipFacts, MediaLimits, Picture, SoundSource, TakeLabel, Timeline, VideoFacts } from '../media/index.ts';
 import type { RenderResources } from '../processes/render-task.ts';
 import type { SoundFeed } from './lips/sound-feed.ts';
 import type { VideoSpeech } from './lips/video-speech.ts';
