@@ -5,12 +5,14 @@
 import { access, mkdir, stat } from 'node:fs/promises';
 import { dirname, join, relative, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { LipsyncClient, type JobView } from '@lipsync/client';
 import { startHeygenStandin, type HeygenStandin } from '../packages/heygen-standin/src/index.ts';
 import { readEnvironment } from '../packages/lipsync-core/src/config.ts';
+import { download } from '../packages/lipsync-core/src/cli/service-commands.ts';
 import { createProgressDisplay } from '../packages/lipsync-core/src/cli/terminal.ts';
 import { probeTake } from '../packages/lipsync-core/src/media/index.ts';
-import { createLipsyncClient } from './demo/lipsync-client.ts';
 import { resultTable, walletTable, type DemoResult } from './demo/result-table.ts';
+import { createJob } from './lib/create-job.ts';
 import { standinEnvironment } from './lib/standin-environment.ts';
 import { freeLoopbackPort } from './stack/private-redis.ts';
 import { stackConfigFromEnvironment } from './stack/config.ts';
@@ -86,14 +88,15 @@ async function demoEnvironment(standin: HeygenStandin | undefined): Promise<Reco
 }
 
 async function runJob(url: string, signal: AbortSignal): Promise<DemoResult> {
-  const client = createLipsyncClient(url, signal);
+  const client = new LipsyncClient({ baseUrl: url });
   const startedMs = performance.now();
   printStatus(`Sending ${relative(projectDir, videoPath)} and ${relative(projectDir, audioPath)} to ${url}/lipsync`);
-  const accepted = await client.submit({ videoPath, audioPath }, { allow_preview: 'true' });
+  const accepted = await createJob(client, { videoPath, audioPath }, { allow_preview: true }, signal);
   const display = createProgressDisplay(process.stderr);
-  const job = await client.follow(accepted.id, (state) => display.show(state)).finally(() => display.end());
+  const onProgress = (state: JobView): void => display.show(state);
+  const job = await client.waitFor(accepted.id, { signal, onProgress }).finally(() => display.end());
   if (job.status !== 'completed') throw new Error(`The job is ${job.status}: ${job.error?.message ?? job.message}`);
-  await client.download(job, outputPath);
+  await download(client, job.id, { path: outputPath, overwrite: true, signal });
   const elapsedMs = performance.now() - startedMs;
   const [take, { size: sizeBytes }] = await Promise.all([probeTake(outputPath, { signal }), stat(outputPath)]);
   return { job, take, sizeBytes, elapsedMs };

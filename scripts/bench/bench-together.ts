@@ -6,11 +6,10 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { z } from 'zod';
-import { createLipsyncClient } from '../demo/lipsync-client.ts';
+import { LipsyncClient, type JobView } from '@lipsync/client';
 import { checkOut } from '../lib/check-out.ts';
+import { createJob, type InputPaths } from '../lib/create-job.ts';
 import { lengthenSample } from '../lib/lengthen-sample.ts';
 import { writeModelOf, type Revision } from '../lib/revision-model.ts';
 import { RevisionStack } from '../soak/revision-stack.ts';
@@ -18,25 +17,9 @@ import { freeLoopbackPort } from '../stack/private-redis.ts';
 
 const projectDir = join(import.meta.dirname, '..', '..');
 const timeLimitMs = 60 * 60_000;
-const pollIntervalMs = 200;
-
-/** What is measured of a job. Jobs of an earlier revision lack fields of the current contract. */
-const jobSchema = z.object({
-  status: z.string(),
-  created_at: z.string(),
-  started_at: z.string().nullable(),
-  completed_at: z.string().nullable(),
-  attempts: z.array(z.object({ started_at: z.string().nullable() })),
-});
-type Job = z.infer<typeof jobSchema>;
 
 interface Side extends Revision {
   readonly modelPath: string;
-}
-
-interface Inputs {
-  readonly videoPath: string;
-  readonly audioPath: string;
 }
 
 interface Figures {
@@ -103,7 +86,7 @@ interface Measurement {
   /** Folder for data and outputs of the service. */
   readonly home: string;
   readonly jobs: number;
-  readonly inputs: Inputs;
+  readonly inputs: InputPaths;
   readonly signal: AbortSignal;
 }
 
@@ -138,31 +121,23 @@ async function measure({ folder, modelPath }: Side, { home, jobs, inputs, signal
 }
 
 interface SameJobs {
-  readonly inputs: Inputs;
+  readonly inputs: InputPaths;
   readonly count: number;
   readonly signal: AbortSignal;
 }
 
-async function runJobs(url: string, { inputs, count, signal }: SameJobs): Promise<readonly Job[]> {
-  const client = createLipsyncClient(url, signal);
+async function runJobs(url: string, { inputs, count, signal }: SameJobs): Promise<readonly JobView[]> {
+  const client = new LipsyncClient({ baseUrl: url });
   return Promise.all(
     Array.from({ length: count }, async () => {
-      const { id } = await client.submit(inputs, { method: 'wav2lip', cache: 'false' });
-      return endOf(new URL(`/lipsync/${id}`, url), signal);
+      const { id } = await createJob(client, inputs, { method: 'wav2lip', cache: false }, signal);
+      return client.waitFor(id, { signal });
     }),
   );
 }
 
-async function endOf(url: URL, signal: AbortSignal): Promise<Job> {
-  for (;;) {
-    const job = jobSchema.parse(await (await fetch(url, { signal })).json());
-    if (job.completed_at !== null) return job;
-    await sleep(pollIntervalMs, undefined, { signal });
-  }
-}
-
 /** Time from the acceptance of a job to the start of its attempt. */
-function waitOf({ created_at, attempts }: Job): number {
+function waitOf({ created_at, attempts }: JobView): number {
   return secondsBetween(created_at, attempts.at(-1)?.started_at ?? null);
 }
 

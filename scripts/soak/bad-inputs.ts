@@ -65,7 +65,7 @@ async function send(stack: ScratchStack, input: BadInput, signal: AbortSignal): 
     const { code, detail } = body as { code: string; detail: string };
     return { outcome: String(response.status), code, message: detail };
   }
-  const job = await stack.client.follow(jobViewSchema.parse(body).id, () => undefined);
+  const job = await stack.waitFor(jobViewSchema.parse(body).id);
   const warnings = job.warnings.filter(({ code }) => code !== 'degraded');
   const code = job.error?.code ?? warnings.map((warning) => warning.code).join();
   return {

@@ -36,7 +36,7 @@ export async function proveCrowd(): Promise<boolean> {
   const apiMib = watchApi();
   try {
     const startedMs = performance.now();
-    const accepted = await Promise.all(Array.from({ length: jobCount }, () => stack.client.submit(inputs, {})));
+    const accepted = await Promise.all(Array.from({ length: jobCount }, () => stack.submit(inputs)));
     const acceptedMs = performance.now() - startedMs;
     const killer = new Killer();
     const listeners = Array.from({ length: listenerCount }, async (_item, index) => {
@@ -47,7 +47,7 @@ export async function proveCrowd(): Promise<boolean> {
     });
     const reports = await Promise.all(listeners);
     const doneMs = performance.now() - startedMs;
-    const records = await Promise.all(accepted.map(({ id }) => stack.client.follow(id, () => undefined)));
+    const records = await Promise.all(accepted.map(({ id }) => stack.waitFor(id)));
     const figures = {
       accepted: accepted.length,
       completed: records.filter(({ status }) => status === 'completed').length,

@@ -3,7 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { jobViewSchema, type JobView } from '@lipsync/core/contract';
+import { jobViewSchema } from '@lipsync/core/contract';
 import { z } from 'zod';
 import { shortenSample } from '../lib/short-sample.ts';
 import type { GuardedProcess } from '../stack/guarded-process.ts';
@@ -74,7 +74,7 @@ async function checkOneKey(stack: HeygenStack, urls: readonly string[], sample: 
   const ids = new Set(answers.map(({ body }) => jobViewSchema.parse(body).id));
   const replayed = answers.filter(({ isReplayed }) => isReplayed).length;
   const [id = ''] = ids;
-  const { status } = await follow(stack, id);
+  const { status } = await stack.waitFor(id);
   const { charges } = await stack.readBalances();
   return printRow(
     `${createsAtOnce} equal creates at once with one key over two APIs`,
@@ -136,7 +136,7 @@ async function checkEqualJobs(stack: HeygenStack, sample: Sample, workers: Guard
   const killed = await workers[0]?.exited;
   workers.splice(0, 1, await stack.startWorker());
   stack.standin.control.release();
-  const ended = await Promise.all(jobs.map(({ id }) => follow(stack, id)));
+  const ended = await Promise.all(jobs.map(({ id }) => stack.waitFor(id)));
   const completed = ended.filter(({ status }) => status === 'completed').length;
   const cached = ended.filter((job) => job.cached).length;
   const charged = (await stack.readBalances()).charges - before;
@@ -167,7 +167,7 @@ async function checkChanges(stack: HeygenStack, sample: Sample, workers: Guarded
   let holds = true;
   for (const [change, send] of changes) {
     const before = (await stack.readBalances()).charges;
-    const job = await follow(stack, jobViewSchema.parse((await send()).body).id);
+    const job = await stack.waitFor(jobViewSchema.parse((await send()).body).id);
     const charged = (await stack.readBalances()).charges - before;
     const isNew = job.status === 'completed' && !job.cached && charged === 1;
     holds = printRow(change, `${job.status}, cached: ${job.cached}, ${charged} operation billed`, isNew) && holds;
@@ -193,10 +193,6 @@ async function post(
 
 function codeOf(body: unknown): string {
   return problemSchema.safeParse(body).data?.code ?? 'no problem document';
-}
-
-function follow({ client }: HeygenStack, id: string): Promise<JobView> {
-  return client.follow(id, () => undefined);
 }
 
 /** Appends an empty box, in which one byte differs from that of any other clip. */

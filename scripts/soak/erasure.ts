@@ -38,7 +38,7 @@ export async function proveErasure(): Promise<boolean> {
     await redis.config('SET', 'rdbcompression', 'no');
     const ids = [];
     for (let index = 0; index < jobCount; index += 1) ids.push(await submit(stack, inputs, index));
-    await stack.client.follow(ids[0] ?? '', () => undefined);
+    await stack.waitFor(ids[0] ?? '');
     const before = await search(stack, redis);
     const startedMs = performance.now();
     const { statuses, kills } = await deleteUser(stack, signal);

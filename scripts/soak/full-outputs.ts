@@ -96,15 +96,15 @@ async function proveFailure(failure: Failure): Promise<boolean> {
 }
 
 async function runJobs(failure: Failure, folder: string, stack: HeygenStack): Promise<boolean> {
-  const { client, standin } = stack;
+  const { standin } = stack;
   const countOperations = (): number => standin.control.operations().operations.length;
-  const paid = await client.submit(await shortenSample(stack.folder, 1), { method: 'heygen' });
+  const paid = await stack.submit(await shortenSample(stack.folder, 1), { method: 'heygen' });
   while (countOperations() === 0) await sleep(100);
   await failure.begin(folder);
   const parked = await waitFor(stack, paid.id, ({ message }) => message.includes('waits to be published'));
   const others = [];
   for (const method of ['heygen', 'heygen', 'preview'])
-    others.push(await client.submit(await shortenSample(stack.folder, 1.2), { method }));
+    others.push(await stack.submit(await shortenSample(stack.folder, 1.2), { method }));
   await sleep(waitMs);
   const { status: ready } = await fetch(`${stack.url}/ready`);
   for (const part of ['worker', 'api']) killRunning(`apps/${part}/src/main.ts`);
@@ -116,10 +116,10 @@ async function runJobs(failure: Failure, folder: string, stack: HeygenStack): Pr
   const startedWhileFailing = countOperations() - 1;
   await failure.end(folder);
   const startedMs = performance.now();
-  const ended = [await client.follow(paid.id, () => undefined)];
+  const ended = [await stack.waitFor(paid.id)];
   const publishedS = (performance.now() - startedMs) / 1000;
-  for (const { id } of others) ended.push(await client.follow(id, () => undefined));
-  for (const job of ended) if (job.output_url) await client.download(job, join(stack.folder, `${job.id}.mp4`));
+  for (const { id } of others) ended.push(await stack.waitFor(id));
+  for (const job of ended) if (job.output_url) await stack.download(job.id, join(stack.folder, `${job.id}.mp4`));
   const completed = ended.filter(({ status, output_url: output }) => status === 'completed' && output).length;
   const { charges, walletMicros, spentMicros } = await stack.readBalances();
   const leftovers = (await stack.leftovers()).length;

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import type { JobView } from '@lipsync/core/contract';
+import type { JobFields } from '../lib/create-job.ts';
 import { shortenSample } from '../lib/short-sample.ts';
 import { paceByReads, startHeygenStack, type HeygenStack } from './heygen-stack.ts';
 
@@ -12,8 +13,8 @@ const openLimitMs = 180_000;
 const pollIntervalMs = 200;
 const onlyHeygen = { method: 'heygen' } as const;
 /** Ends before the breaker admits a probe, so that the job fails instead of waiting for one. */
-const beforeProbe = { method: 'heygen', deadline_ms: '10000' } as const;
-const previewAllowed = { method: 'auto', allow_preview: 'true' } as const;
+const beforeProbe = { method: 'heygen', deadline_ms: 10_000 } as const;
+const previewAllowed = { method: 'auto', allow_preview: true } as const;
 
 type Sample = { readonly videoPath: string; readonly audioPath: string };
 
@@ -131,13 +132,13 @@ async function checkRejectedKey(stack: HeygenStack, sample: Sample): Promise<boo
 }
 
 async function runJobs(
-  { client }: HeygenStack,
+  stack: HeygenStack,
   sample: Sample,
   count: number,
-  fields: Readonly<Record<string, string>> = onlyHeygen,
+  fields: JobFields = onlyHeygen,
 ): Promise<readonly JobView[]> {
-  const accepted = await Promise.all(Array.from({ length: count }, () => client.submit(sample, fields)));
-  return Promise.all(accepted.map(({ id }) => client.follow(id, () => undefined)));
+  const accepted = await Promise.all(Array.from({ length: count }, () => stack.submit(sample, fields)));
+  return Promise.all(accepted.map(({ id }) => stack.waitFor(id)));
 }
 
 function countCalls({ standin }: HeygenStack): number {

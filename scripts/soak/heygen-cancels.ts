@@ -78,12 +78,12 @@ async function cancelAt(
     sinceMs = performance.now();
     canceling = submitted.promise.then((id) => cancel(stack, id));
   });
-  const { id } = await stack.client.submit(sample, { method: 'heygen' });
+  const { id } = await stack.submit(sample, { method: 'heygen' });
   submitted.resolve(id);
   const isReached = await reached;
   if (!isReached) console.log(`| ${point.name} (not seen) | | | | |`);
   await canceling;
-  const job = await stack.client.follow(id, () => undefined);
+  const job = await stack.waitFor(id);
   return (await report(stack, point.name, job, performance.now() - sinceMs)) && isReached;
 }
 
@@ -91,10 +91,10 @@ async function cancelAt(
 async function cancelWaiting(stack: HeygenStack, sample: Sample, signal: AbortSignal): Promise<boolean> {
   const { control } = stack.standin;
   control.addFaults({ match: { route: 'create' }, fault: { kind: 'stick' } });
-  const stuck = await stack.client.submit(sample, { method: 'heygen' });
+  const stuck = await stack.submit(sample, { method: 'heygen' });
   while (!control.operations().operations.some(({ callbackId }) => callbackId === stuck.id))
     await sleep(100, undefined, { signal });
-  const waiting = await stack.client.submit(sample, { method: 'heygen' });
+  const waiting = await stack.submit(sample, { method: 'heygen' });
   while (typeof (await stack.store.get(waiting.id))?.parkedUntilMs !== 'number')
     await sleep(100, undefined, { signal });
   let holds = true;
@@ -104,7 +104,7 @@ async function cancelWaiting(stack: HeygenStack, sample: Sample, signal: AbortSi
   ] as const) {
     const sinceMs = performance.now();
     await cancel(stack, id);
-    const job = await stack.client.follow(id, () => undefined);
+    const job = await stack.waitFor(id);
     holds = (await report(stack, name, job, performance.now() - sinceMs)) && holds;
   }
   return holds;

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { JobView } from '@lipsync/core/contract';
 import type { JobRecord, JobStore } from '@lipsync/core/host';
-import type { LipsyncClient } from '../demo/lipsync-client.ts';
+import type { InputPaths } from '../lib/create-job.ts';
+import type { ScratchStack } from './scratch-stack.ts';
 
 /** Keeps a number of jobs running and counts how often a kill interrupted each of them. */
 export interface JobSupply {
@@ -22,15 +23,15 @@ export interface JobSupply {
 }
 
 export interface JobSupplyOptions {
-  readonly client: LipsyncClient;
+  readonly stack: Pick<ScratchStack, 'submit' | 'waitFor'>;
   readonly store: JobStore;
-  readonly samples: readonly { readonly videoPath: string; readonly audioPath: string }[];
+  readonly samples: readonly InputPaths[];
   readonly jobsAtOnce: number;
 }
 
 const pollIntervalMs = 200;
 
-export function openJobSupply({ client, store, samples, jobsAtOnce }: JobSupplyOptions): JobSupply {
+export function openJobSupply({ stack, store, samples, jobsAtOnce }: JobSupplyOptions): JobSupply {
   const ended: JobView[] = [];
   const unfinished = new Map<string, Promise<void>>();
   const interruptionsOf = new Map<string, number>();
@@ -41,14 +42,14 @@ export function openJobSupply({ client, store, samples, jobsAtOnce }: JobSupplyO
   const recordsOf = async (ids: Iterable<string>): Promise<readonly JobRecord[]> =>
     (await Promise.all([...ids].map((id) => store.get(id)))).filter((record) => record !== undefined);
   const follow = async (id: string): Promise<void> => {
-    ended.push(await client.follow(id, () => undefined));
+    ended.push(await stack.waitFor(id));
     unfinished.delete(id);
   };
   const add = async (): Promise<void> => {
     const sample = samples[submitted % samples.length];
     if (!sample) throw new Error('The job supply requires a sample.');
     submitted += 1;
-    const { id } = await client.submit(sample, { method: 'heygen' });
+    const { id } = await stack.submit(sample, { method: 'heygen' });
     const following = follow(id);
     // `waitForAll` reports the error.
     following.catch(() => undefined);

@@ -101,8 +101,8 @@ async function provokeLeaks(stack: HeygenStack, foreignUrl: string): Promise<str
       result: undefined,
       writes: new Map([['breaker/heygen', null]]),
     }));
-    const { id } = await stack.client.submit(sample, { method: 'heygen' });
-    const job = await stack.client.follow(id, () => undefined);
+    const { id } = await stack.submit(sample, { method: 'heygen' });
+    const job = await stack.waitFor(id);
     responses.push(JSON.stringify(job), await (await fetch(`${stack.url}/lipsync/${id}/events`)).text());
     process.stderr.write(`${job.status} ${job.error?.code ?? ''} ${job.error?.message ?? ''}\n`);
   }

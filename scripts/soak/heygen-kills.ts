@@ -67,7 +67,7 @@ async function killThroughQueue(stack: HeygenStack, end: AbortSignal): Promise<b
     control.addFaults({ match: { route }, fault: { kind: 'delay', delayMs: responseDelayMs }, times: 'always' });
   const samples = await Promise.all([0.8, 1, 1.2].map((seconds) => shortenSample(stack.folder, seconds)));
   const watcher = await openKillPointWatcher({ control, redisUrl: stack.redisUrl, outputDir: stack.outputDir });
-  const supply = openJobSupply({ client: stack.client, store: stack.store, samples, jobsAtOnce });
+  const supply = openJobSupply({ stack, store: stack.store, samples, jobsAtOnce });
   const rows = new Map<string, Row>();
   const allPoints = [...requestPoints, ...writePoints];
   const points = repeatForever(allPoints);

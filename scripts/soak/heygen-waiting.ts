@@ -95,7 +95,7 @@ async function submitAll(stack: HeygenStack): Promise<readonly string[]> {
   const submitSome = async (): Promise<void> => {
     while (accepted < jobCount) {
       accepted += 1;
-      const { id } = await stack.client.submit(sample, { method: 'heygen' });
+      const { id } = await stack.submit(sample, { method: 'heygen' });
       ids.push(id);
     }
   };

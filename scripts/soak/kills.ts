@@ -58,7 +58,7 @@ async function killDuring(text: string, stage: string): Promise<Outcome> {
   const stack = await startScratchStack({ QUEUE_LOCK_MS: '2000', QUEUE_STALLED_INTERVAL_MS: '1000' }, signal);
   try {
     const startedMs = performance.now();
-    const { id } = await stack.client.submit(samplePaths, {});
+    const { id } = await stack.submit(samplePaths);
     const seen = await waitUntil(stack, id, (job) => job.stage === stage || hasEnded(job), signal);
     const killed = seen.stage === stage && !hasEnded(seen) ? killRunning(text) : 0;
     const job = await waitUntil(stack, id, hasEnded, signal);

@@ -3,13 +3,13 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { JobView } from '@lipsync/core/contract';
+import { LipsyncClient, type JobView } from '@lipsync/client';
 import { startTestRedis } from '@lipsync/queue/testing';
 import { z } from 'zod';
 import { startHeygenStandin, type HeygenStandin } from '../../packages/heygen-standin/src/index.ts';
 import { startTestS3, type TestS3 } from '../../packages/lipsync-core/src/testing/test-s3.ts';
-import { createLipsyncClient, type LipsyncClient } from '../demo/lipsync-client.ts';
 import { checkOut, exitOf } from '../lib/check-out.ts';
+import { createJob } from '../lib/create-job.ts';
 import { shortenSample } from '../lib/short-sample.ts';
 import { standinEnvironment } from '../lib/standin-environment.ts';
 import { freeLoopbackPort } from '../stack/private-redis.ts';
@@ -158,8 +158,7 @@ async function proveScenario(folder: string, scenario: Scenario): Promise<boolea
     await startWorker(render, 'render', build);
     const startedMs = performance.now();
     const url = `http://127.0.0.1:${apiPort}`;
-    const client = createLipsyncClient(url, AbortSignal.timeout(limitMs));
-    const [ended] = await Promise.all([runJobs(client, folder), disturb({ cloud, render, startWorker, build })]);
+    const [ended] = await Promise.all([runJobs(url, folder), disturb({ cloud, render, startWorker, build })]);
     const outputs = s3 ? await countObjects(s3) : await countFiles(join(folder, 'all', 'outputs'));
     const seconds = Math.round((performance.now() - startedMs) / 1_000);
     return await report({ name: s3 ? 'S3' : 'shared folder', ended, outputs, standin, url, seconds });
@@ -170,15 +169,17 @@ async function proveScenario(folder: string, scenario: Scenario): Promise<boolea
   }
 }
 
-async function runJobs(client: LipsyncClient, folder: string): Promise<readonly JobView[]> {
+async function runJobs(baseUrl: string, folder: string): Promise<readonly JobView[]> {
+  const client = new LipsyncClient({ baseUrl });
+  const signal = AbortSignal.timeout(limitMs);
   const sample = await shortenSample(folder, 0.8);
   const ids: string[] = [];
   for (let index = 0; index < jobs; index += 1) {
     const method = index % renderEvery === 0 ? 'preview' : 'heygen';
-    ids.push((await client.submit(sample, { method, cache: 'false' })).id);
+    ids.push((await createJob(client, sample, { method, cache: false }, signal)).id);
     await sleep(200);
   }
-  return Promise.all(ids.map((id) => client.follow(id, () => undefined)));
+  return Promise.all(ids.map((id) => client.waitFor(id, { signal })));
 }
 
 async function countFiles(folder: string): Promise<number> {

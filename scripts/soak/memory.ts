@@ -73,8 +73,8 @@ async function proveFlat(folder: string, { method, modelMib, environment }: Memo
     const busy = watchMemory(worker, { withItself: true });
     const samplesAt = new Map<string, number>();
     const startedMs = performance.now();
-    const { id } = await stack.client.submit({ videoPath: inputs.clipPath, audioPath: inputs.speechPath }, { method });
-    const job = await stack.client.follow(id, ({ stage }) => {
+    const { id } = await stack.submit({ videoPath: inputs.clipPath, audioPath: inputs.speechPath }, { method });
+    const job = await stack.waitFor(id, ({ stage }) => {
       if (!samplesAt.has(stage)) samplesAt.set(stage, busy.seriesMib().length);
     });
     busy.end();

@@ -85,10 +85,10 @@ async function proveOn(modelPath: string): Promise<boolean> {
       '\n| workers killed when | reached | runs | operations | delivered by | attempts |\n|---|---|---|---|---|---|',
     );
     for (const point of killPoints) {
-      const submitted = await stack.client.submit(sample, {});
+      const submitted = await stack.submit(sample);
       const killed = await killWorkersAt(point, watcher);
       if (killed) worker = await replace(worker, stack);
-      const job = await stack.client.follow(submitted.id, () => undefined);
+      const job = await stack.waitFor(submitted.id);
       jobs.push(job);
       holds = (await printKill(stack, { job, point, killed })) && holds;
     }
@@ -108,7 +108,7 @@ async function proveFaults(stack: HeygenStack, jobs: JobView[]): Promise<boolean
   let holds = true;
   for (const { mouth, labels } of faults) {
     stack.standin.control.changeSettings({ mouth });
-    const job = await stack.client.follow((await stack.client.submit(sample, {})).id, () => undefined);
+    const job = await stack.waitFor((await stack.submit(sample)).id);
     jobs.push(job);
     const found = fatalLabels(job);
     const warnings = job.warnings.map(({ code }) => code).filter((code) => !code.startsWith('engine_'));
@@ -124,8 +124,8 @@ async function proveFaults(stack: HeygenStack, jobs: JobView[]): Promise<boolean
 async function proveSingleProvider(stack: HeygenStack, jobs: JobView[]): Promise<boolean> {
   const sample = await shortenSample(stack.folder, killSeconds);
   stack.standin.control.changeSettings({ mouth: 'frozen' });
-  const submitted = await stack.client.submit(sample, { method: 'heygen' });
-  const job = await stack.client.follow(submitted.id, () => undefined);
+  const submitted = await stack.submit(sample, { method: 'heygen' });
+  const job = await stack.waitFor(submitted.id);
   jobs.push(job);
   const warnings = job.warnings.map(({ code }) => code);
   console.log(

@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { createLipsyncClient, type LipsyncClient } from '../demo/lipsync-client.ts';
+import { LipsyncClient } from '@lipsync/client';
+import { createJob } from '../lib/create-job.ts';
 import { shortenSample } from '../lib/short-sample.ts';
 import { freeLoopbackPort } from '../stack/private-redis.ts';
 import { startStack } from '../stack/stack.ts';
@@ -76,12 +77,13 @@ async function loseMachine(
   const jobs: AcceptedJob[] = [];
   const ended: string[] = [];
   const isLoadOver = new AbortController();
+  const loadSignal = AbortSignal.any([signal, isLoadOver.signal]);
   const send = async (): Promise<void> => {
     while (!isLoadOver.signal.aborted) {
       const sentAtMs = Date.now();
-      const { id } = await service.client.submit(sample, { method: 'preview', cache: 'false' });
+      const { id } = await createJob(service.client, sample, { method: 'preview', cache: false }, signal);
       jobs.push({ id, sentAtMs, acceptedAtMs: Date.now() });
-      await service.client.follow(id, () => isLoadOver.signal.throwIfAborted());
+      await service.client.waitFor(id, { signal: loadSignal });
       ended.push(id);
     }
   };
@@ -135,7 +137,7 @@ async function checkRestored(
   try {
     const before = jobs.filter(({ acceptedAtMs }) => acceptedAtMs < backup.startedAtMs);
     const after = jobs.filter(({ sentAtMs }) => sentAtMs > backup.snapshotAtMs);
-    const completed = await Promise.all(before.map(({ id }) => completes(service, id)));
+    const completed = await Promise.all(before.map(({ id }) => completes(service, id, signal)));
     const equal = await Promise.all(
       Array.from(backup.outputs, async ([id, hash]) => (await hashOutput(service.url, id)) === hash),
     );
@@ -163,8 +165,8 @@ async function checkRestored(
   }
 }
 
-async function completes({ client }: Service, id: string): Promise<boolean> {
-  const { status, output_url: outputUrl } = await client.follow(id, () => undefined);
+async function completes({ client }: Service, id: string, signal: AbortSignal): Promise<boolean> {
+  const { status, output_url: outputUrl } = await client.waitFor(id, { signal });
   return status === 'completed' && outputUrl !== null;
 }
 
@@ -197,5 +199,5 @@ async function startService(folder: string, signal: AbortSignal): Promise<Servic
     onLine: () => undefined,
     onEvent: () => undefined,
   });
-  return { client: createLipsyncClient(url, signal), url, redisUrl, stop };
+  return { client: new LipsyncClient({ baseUrl: url }), url, redisUrl, stop };
 }

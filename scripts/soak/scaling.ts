@@ -90,8 +90,8 @@ async function measureThroughput(): Promise<Throughput> {
   try {
     for (const lengthS of measuredLengthsS) {
       const sample = await shortenSample(stack.rootDir, lengthS);
-      const job = await stack.client.submit(sample, { method: 'preview' });
-      const { status } = await stack.client.follow(job.id, () => undefined);
+      const job = await stack.submit(sample, { method: 'preview' });
+      const { status } = await stack.waitFor(job.id);
       if (status !== 'completed') throw new Error(`The job of ${lengthS} s is ${status}.`);
     }
     const read = async (seconds: number): Promise<number> => {

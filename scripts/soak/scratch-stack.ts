@@ -2,7 +2,9 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createLipsyncClient, type LipsyncClient } from '../demo/lipsync-client.ts';
+import { LipsyncClient, type JobView } from '@lipsync/client';
+import { download } from '../../packages/lipsync-core/src/cli/service-commands.ts';
+import { createJob, type InputPaths, type JobFields } from '../lib/create-job.ts';
 import { appProcess } from '../stack/app-process.ts';
 import { startGuarded, type GuardedProcess } from '../stack/guarded-process.ts';
 import { freeLoopbackPort } from '../stack/private-redis.ts';
@@ -26,10 +28,14 @@ export interface ScratchStack {
   /** Contains everything that the service stores. */
   readonly rootDir: string;
   readonly outputDir: string;
-  /** Sends `cache: false` unless a field overrides it: most soak tests send one sample often, and each job has to run. */
-  readonly client: LipsyncClient;
   /** Every line that the processes have printed so far, including workers of `startWorker`. */
   readonly lines: readonly string[];
+  /** Sends `cache: false` unless a field overrides it: most soak tests send one sample often, and each job has to run. */
+  submit(inputs: InputPaths, fields?: JobFields): Promise<JobView>;
+  /** Waits until a job has ended, whatever its status is. */
+  waitFor(id: string, onProgress?: (job: JobView) => void): Promise<JobView>;
+  /** Stores the output of a completed job at `path`. */
+  download(id: string, path: string): Promise<void>;
   /**
    * Starts an additional worker that is not restarted when it exits; resolves when it claims jobs. The caller stops it.
    */
@@ -76,7 +82,7 @@ export async function startScratchStack(
     onEvent: () => undefined,
   });
   const { url, redisUrl } = stack;
-  const client = createLipsyncClient(url, signal);
+  const client = new LipsyncClient({ baseUrl: url });
   const start = async (name: 'api' | 'worker', more: Readonly<Record<string, string>>) => {
     const app = appProcess({
       name,
@@ -96,7 +102,9 @@ export async function startScratchStack(
     outputDir,
     lines,
     rootDir: folder,
-    client: { ...client, submit: (files, fields) => client.submit(files, { cache: 'false', ...fields }) },
+    submit: (inputs, fields) => createJob(client, inputs, { cache: false, ...fields }, signal),
+    waitFor: (id, onProgress) => client.waitFor(id, { signal, ...(onProgress && { onProgress }) }),
+    download: (id, path) => download(client, id, { path, overwrite: true, signal }),
     startWorker: async (more) => (await start('worker', more)).process,
     async startApi() {
       const { process: api, ready } = await start('api', { PORT: String(await freeLoopbackPort()) });

@@ -127,22 +127,22 @@ async function startPinned({ stack, signal }: Bench, core: number): Promise<Guar
 
 /** The track of a clip is cached by its first job, whatever its provider. */
 async function cacheTrack({ stack, sample }: Bench): Promise<void> {
-  const { id } = await stack.client.submit(sample, { method: 'preview' });
-  await stack.client.follow(id, () => undefined);
+  const { id } = await stack.submit(sample, { method: 'preview' });
+  await stack.waitFor(id);
 }
 
 /** Renders a short clip on each idle worker, so that no timed take waits for the start of an engine. */
 async function startEngines({ stack, shortSample }: Bench, workers: number): Promise<void> {
-  const submit = () => stack.client.submit(shortSample, { method: 'wav2lip' });
+  const submit = () => stack.submit(shortSample, { method: 'wav2lip' });
   const jobs = await Promise.all(Array.from({ length: workers }, submit));
-  const ended = await Promise.all(jobs.map(({ id }) => stack.client.follow(id, () => undefined)));
+  const ended = await Promise.all(jobs.map(({ id }) => stack.waitFor(id)));
   if (ended.some(({ status }) => status !== 'completed')) throw new Error('A worker could not start its engine.');
 }
 
 async function make(bench: Bench, name: string, onList?: (list: SegmentList) => void): Promise<Made> {
   const { stack, sample, board, folder, signal } = bench;
   const startedMs = performance.now();
-  const job = await stack.client.submit(sample, { method: 'wav2lip', sync_mode: 'cut_off' });
+  const job = await stack.submit(sample, { method: 'wav2lip', sync_mode: 'cut_off' });
   const ended = new AbortController();
   let list: SegmentList | undefined;
   const watch = async (): Promise<void> => {
@@ -156,14 +156,13 @@ async function make(bench: Bench, name: string, onList?: (list: SegmentList) => 
     }
   };
   const watching = watch();
-  const done = await stack.client.follow(job.id, () => undefined);
+  const done = await stack.waitFor(job.id);
   const wallMs = performance.now() - startedMs;
   ended.abort();
   await watching;
   if (done.status !== 'completed') throw new Error(`The job on ${name} is ${done.status}: ${done.error?.message}`);
   const path = join(folder, 'takes', `${name}.mp4`);
-  await mkdir(join(folder, 'takes'), { recursive: true });
-  await stack.client.download(done, path);
+  await stack.download(done.id, path);
   return { path, wallMs, list };
 }
 

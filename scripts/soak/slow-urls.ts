@@ -28,7 +28,7 @@ export async function proveSlowUrls(): Promise<boolean> {
   const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const allowed = { LIPSYNC_ALLOWED_PRIVATE_HOSTS: new URL(origin).host };
   const stack = await startScratchStack(allowed, signal);
-  const upload = async (): Promise<number> => completionSeconds(stack, await stack.client.submit(samplePaths, {}));
+  const upload = async (): Promise<number> => completionSeconds(stack, await stack.submit(samplePaths));
   const submitUrl = (path: string): Promise<JobView> => submitUrls(stack, `${origin}${path}`, `${origin}/speech.wav`);
   try {
     await upload();
@@ -39,7 +39,7 @@ export async function proveSlowUrls(): Promise<boolean> {
     const behind = await repeat(upload);
     const fastUrl = await completionSeconds(stack, await submitUrl('/presenter.mp4'));
     const cancelSeconds = await timeCancel(stack, await submitUrl('/drip/canceled'));
-    const ended = await Promise.all(slow.map(({ id }) => stack.client.follow(id, () => undefined)));
+    const ended = await Promise.all(slow.map(({ id }) => stack.waitFor(id)));
     const slowest = Math.max(...ended.map(durationSeconds));
     const leftovers = await stack.leftovers();
     const codes = new Set(ended.map(({ status, error }) => error?.code ?? status));
@@ -94,7 +94,7 @@ async function submitUrls(stack: ScratchStack, videoUrl: string, audioUrl: strin
 }
 
 async function completionSeconds(stack: ScratchStack, { id }: JobView): Promise<number> {
-  const job = await stack.client.follow(id, () => undefined);
+  const job = await stack.waitFor(id);
   if (job.status !== 'completed') throw new Error(`Job ${id} ended as ${job.status}: ${job.error?.message ?? ''}`);
   return durationSeconds(job);
 }

@@ -4,15 +4,15 @@ import { access, mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { LipsyncClient, type JobView } from '@lipsync/client';
 import { Ledger, systemClock } from '@lipsync/core/host';
-import { jobViewSchema, type JobView } from '@lipsync/core/contract';
 import { createClientConnection, RedisConcurrencySlots, RedisStateStore } from '@lipsync/queue';
 import { startTestRedis } from '@lipsync/queue/testing';
 import { z } from 'zod';
 import { startHeygenStandin, type HeygenStandin } from '../../packages/heygen-standin/src/index.ts';
 import { SqliteStateStore } from '../../packages/lipsync-core/src/storage/sqlite-state-store.ts';
-import { createLipsyncClient } from '../demo/lipsync-client.ts';
 import { checkOut, exitOf } from '../lib/check-out.ts';
+import { createJob, type InputPaths, type JobFields } from '../lib/create-job.ts';
 import { lengthenSample } from '../lib/lengthen-sample.ts';
 import { shortenSample } from '../lib/short-sample.ts';
 import { standinEnvironment } from '../lib/standin-environment.ts';
@@ -29,16 +29,11 @@ const finishLimitMs = 5 * 60_000;
 const maxConcurrent = 2;
 const longClipSeconds = 40;
 
-interface Inputs {
-  readonly videoPath: string;
-  readonly audioPath: string;
-}
-
 interface Bench {
   readonly folder: string;
   readonly oldProjectDir: string;
-  readonly short: Inputs;
-  readonly long: Inputs;
+  readonly short: InputPaths;
+  readonly long: InputPaths;
 }
 
 /**
@@ -121,22 +116,23 @@ async function proveQueueTakeover(bench: Bench): Promise<boolean> {
 
 /** Submits jobs until the old revision has one in every state. */
 async function leaveJobs({ short, long }: Bench, standin: HeygenStandin, url: string): Promise<LeftJob[]> {
-  const client = createLipsyncClient(url, AbortSignal.timeout(limitMs));
-  const submit = (inputs: Inputs, method: string, fields: Readonly<Record<string, string>> = {}): Promise<JobView> =>
-    client.submit(inputs, { method, ...fields });
+  const client = new LipsyncClient({ baseUrl: url });
+  const signal = AbortSignal.timeout(limitMs);
+  const submit = (inputs: InputPaths, method: string, fields: JobFields = {}): Promise<JobView> =>
+    createJob(client, inputs, { method, ...fields }, signal);
   const left: LeftJob[] = [];
   const note = ({ id }: JobView, state: string, status: JobView['status'], method: string | null): void =>
     void left.push({ id, state, expected: { status, method } });
 
   const untilEnded = async ({ id }: JobView, expected: JobView['status']): Promise<void> => {
-    const { status, error } = await client.follow(id, () => undefined);
+    const { status, error } = await client.waitFor(id, { signal });
     if (status !== expected) throw new Error(`Job ${id} of the old revision is ${status}: ${error?.message}`);
   };
 
   const done = await submit(short, 'heygen');
   await untilEnded(done, 'completed');
   note(done, 'completed', 'completed', 'heygen');
-  const tooExpensive = await submit(short, 'heygen', { max_cost_usd: '0.000001' });
+  const tooExpensive = await submit(short, 'heygen', { max_cost_usd: 0.000001 });
   await untilEnded(tooExpensive, 'failed');
   note(tooExpensive, 'failed', 'failed', null);
 
@@ -144,30 +140,25 @@ async function leaveJobs({ short, long }: Bench, standin: HeygenStandin, url: st
   for (let index = 0; index < maxConcurrent; index += 1)
     note(await submit(short, 'heygen'), 'operation at the vendor', 'completed', 'heygen');
   await waitUntil(() => standin.control.operations().runningNow === maxConcurrent);
-  for (const priority of ['5', '1', '5'])
+  for (const priority of [5, 1, 5])
     note(await submit(short, 'heygen', { priority }), 'waiting for a slot', 'completed', 'heygen');
 
   const running = await submit(long, 'preview');
   note(running, 'rendering', 'completed', 'preview');
   note(await submit(short, 'preview'), 'queued', 'completed', 'preview');
   const canceled = await submit(short, 'preview');
-  const answer = await fetch(`${url}/lipsync/${canceled.id}/cancel`, { method: 'POST' });
-  if (!answer.ok) throw new Error(`The API answered the cancel with ${answer.status}.`);
+  await client.cancel(canceled.id, { signal });
   note(canceled, 'canceled', 'canceled', null);
 
   for (const { id, state } of left.filter(
     (job) => job.state === 'waiting for a slot' || job.state.startsWith('operation'),
   ))
-    await waitUntil(async () => (await readJob(url, id)).stage === 'waiting', `${id}: ${state}`);
+    await waitUntil(async () => (await client.get(id, { signal })).stage === 'waiting', `${id}: ${state}`);
   await waitUntil(async () => {
-    const { status, progress } = await readJob(url, running.id);
+    const { status, progress } = await client.get(running.id, { signal });
     return status === 'processing' && progress > 10;
   }, 'rendering');
   return left;
-}
-
-async function readJob(url: string, id: string): Promise<JobView> {
-  return jobViewSchema.parse(await (await fetch(`${url}/lipsync/${id}`)).json());
 }
 
 async function waitUntil(
@@ -192,7 +183,8 @@ interface QueueVerdict {
 }
 
 async function checkQueue({ standin, redisUrl, url, left }: QueueVerdict): Promise<boolean> {
-  const client = createLipsyncClient(url, AbortSignal.timeout(finishLimitMs));
+  const client = new LipsyncClient({ baseUrl: url });
+  const signal = AbortSignal.timeout(finishLimitMs);
   const page = pageSchema.parse(await (await fetch(`${url}/lipsync?limit=100`)).json());
   const listed = new Set(page.jobs.map(({ id }) => id));
   console.log(
@@ -200,7 +192,7 @@ async function checkQueue({ standin, redisUrl, url, left }: QueueVerdict): Promi
   );
   let holds = listed.size === left.length;
   for (const { id, state, expected } of left) {
-    const job = await client.follow(id, () => undefined).catch(() => readJob(url, id));
+    const job = await client.waitFor(id, { signal }).catch(() => client.get(id));
     const hasOutput = job.output_url !== null && (await fetch(new URL(job.output_url, url))).ok;
     console.log(
       `| ${state} | ${listed.has(id)} | ${job.status}${job.error ? ` (${job.error.code})` : ''} | ${hasOutput} |`,

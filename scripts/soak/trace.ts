@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { JobView } from '@lipsync/core/contract';
 import { startHeygenStandin } from '../../packages/heygen-standin/src/index.ts';
 import { writeMouthModel } from '../../packages/lipsync-core/src/testing/wav2lip-models.ts';
+import type { InputPaths } from '../lib/create-job.ts';
 import { shortenSample } from '../lib/short-sample.ts';
 import { standinEnvironment } from '../lib/standin-environment.ts';
 import { paceByReads } from './heygen-stack.ts';
@@ -86,12 +87,10 @@ interface Proof {
   readonly signal: AbortSignal;
 }
 
-type Sample = Parameters<ScratchStack['client']['submit']>[0];
-
-async function proveFailOver(proof: Proof, sample: Sample): Promise<boolean> {
+async function proveFailOver(proof: Proof, sample: InputPaths): Promise<boolean> {
   const { stack, webhookUrl } = proof;
-  const job = await stack.client.submit(sample, { webhook_url: webhookUrl });
-  const ended = await stack.client.follow(job.id, () => undefined);
+  const job = await stack.submit(sample, { webhook_url: webhookUrl });
+  const ended = await stack.waitFor(job.id);
   const spans = await collectTrace(proof, job, (found) => found.some(({ name }) => name === 'deliver webhook'));
   console.log(`\`\`\`text\n${drawTree(spans)}\n\`\`\``);
   const missing = expected.filter((row) => !hasSpan(spans, row));
@@ -105,11 +104,11 @@ async function proveFailOver(proof: Proof, sample: Sample): Promise<boolean> {
   return ended.method_used === 'wav2lip' && missing.length === 0 && services.size === 4 && ofLog.length > 0;
 }
 
-async function proveKill(proof: Proof, sample: Sample): Promise<boolean> {
+async function proveKill(proof: Proof, sample: InputPaths): Promise<boolean> {
   const { stack } = proof;
-  const job = await stack.client.submit(sample, { method: 'preview' });
+  const job = await stack.submit(sample, { method: 'preview' });
   let kills = 0;
-  const ended = await stack.client.follow(job.id, ({ stage }) => {
+  const ended = await stack.waitFor(job.id, ({ stage }) => {
     if (stage === 'rendering' && kills === 0) kills = killRunning('apps/worker/src/main.ts');
   });
   const isEnd = ({ attributes }: CollectedSpan): boolean => attributes['lipsync.job.status'] === 'completed';

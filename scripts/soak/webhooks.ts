@@ -88,7 +88,7 @@ async function submitJobs(
   await writeFile(path, `input of round ${round}`);
   const files = { videoPath: path, audioPath: path };
   const fields = { method: 'preview', webhook_url: webhookUrl };
-  const jobs = await Promise.all(Array.from({ length: jobsPerRound }, () => stack.client.submit(files, fields)));
+  const jobs = await Promise.all(Array.from({ length: jobsPerRound }, () => stack.submit(files, fields)));
   return jobs.map(({ id }) => id);
 }
 
