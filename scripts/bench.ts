@@ -2,13 +2,14 @@
  * `npm run bench [-- preview|wav2lip|syncnet|gpu]`: measures the local providers end to end and by stage on a
  * lengthened sample. `syncnet` (scoring against its networks alone) and `gpu` run only when named. `npm run bench --
  * compare REV` compares with another revision, `first-frame [REV]` the time until the first frame is drawn, `accept REV`
- * the jobs that the API accepts per second, `npm run bench -- quality` jobs without and with a measured quality, `queue`
- * the queue with empty work and with 100 000 jobs in it, `together REV` several jobs at once with another revision.
+ * the jobs that the API accepts per second, `npm run bench -- quality` jobs without and with a measured quality,
+ * `quality-clip` the quality of a clip with the tracking of its face alone, `queue` the queue with empty work and with 100 000 jobs in it, `together REV` several jobs at once with another revision.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { benchAccept } from './bench/bench-accept.ts';
+import { benchClipQuality } from './bench/bench-clip-quality.ts';
 import { benchFirstFrame } from './bench/bench-first-frame.ts';
 import { benchQueue } from './bench/bench-queue.ts';
 import type { BenchOptions } from './bench/bench-job.ts';
@@ -42,6 +43,7 @@ const names = [
   'accept REV',
   'together REV',
   'quality',
+  'quality-clip',
   'queue',
 ];
 if (selected === 'compare') await compareRevisions(rest);
@@ -50,6 +52,7 @@ else if (selected === 'accept') await benchAccept(rest);
 else if (selected === 'together') await benchTogether(rest);
 else if (selected === 'queue') await benchQueue(rest);
 else if (selected === 'quality') await compareScoring(rest);
+else if (selected === 'quality-clip') await benchClipQuality(rest);
 else if (selected === undefined || Object.hasOwn(benches, selected)) await measure(selected);
 else refuse(`Unknown measurement "${selected}". Available: ${names.join(', ')}.`);
 

@@ -62,7 +62,7 @@ export class QualityPipeline {
    * track that does not exist, and the errors of the assessment. Leaves no files outside the workspace except caches.
    */
   async run(input: QualityPipelineInput, context: QualityPipelineContext): Promise<VideoAssessment> {
-    const { assessor, trackCacheFolder } = this.#options;
+    const { assessor, renderPool, trackCacheFolder } = this.#options;
     const { files, options, workspace } = input;
     const { signal } = context;
     if (options.audioTrack !== undefined && !files.audio)
@@ -71,6 +71,7 @@ export class QualityPipeline {
         'audio_track chooses an audio track of the speech file. Send audio, or leave audio_track out.',
       );
     context.onProgress({ stage: 'probing', fraction: 0 });
+    renderPool.warm();
     const probed = await this.#probe('video', files.video, signal);
     const video = probed.picture;
     if (video.kind === 'still')
