@@ -23,6 +23,7 @@ import { proveKills } from './soak/kills.ts';
 import { proveMachines } from './soak/machines.ts';
 import { proveMarkingSize } from './soak/marking-size.ts';
 import { proveMemory, proveWav2LipMemory } from './soak/memory.ts';
+import { proveObjectSize } from './soak/object-size.ts';
 import { provePacked } from './soak/packed.ts';
 import { proveQualityOfClips } from './soak/quality-clips.ts';
 import { proveQualityControls } from './soak/quality-controls.ts';
@@ -60,6 +61,7 @@ const proofs: Readonly<Record<string, () => Promise<boolean>>> = {
   'heygen-kills': proveHeygenKills,
   'heygen-waiting': proveHeygenWaiting,
   'job-lists': proveJobLists,
+  'object-size': proveObjectSize,
   packed: provePacked,
   'quality-gate': proveQualityGate,
   'quality-clips': proveQualityOfClips,
