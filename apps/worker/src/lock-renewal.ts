@@ -10,8 +10,8 @@ export interface LockRenewalOptions {
   onError(error: unknown): void;
 }
 
-/** Renewals that a lock outlives: two may fail. */
-const renewalsPerLock = 3;
+/** The first three renewals are in time, so that two may fail. */
+const intervalsPerLock = 4;
 
 /**
  * Renews the lock of a claimed queue entry while `work` runs on it, and aborts its signal when the lock is lost. BullMQ's
@@ -40,15 +40,24 @@ interface Renewal extends LockRenewalOptions {
   readonly ended: AbortSignal;
 }
 
+/** Renews at fixed times, however long a renewal takes; one at a time. */
 async function renew(job: Pick<Job, 'extendLock'>, token: string, renewal: Renewal): Promise<void> {
   const { lockMs, lost, ended } = renewal;
+  let pending: Promise<void> | undefined;
   for (;;) {
-    await delay(lockMs / renewalsPerLock, undefined, { signal: ended, ref: false }).catch(() => undefined);
-    if (ended.aborted) return;
-    const isHeld = await job.extendLock(token, lockMs).catch(renewal.onError);
-    if (isHeld !== 0 || ended.aborted) continue;
-    lost.abort('lock lost');
-    renewal.onLost();
-    return;
+    await delay(lockMs / intervalsPerLock, undefined, { signal: ended, ref: false }).catch(() => undefined);
+    if (ended.aborted || lost.signal.aborted) return;
+    pending ??= renewOnce(job, token, renewal).finally(() => {
+      pending = undefined;
+    });
   }
+}
+
+async function renewOnce(job: Pick<Job, 'extendLock'>, token: string, renewal: Renewal): Promise<void> {
+  const { lockMs, lost, ended } = renewal;
+  const isHeld = await job.extendLock(token, lockMs).catch(renewal.onError);
+  // The end of the entry gives its lock back.
+  if (isHeld !== 0 || ended.aborted) return;
+  lost.abort('lock lost');
+  renewal.onLost();
 }
