@@ -30,7 +30,8 @@ const keptObject = 'kept';
  * Runs jobs on three machines (API, cloud worker, render worker) in network namespaces. First with S3 and separate
  * disks: the cloud machine is cut off from the network; the render machine is killed, then downgraded to the previous
  * format of records and upgraded again. Then with shared folders: the render machine is upgraded from an earlier
- * revision. Every job must complete once, with one output, and the ledger must equal the wallet of the HeyGen stand-in.
+ * revision. Every job must complete once, with one output and at most one paid take, and the ledger must equal the wallet
+ * of the HeyGen stand-in.
  */
 export async function proveMachines(): Promise<boolean> {
   if (!(await canSimulateMachines())) {
@@ -42,7 +43,7 @@ export async function proveMachines(): Promise<boolean> {
     const laterBuild = await checkOutLater(join(folder, 'later'));
     const earlierBuild = await install(await checkOut(upgradedRevision, join(folder, 'earlier')));
     console.log(
-      '| store | jobs | completed | with one success | outputs | charges | wallet, µ$ | ledger, µ$ | reserved, µ$ | crashed jobs | seconds |',
+      '| store | jobs | completed | succeeded once | outputs | charges | wallet, µ$ | ledger, µ$ | reserved, µ$ | crashed jobs | seconds |',
     );
     console.log('|---|---|---|---|---|---|---|---|---|---|---|');
     const onS3 = await withS3((s3) =>
@@ -202,6 +203,12 @@ interface Outcome {
   readonly seconds: number;
 }
 
+/** A local take that a stopped worker has not published yet is rendered again, at no cost. */
+function succeededOnce({ method, attempts }: JobView): boolean {
+  const successes = attempts.filter(({ outcome }) => outcome === 'succeeded').length;
+  return method === 'heygen' ? successes === 1 : successes >= 1;
+}
+
 const costsSchema = z.object({ total: z.object({ cost_usd: z.number(), reserved_usd: z.number() }) });
 
 async function report({ name, ended, outputs, standin, url, seconds }: Outcome): Promise<boolean> {
@@ -210,9 +217,7 @@ async function report({ name, ended, outputs, standin, url, seconds }: Outcome):
   const reserved = Math.round(total.reserved_usd * 1e6);
   const { spentMicros, charges } = standin.control.wallet();
   const completed = ended.filter(({ status }) => status === 'completed').length;
-  const successes = ended.filter(
-    ({ attempts }) => attempts.filter(({ outcome }) => outcome === 'succeeded').length === 1,
-  ).length;
+  const successes = ended.filter(succeededOnce).length;
   const crashed = ended.filter(({ error }) => error?.code === 'worker_crashed').length;
   const figures = [completed, successes, outputs, charges.length, spentMicros, ledger, reserved, crashed, seconds];
   console.log(`| ${name} | ${jobs} | ${figures.join(' | ')} |`);
