@@ -1,56 +1,51 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { expect, it, vi } from 'vitest';
+import { expect, it } from 'vitest';
 import { withRenewedLock } from './lock-renewal.ts';
 
 const lockMs = 800;
-
-/** An entry whose renewals answer in turn; the last answer stands for all further ones. */
-function entryWith(...answers: readonly (() => Promise<number>)[]) {
-  let calls = 0;
-  return {
-    extendLock: vi.fn(() => {
-      const answer = answers[Math.min(calls, answers.length - 1)];
-      calls += 1;
-      return answer ? answer() : Promise.resolve(1);
-    }),
-  };
-}
-
 const held = () => Promise.resolve(1);
 const lost = () => Promise.resolve(0);
 const refused = () => Promise.reject(new Error('refused'));
-const until = (ms: number) => (signal: AbortSignal) =>
-  delay(ms, undefined, { signal }).then(
-    () => 'ended',
-    () => 'aborted',
+const unanswered = () => new Promise<number>(() => undefined);
+
+/** Works for `workMs` while renewals answer in turn; the last answer stands for all further ones. */
+async function work(workMs: number, ...answers: readonly (() => Promise<number>)[]) {
+  const counts = { renewals: 0, lost: 0, errors: 0 };
+  const entry = {
+    extendLock: () => (answers[counts.renewals++] ?? answers.at(-1) ?? held)(),
+  };
+  const outcome = await withRenewedLock(
+    entry,
+    'token',
+    (lockLost) =>
+      delay(workMs, undefined, { signal: lockLost }).then(
+        () => 'ended',
+        () => 'aborted',
+      ),
+    { lockMs, onLost: () => void counts.lost++, onError: () => void counts.errors++ },
   );
+  return { outcome, counts };
+}
 
 it('A lock is renewed three times before it expires, and no more after the work has ended.', async () => {
-  const entry = entryWith(held);
-  const options = { lockMs, onLost: vi.fn(), onError: vi.fn() };
-  expect(await withRenewedLock(entry, 'token', until(lockMs - 20), options)).toBe('ended');
-  const calls = entry.extendLock.mock.calls.length;
-  expect(calls).toBe(3);
+  const { outcome, counts } = await work(lockMs - 20, held);
+  expect(outcome).toBe('ended');
+  expect(counts).toEqual({ renewals: 3, lost: 0, errors: 0 });
   await delay(lockMs);
-  expect(entry.extendLock).toHaveBeenCalledTimes(calls);
+  expect(counts.renewals).toBe(3);
 });
 
 it('Work is aborted once when its lock is lost.', async () => {
-  const options = { lockMs, onLost: vi.fn(), onError: vi.fn() };
-  expect(await withRenewedLock(entryWith(held, lost), 'token', until(5_000), options)).toBe('aborted');
-  expect(options.onLost).toHaveBeenCalledTimes(1);
+  const { outcome, counts } = await work(10_000, held, lost);
+  expect({ outcome, ...counts }).toEqual({ outcome: 'aborted', renewals: 2, lost: 1, errors: 0 });
 });
 
 it('Renewals that Redis refuses do not abort the work.', async () => {
-  const options = { lockMs, onLost: vi.fn(), onError: vi.fn() };
-  expect(await withRenewedLock(entryWith(refused, refused, held), 'token', until(lockMs), options)).toBe('ended');
-  expect(options.onError).toHaveBeenCalledTimes(2);
-  expect(options.onLost).not.toHaveBeenCalled();
+  const { outcome, counts } = await work(lockMs, refused, refused, held);
+  expect({ outcome, errors: counts.errors, lost: counts.lost }).toEqual({ outcome: 'ended', errors: 2, lost: 0 });
 });
 
 it('A renewal that gets no answer does not hold up the end of the work.', async () => {
-  const entry = entryWith(() => new Promise<number>(() => undefined));
-  const options = { lockMs, onLost: vi.fn(), onError: vi.fn() };
-  expect(await withRenewedLock(entry, 'token', until(2 * lockMs), options)).toBe('ended');
-  expect(entry.extendLock).toHaveBeenCalledTimes(1);
+  const { outcome, counts } = await work(2 * lockMs, unanswered);
+  expect({ outcome, renewals: counts.renewals }).toEqual({ outcome: 'ended', renewals: 1 });
 });
