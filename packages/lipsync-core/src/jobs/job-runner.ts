@@ -122,7 +122,7 @@ export class JobRunner {
       return left.cancelRequested && left.parkedUntilMs !== null ? this.#run(record.id, context) : left;
     }
     const ended = reason ? await this.#endInTime(record, reason, context) : record;
-    await removeJobWorkspaces(this.#options.workFolder, record.id);
+    await removeJobWorkspaces(this.#options.workFolder, record);
     await this.#removeKept(ended);
     return ended;
   }

@@ -254,9 +254,9 @@ export class TakePublisher {
   }
 
   /** Removes the kept takes of a job that has ended, and the fingerprint of an output that it has not delivered. */
-  async remove({ id: jobId, attempts, status }: JobRecord<'lipsync'>): Promise<void> {
+  async remove({ id: jobId, runs, attempts, status }: JobRecord<'lipsync'>): Promise<void> {
     if (status !== 'completed') await this.#options.fingerprints?.delete(jobId).catch(() => undefined);
-    await removeJobWorkspaces(this.#folder, jobId).catch((error: unknown) =>
+    await removeJobWorkspaces(this.#folder, { id: jobId, runs }).catch((error: unknown) =>
       this.#options.logger.warn({ jobId, error }, 'work files remain'),
     );
     for (const [index, { code }] of attempts.entries())

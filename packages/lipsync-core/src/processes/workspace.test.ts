@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { thisProcess, type ProcessOwner } from './process-owner.ts';
 import {
@@ -9,6 +9,7 @@ import {
   openJobWorkspace,
   openProcessWorkspace,
   processFolderName,
+  removeJobWorkspaces,
   sweepProcessWorkspaces,
 } from './workspace.ts';
 
@@ -55,14 +56,61 @@ describe('openJobWorkspace', () => {
     expect(await readdir(root)).toEqual([]);
   });
 
-  it('A workspace replaces those of earlier runs, but not that of a later run.', async () => {
-    const first = await openJobWorkspace(root, { id: 'job_1', runs: 9 });
-    const third = await openJobWorkspace(root, { id: 'job_1', runs: 11 });
-    await expect(readdir(first.path)).rejects.toMatchObject({ code: 'ENOENT' });
-    await openJobWorkspace(root, { id: 'job_1', runs: 10 });
-    expect(await readdir(third.path)).toEqual([]);
+  it('A workspace replaces those of earlier runs of killed processes, but not that of a later run.', async () => {
+    const [earlier, later] = [await leaveWorkspace(9), await leaveWorkspace(11)];
+    const { path } = await openJobWorkspace(root, { id: 'job_1', runs: 10 });
+    expect(await names()).toEqual([basename(path), later].toSorted());
+    expect(await names()).not.toContain(earlier);
+  });
+
+  it('A run that still ends in this process keeps its workspace when a later run begins.', async () => {
+    const superseded = await openJobWorkspace(root, { id: 'job_1', runs: 1 });
+    await writeFile(superseded.file('take.mp4'), '');
+    const later = await openJobWorkspace(root, { id: 'job_1', runs: 2 });
+    expect(await readdir(superseded.path)).toEqual(['take.mp4']);
+    await superseded.remove();
+    expect(await names()).toEqual([basename(later.path)]);
+  });
+
+  it('A run that still ends in another process of this host keeps its workspace when a later run begins.', async () => {
+    const superseded = await leaveWorkspace(1, { pid: process.ppid, startTicks: null });
+    await openJobWorkspace(root, { id: 'job_1', runs: 2 });
+    expect(await names()).toContain(superseded);
+  });
+
+  it('A workspace of this process that could not be removed is removed by the next run.', async () => {
+    const left = await leaveWorkspace(1, {});
+    await openJobWorkspace(root, { id: 'job_1', runs: 2 });
+    expect(await names()).not.toContain(left);
   });
 });
+
+describe('removeJobWorkspaces', () => {
+  it('The end of a run removes kept takes and earlier workspaces, but not that of a retry that began at once.', async () => {
+    await leaveWorkspace(1);
+    const retry = await leaveWorkspace(3, { host: 'another-container' });
+    await writeFile(join(root, 'job_1', 'kept-take.mp4'), '');
+    await removeJobWorkspaces(root, { id: 'job_1', runs: 2 });
+    expect(await names()).toEqual([retry]);
+    await removeJobWorkspaces(root, { id: 'job_1', runs: 3 });
+    await removeJobWorkspaces(root, { id: 'job_1', runs: 3 });
+    expect(await readdir(root)).toEqual([]);
+  });
+});
+
+/** Creates the workspace of a run of another process, which was killed unless `change` names a living one. */
+async function leaveWorkspace(
+  runs: number,
+  change: Partial<ProcessOwner> = { pid: spawnSync('true').pid },
+): Promise<string> {
+  const name = `${runs}-${processFolderName({ ...(await thisProcess()), ...change })}`;
+  await mkdir(join(root, 'job_1', name), { recursive: true });
+  return name;
+}
+
+async function names(): Promise<readonly string[]> {
+  return (await readdir(join(root, 'job_1'))).toSorted();
+}
 
 describe('sweepProcessWorkspaces', () => {
   /** Returns whether the workspace of such a process exists after a sweep. */

@@ -3,7 +3,7 @@ import { mkdir, readdir, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { toStorageError, type StorageFolder } from '../errors/index.ts';
 import { errnoCode } from '../errors/system-error.ts';
-import { isGone, thisProcess, type ProcessOwner } from './process-owner.ts';
+import { currentProcess, isGone, thisProcess, type ProcessOwner } from './process-owner.ts';
 
 /** A private folder for work in progress. The caller that opened it calls `remove` when the work ends. */
 export interface Workspace {
@@ -12,26 +12,38 @@ export interface Workspace {
   remove(): Promise<void>;
 }
 
+/** Names of the job workspaces that this process has open. */
+const openNames = new Set<string>();
+
+/** A run of a job. Later runs have higher numbers. */
+interface Run {
+  readonly id: string;
+  readonly runs: number;
+}
+
 /**
- * Opens the workspace of a run below `root` and removes the workspaces of earlier runs of the same job. Throws a
+ * Opens the workspace of a run below `root` and removes those that earlier runs of the same job have left. Throws a
  * `StorageError` when the folder cannot be written.
  */
-export async function openJobWorkspace(
-  root: string,
-  { id, runs }: { readonly id: string; readonly runs: number },
-): Promise<Workspace> {
+export async function openJobWorkspace(root: string, { id, runs }: Run): Promise<Workspace> {
   const jobFolder = join(root, id);
-  const path = join(jobFolder, `${runs}-${randomUUID()}`);
-  await createWorkFolder(root, path);
-  // Keeps the workspace of a later run, which may have started while this one was slow to start.
-  const earlier = (await readdir(jobFolder)).filter((name) => Number.parseInt(name, 10) < runs);
-  await Promise.all(earlier.map((name) => removeFolder(join(jobFolder, name))));
+  const name = `${runs}-${processFolderName(await thisProcess())}`;
+  const path = join(jobFolder, name);
+  openNames.add(name);
+  try {
+    await createWorkFolder(root, path);
+    await removeUnused(jobFolder, (run = Infinity) => run < runs);
+  } catch (error) {
+    openNames.delete(name);
+    throw error;
+  }
   return {
     path,
-    file: (name) => join(path, name),
+    file: (fileName) => join(path, fileName),
     async remove() {
+      openNames.delete(name);
       await removeFolder(path);
-      await rmdir(jobFolder).catch(ignoreInUse);
+      await removeIfEmpty(jobFolder);
     },
   };
 }
@@ -46,9 +58,49 @@ export function candidatePath(root: string, jobId: string, attemptIndex: number)
   return join(root, jobId, `candidate-${attemptIndex}.mp4`);
 }
 
-/** Removes the workspaces of all runs of a job below `root`, and its kept takes. */
-export async function removeJobWorkspaces(root: string, jobId: string): Promise<void> {
-  await removeFolder(join(root, jobId));
+/**
+ * Removes the kept takes of a job below `root`, and the workspaces of its runs up to this one: a retry may have started
+ * a later run already.
+ */
+export async function removeJobWorkspaces(root: string, { id, runs }: Run): Promise<void> {
+  const jobFolder = join(root, id);
+  await removeUnused(jobFolder, (run = 0) => run <= runs);
+  await removeIfEmpty(jobFolder);
+}
+
+/** Removes the files of a job whose run `isOld`, except workspaces in use. The run of a kept take is undefined. */
+async function removeUnused(jobFolder: string, isOld: (run: number | undefined) => boolean): Promise<void> {
+  const names = await readdir(jobFolder).catch((error: unknown) => {
+    if (errnoCode(error) === 'ENOENT') return [];
+    throw error;
+  });
+  await Promise.all(
+    names.map(async (name) => {
+      if (isOld(runOf(name)) && !(await isInUse(name))) await removeFolder(join(jobFolder, name));
+    }),
+  );
+}
+
+const runPattern = /^(\d+)-/;
+
+function runOf(name: string): number | undefined {
+  const [, run] = runPattern.exec(name) ?? [];
+  return run === undefined ? undefined : Number(run);
+}
+
+/**
+ * Whether a living process of this host works in the workspace: a superseded run that lost its files would fail before
+ * it stops. Whether the processes of other hosts live is unknown, so their workspaces count as left behind.
+ */
+async function isInUse(name: string): Promise<boolean> {
+  if (openNames.has(name)) return true;
+  const owner = ownerOf(name.replace(runPattern, ''));
+  const { pid, host } = currentProcess();
+  return owner !== undefined && owner.host === host && owner.pid !== pid && !(await isGone(owner));
+}
+
+async function removeIfEmpty(folder: string): Promise<void> {
+  await rmdir(folder).catch(ignoreInUse);
 }
 
 function removeFolder(path: string): Promise<void> {
