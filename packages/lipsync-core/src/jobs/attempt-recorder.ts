@@ -20,6 +20,15 @@ export async function appendForRun(
   return record;
 }
 
+/** Throws `RunSuperseded` if a later run has taken over the job. */
+export async function requireCurrentRun(
+  store: Pick<JobStore, 'get'>,
+  { id, runs }: Pick<JobRecord, 'id' | 'runs'>,
+): Promise<void> {
+  const record = await store.get(id);
+  if (record && record.runs !== runs) throw new RunSuperseded();
+}
+
 export interface AttemptRecorderOptions {
   readonly store: Pick<JobStore, 'append'>;
   readonly logger: Logger;

@@ -1,6 +1,6 @@
 import type { LipsyncError } from '../errors/index.ts';
 import type { Attempt } from '../providers/attempt.ts';
-import { AttemptRecorder, appendForRun } from './attempt-recorder.ts';
+import { AttemptRecorder, appendForRun, requireCurrentRun } from './attempt-recorder.ts';
 import { checkConsent } from './consent-check.ts';
 import { requireInput } from './input-fetcher.ts';
 import { cappedBatchOf } from './batch-record.ts';
@@ -111,6 +111,7 @@ export class LipsyncHandler implements JobHandler<'lipsync'> {
         outputMs: record.outputMs,
         onProgress: (progress) => run.report(progress),
         checkStorage: () => storage.check(),
+        requireCurrentRun: () => requireCurrentRun(store, record),
         savePlan: async (plan, outputMs) =>
           stop.update(await appendForRun(store, record, { type: 'planned', run: runs, plan, outputMs })),
         saveAttempts: async (changed) => stop.update(await attempts.save(changed)),
@@ -138,6 +139,7 @@ export class LipsyncHandler implements JobHandler<'lipsync'> {
       signal: AbortSignal.any([signal, ...limit]),
       earlierAttempts,
       saveAttempts: async (changed) => void (await attempts.save(changed)),
+      requireCurrentRun: () => requireCurrentRun(store, record),
     });
   }
 

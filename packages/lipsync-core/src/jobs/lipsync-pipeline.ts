@@ -138,7 +138,7 @@ export class LipsyncPipeline {
   abandon(
     input: Pick<PipelineInput, 'jobId' | 'owner' | 'batch' | 'options'>,
     reason: LipsyncError,
-    context: Pick<PipelineContext, 'signal' | 'earlierAttempts' | 'saveAttempts'>,
+    context: Pick<PipelineContext, 'signal' | 'earlierAttempts' | 'saveAttempts' | 'requireCurrentRun'>,
   ): Promise<void> {
     // All providers, because the current plan may no longer contain the one that started.
     const { all } = this.#options.activeProviders;
@@ -164,7 +164,10 @@ export class LipsyncPipeline {
     try {
       silent = isSilent(await inputs.speechReport());
     } finally {
-      if (silent) await admission.releaseUnusedSlot(first, job.jobId);
+      if (silent) {
+        await job.requireCurrentRun?.();
+        await admission.releaseUnusedSlot(first, job.jobId);
+      }
     }
     return silent ? { type: 'silent' } : { type: 'ready' };
   }
@@ -179,7 +182,14 @@ export class LipsyncPipeline {
     { jobId, owner, batch, options }: Pick<PipelineInput, 'jobId' | 'owner' | 'batch' | 'options'>,
     context: Pick<
       PipelineContext,
-      'signal' | 'trace' | 'earlierAttempts' | 'saveAttempts' | 'checkStorage' | 'canRun' | 'onProgress'
+      | 'signal'
+      | 'trace'
+      | 'earlierAttempts'
+      | 'saveAttempts'
+      | 'checkStorage'
+      | 'canRun'
+      | 'onProgress'
+      | 'requireCurrentRun'
     > &
       Partial<Pick<PipelineContext, 'firstAttempt' | 'latestProbeMs'>>,
   ): ChainContext {

@@ -8,6 +8,7 @@ import type { Workspace } from '../processes/workspace.ts';
 import type { CappedBatch } from '../billing/ledger-entry.ts';
 import type { Attempt } from '../providers/attempt.ts';
 import type { Provider } from '../providers/provider.ts';
+import type { RunGuard } from '../providers/attempt-runner.ts';
 import type { StorageGuard } from '../providers/remote-attempt.ts';
 import type { ExecutionPlan } from '../scheduling/execution-plan.ts';
 import type { ChainOutcome } from '../providers/chain.ts';
@@ -47,7 +48,7 @@ export interface PipelineInput {
   fetchInputs(): Promise<FetchedInputs>;
 }
 
-export interface PipelineContext extends StorageGuard {
+export interface PipelineContext extends StorageGuard, RunGuard {
   readonly signal: AbortSignal;
   readonly trace?: TraceContext;
   readonly earlierAttempts: readonly Attempt[];

@@ -14,7 +14,14 @@ import {
 import type { ExecutionPlan } from '../scheduling/execution-plan.ts';
 import { annotateSpan, traced } from '../tracing/spans.ts';
 import { StoreFailure } from '../storage/store-failure.ts';
-import type { Admission, AdmissionDecision, AttemptReference, SlotApplicant } from './admission.ts';
+import type {
+  Admission,
+  AdmissionDecision,
+  AttemptEnding,
+  AttemptReference,
+  ProviderIdentity,
+  SlotApplicant,
+} from './admission.ts';
 import { AttemptLog, remainingMicros, unacknowledgedRequest, type AttemptLogOptions } from './attempt-log.ts';
 import type { Attempt, KeptTake } from './attempt.ts';
 import { cancelOperation } from './cancel-operation.ts';
@@ -55,7 +62,13 @@ export interface LocalPrice {
   quote(provider: ProviderId): Promise<number>;
 }
 
-export interface ChainContext extends TakeContext, AttemptLogOptions, SlotApplicant, StorageGuard {
+/** Prevents a superseded run from changing what the later run uses. */
+export interface RunGuard {
+  /** Throws a `StoreFailure` if a later run has taken over the job. Without it, there is one run at a time. */
+  requireCurrentRun?(): Promise<void>;
+}
+
+export interface ChainContext extends TakeContext, AttemptLogOptions, SlotApplicant, StorageGuard, RunGuard {
   /** The job's plan, whose tries apply; default tries without one. */
   readonly plan?: ExecutionPlan | null;
   readonly payer: Payer;
@@ -141,6 +154,7 @@ export class AttemptRunner {
 
   /** Ends whatever an earlier run left running or waiting, because the job ends with `reason`. */
   async abandon(providers: readonly Provider[], reason: LipsyncError): Promise<void> {
+    await this.#context.requireCurrentRun?.();
     for (const provider of providers) {
       const resumable = this.log.findResumable(provider);
       if (resumable && !isFinished(resumable)) await this.#endFailed(provider, reason);
@@ -215,7 +229,7 @@ export class AttemptRunner {
     const costMicros = take.costMicros + this.#localCostMicros(provider, take.workElsewhereMs);
     // First: a crash then repeats the work only if the take is lost.
     const kept = await this.#context.takes?.keep(take, { provider, index: this.log.index });
-    await this.#context.admission.finish(provider, this.#reference(), {
+    await this.#finish(provider, {
       error: null,
       costMicros,
       operation: this.log.current.operation,
@@ -246,7 +260,7 @@ export class AttemptRunner {
     const workMicros = error.code === 'budget_exceeded' ? 0 : this.#localCostMicros(provider);
     const costMicros = operation || request ? billedMicros : workMicros;
     const stop = stopAfter(log.current, error);
-    await this.#context.admission.finish(provider, this.#reference(), { error, costMicros, operation, request, stop });
+    await this.#finish(provider, { error, costMicros, operation, request, stop });
     const outcome = error.code === 'canceled' ? 'canceled' : 'failed';
     await log.end({ outcome, code: error.code, message: error.message, costMicros });
   }
@@ -266,15 +280,24 @@ export class AttemptRunner {
     // Local work is charged at its end. How long this attempt worked is unknown, so its reservation is released.
     const costMicros = operation || request ? billedMicros : 0;
     const kind = providers.find(({ facts }) => facts.id === id)?.kind ?? 'remote';
-    await this.#context.admission.finish({ kind, facts: { id } }, this.#reference(), {
-      error,
-      costMicros,
-      operation,
-      request,
-      stop: stopAfter(log.current, reason),
-    });
+    await this.#finish(
+      { kind, facts: { id } },
+      {
+        error,
+        costMicros,
+        operation,
+        request,
+        stop: stopAfter(log.current, reason),
+      },
+    );
     await log.end({ outcome: 'failed', code: error.code, message: error.message, costMicros });
     return error;
+  }
+
+  /** The ledger is not fenced by run: a superseded run would release what the attempt of the later run has reserved. */
+  async #finish(provider: ProviderIdentity, ending: AttemptEnding): Promise<void> {
+    await this.#context.requireCurrentRun?.();
+    await this.#context.admission.finish(provider, this.#reference(), ending);
   }
 
   /** The job's signal is already aborted, so the cancel has a time limit of its own. */

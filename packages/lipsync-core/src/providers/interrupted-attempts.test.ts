@@ -14,6 +14,7 @@ import type { InlineProvider, OperationStatus, Provider, TakeRequest } from './p
 import { SharedAdmission } from '../jobs/shared-admission.ts';
 import type { Attempt } from './attempt.ts';
 import { toMicros } from '../billing/micros.ts';
+import { StoreFailure } from '../storage/store-failure.ts';
 
 const canceled = new LipsyncError('canceled', 'enough');
 const hourMs = 3_600_000;
@@ -356,6 +357,31 @@ describe('worker killed after it sent a cancel', () => {
 
 /** The price of local work of an hour, which each job is expected to take. */
 const priced = (microsPerHour: number): LocalPrice => ({ microsPerHour, quote: async () => microsPerHour });
+
+describe('run that fails after a later run has taken over its job', () => {
+  const superseded = new StoreFailure(canceled);
+  const requireCurrentRun = (): Promise<void> => Promise.reject(superseded);
+
+  it('The reservation of local work is left to the later run.', async () => {
+    const change = { localPrice: priced(140), requireCurrentRun };
+    for (const fails of [true, false]) await expect(run([local(fails)], change)).rejects.toBe(superseded);
+    expect(await totals()).toEqual({ spentMicros: 0, reservedMicros: 140 });
+  });
+
+  it('The slot and the reservation of an operation are left to the later run.', async () => {
+    vendor.checks = ['pending', 'failed'];
+    await run();
+    await expect(run([vendor], { requireCurrentRun })).rejects.toBe(superseded);
+    await expect(
+      abandonChain([vendor], canceled, { ...context, earlierAttempts: attempts, requireCurrentRun }),
+    ).rejects.toBe(superseded);
+    expect([await holders(), await totals(), attempts]).toMatchObject([
+      ['job_1'],
+      reservedTotals,
+      [{ outcome: 'running' }],
+    ]);
+  });
+});
 
 describe('cost of local work', () => {
   it.each([

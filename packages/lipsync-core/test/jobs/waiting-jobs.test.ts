@@ -157,6 +157,18 @@ describe('A run that was superseded by a later run', () => {
     expect([wentOn, record]).toMatchObject([false, { status: 'processing', runs: 2, attempts: [] }]);
   });
 
+  it('A superseded run that fails before it is stopped does not settle the attempt of the later run.', async () => {
+    await bench.accept();
+    let wasSettled = false;
+    const record = await run(async (input, context) => {
+      await takeOver();
+      await context.requireCurrentRun?.();
+      wasSettled = true;
+      return makeTake(input, context);
+    });
+    expect([wasSettled, abandoned, record]).toMatchObject([false, [], { status: 'processing', runs: 2 }]);
+  });
+
   it('A superseded run is not aborted with an error code, so that it does not end the attempts of the later run.', async () => {
     await bench.accept();
     let reason: unknown;
