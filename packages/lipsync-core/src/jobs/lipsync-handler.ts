@@ -102,6 +102,7 @@ export class LipsyncHandler implements JobHandler<'lipsync'> {
         signal: run.signal,
         trace: { requestId: record.requestId, traceparent: record.traceparent },
         canRun: (kind) => context.canRun(kind),
+        run: runs,
         earlierAttempts: record.attempts,
         firstAttempt: firstAttemptOf(record),
         keptTakes: this.#takes.keptTakesOf(run),
@@ -152,7 +153,7 @@ export class LipsyncHandler implements JobHandler<'lipsync'> {
     await this.#takes.remove(record);
     // What remains is deleted with the job.
     await segments
-      ?.remove(record.id)
+      ?.remove(record.id, { run: record.runs })
       .catch((error: unknown) => logger.warn({ jobId: record.id, error }, 'segments of an ended job remain'));
   }
 

@@ -191,7 +191,7 @@ export class LipsyncPipeline {
       | 'onProgress'
       | 'requireCurrentRun'
     > &
-      Partial<Pick<PipelineContext, 'firstAttempt' | 'latestProbeMs'>>,
+      Partial<Pick<PipelineContext, 'firstAttempt' | 'latestProbeMs' | 'run'>>,
   ): ChainContext {
     const { admission, clock, takeMaker } = this.#options;
     const { priority, userId, maxCostUsd } = options;

@@ -52,6 +52,8 @@ export interface PipelineContext extends StorageGuard, RunGuard {
   readonly signal: AbortSignal;
   readonly trace?: TraceContext;
   readonly earlierAttempts: readonly Attempt[];
+  /** As in `TakeContext`. */
+  readonly run?: number;
   /** As in `ChainContext`. */
   readonly firstAttempt?: number;
   /** Whether an earlier run crashed; attempt durations are then not recorded. */

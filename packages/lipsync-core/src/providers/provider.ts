@@ -45,6 +45,8 @@ export interface TakeRequest {
 export interface TakeContext {
   readonly signal: AbortSignal;
   readonly trace?: TraceContext;
+  /** Number of the run of the job, higher for later runs; 0 when absent. */
+  readonly run?: number;
   onProgress(progress: ProgressReport): void;
 }
 

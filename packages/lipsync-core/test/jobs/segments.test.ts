@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { LipsyncError, StorageError } from '../../src/errors/index.ts';
-import { jobCanceled } from '../../src/jobs/stop-signal.ts';
+import { jobCanceled, RunSuperseded } from '../../src/jobs/stop-signal.ts';
 import { probeTake } from '../../src/media/index.ts';
 import type { TakeContext } from '../../src/providers/provider.ts';
 import { StorageUnavailable } from '../../src/storage/store-failure.ts';
@@ -124,6 +124,40 @@ describe('A long take', { timeout: 120_000 }, () => {
     await expect(failing).rejects.toMatchObject({ code: 'media_failed' });
     const take = await bench.takes().make(next, await bench.nextRequest(), context);
     expect((await probeTake(take.path)).frameCount).toBe(frameCount);
+    await bench.board.remove(jobId);
+  });
+
+  it('is not removed by a superseded run: the run that took over continues with its list and its segments.', async () => {
+    const dying = await dieInSecondSegment();
+    const { jobId } = bench.request;
+    bench.skippedMs += longMs;
+    const list = await bench.board.takeOver(jobId, 2);
+    const superseded = { ...context, run: 1 };
+    const late = new PassThroughProvider();
+    await expect(bench.takes().make(late, await bench.nextRequest(), superseded)).rejects.toBeInstanceOf(RunSuperseded);
+    await bench.board.remove(jobId, superseded);
+    if (list) await bench.board.pause({ ...list, run: 1 }, new Set());
+    expect(await bench.board.read(jobId)).toEqual(list);
+    const next = new PassThroughProvider();
+    const take = await bench.takes({ others: 0 }).make(next, await bench.nextRequest(), { ...context, run: 2 });
+    expect((await probeTake(take.path)).frameCount).toBe(frameCount);
+    expect(framesIn([...dying.rendered, ...next.rendered])).toBe(frameCount);
+    expect(late.rendered).toEqual([]);
+    await bench.board.remove(jobId, { run: 2 });
+    expect(await bench.outputs()).toEqual([]);
+  });
+
+  it('is not removed by a run that is superseded before its join fails.', async () => {
+    await dieInSecondSegment();
+    const { jobId } = bench.request;
+    const key = (await bench.board.read(jobId))?.segments.find(({ finished }) => finished)?.finished?.key ?? '';
+    await bench.artifacts.delete(key);
+    bench.skippedMs += longMs;
+    const first = new PassThroughProvider();
+    first.before = async () => void (await bench.board.takeOver(jobId, 2));
+    const failing = bench.takes({ others: 0 }).make(first, await bench.nextRequest(), { ...context, run: 1 });
+    await expect(failing).rejects.toMatchObject({ code: 'media_failed' });
+    expect((await bench.board.read(jobId))?.segments.length).toBeGreaterThan(0);
     await bench.board.remove(jobId);
   });
 

@@ -4,6 +4,7 @@ import type { ArtifactStore } from '../../storage/artifact-store.ts';
 import type { Json, StateStore } from '../../storage/state-store.ts';
 import {
   frameCountOf,
+  isOwnedLater,
   keysOf,
   parseSegmentList,
   segmentKeyOf,
@@ -24,6 +25,9 @@ export interface SegmentBoardOptions {
   readonly artifacts: Pick<ArtifactStore, 'delete'>;
   readonly clock: Clock;
 }
+
+/** A list as a run knows it that has owned it. */
+type OwnedList = Pick<SegmentList, 'jobId' | 'id' | 'run'>;
 
 /** A segment that a worker may render now. */
 export interface LeasedSegment {
@@ -50,14 +54,27 @@ export class SegmentBoard {
     return this.#change(jobId, (list) => ({ result: list }));
   }
 
+  /** Makes a run the owner of the list of its job, and returns the list. A later run stays its owner. */
+  takeOver(jobId: string, run = 0): Promise<SegmentList | undefined> {
+    return this.#change(jobId, (stored) => {
+      if (!stored || isOwnedLater(stored, run) || stored.run === run) return { result: stored };
+      const taken = { ...stored, run };
+      return { result: taken, next: taken };
+    });
+  }
+
   /**
    * Stores the list of a job without files or leases and returns it; the stored one if another run has stored one with
-   * the same binding.
+   * the same binding, or a later run any.
    */
   create(list: Omit<SegmentList, 'id' | 'keys'>): Promise<SegmentList> {
     const names = { jobId: list.jobId, id: randomUUID().slice(0, 8) };
     return this.#change(list.jobId, (stored) => {
-      if (stored?.binding === list.binding && stored.segments.length > 0) return { result: stored };
+      if (stored && isOwnedLater(stored, list.run)) return { result: stored };
+      if (stored?.binding === list.binding && stored.segments.length > 0) {
+        const taken = { ...stored, run: list.run ?? 0 };
+        return { result: taken, next: taken };
+      }
       // The files of a list that another process is removing stay named.
       const keys = [...(stored?.keys ?? []), ...sharedFiles.map((file) => sharedKeyOf(names, file))];
       const created = { ...list, ...names, keys };
@@ -98,20 +115,14 @@ export class SegmentBoard {
     return this.#changeLeased(leased, (segment) => ({ ...segment, lease: null, finished }));
   }
 
-  /** Records that the work of some leases has been charged. */
-  async clearWork({ jobId, id }: Pick<SegmentList, 'jobId' | 'id'>, leaseIds: ReadonlySet<string>): Promise<void> {
-    await this.#change(jobId, (stored) =>
-      stored?.id === id ? { result: undefined, next: withoutWork(stored, leaseIds) } : { result: undefined },
-    );
+  /** Records that the work of some leases has been charged, unless a later run owns the list. */
+  async clearWork(list: OwnedList, leaseIds: ReadonlySet<string>): Promise<void> {
+    await this.#changeOwned(list, (stored) => withoutWork(stored, leaseIds));
   }
 
   /** As `clearWork`, after a failed attempt: no other worker begins a segment before the next one. */
-  async pause({ jobId, id }: Pick<SegmentList, 'jobId' | 'id'>, leaseIds: ReadonlySet<string>): Promise<void> {
-    await this.#change(jobId, (stored) =>
-      stored?.id === id
-        ? { result: undefined, next: { ...withoutWork(stored, leaseIds), isPaused: true } }
-        : { result: undefined },
-    );
+  async pause(list: OwnedList, leaseIds: ReadonlySet<string>): Promise<void> {
+    await this.#changeOwned(list, (stored) => ({ ...withoutWork(stored, leaseIds), isPaused: true }));
   }
 
   /** Returns a segment that its worker could not finish. */
@@ -119,8 +130,11 @@ export class SegmentBoard {
     await this.#changeLeased(leased, (segment) => ({ ...segment, lease: null }));
   }
 
-  /** Removes the list of a job and all of its files. Workers that render its segments stop. */
-  async remove(jobId: string): Promise<void> {
+  /**
+   * Removes the list of a job and all of its files; for a run, only unless a later run owns the list. Workers that render
+   * its segments stop.
+   */
+  async remove(jobId: string, { run = Infinity }: { readonly run?: number | undefined } = {}): Promise<void> {
     const { artifacts, state } = this.#options;
     const key = documentKeyOf(jobId);
     // Leases end first, so that no worker adds a file, and the document is removed last, so that a killed process
@@ -128,6 +142,7 @@ export class SegmentBoard {
     const document = await state.transact([key], (documents) => {
       const stored = documents.get(key);
       const list = parseSegmentList(stored);
+      if (list && isOwnedLater(list, run)) return { result: undefined };
       return { result: stored, ...(list && { writes: new Map([[key, toJson({ ...list, segments: [] })]]) }) };
     });
     if (document === undefined) return;
@@ -137,6 +152,14 @@ export class SegmentBoard {
       const isReplaced = parseSegmentList(documents.get(key))?.id !== id;
       return { result: undefined, ...(!isReplaced && { writes: new Map([[key, null]]) }) };
     });
+  }
+
+  async #changeOwned({ jobId, id, run }: OwnedList, change: (stored: SegmentList) => SegmentList): Promise<void> {
+    await this.#change(jobId, (stored) =>
+      stored?.id === id && !isOwnedLater(stored, run)
+        ? { result: undefined, next: change(stored) }
+        : { result: undefined },
+    );
   }
 
   #changeLeased(

@@ -45,6 +45,8 @@ export interface SegmentList {
   readonly id: string;
   /** Digest of what decides the frames of the take; a run with another one does not use the list. */
   readonly binding: string;
+  /** Number of the run of the job that owns the list: the latest one that has used it. Earlier versions store none. */
+  readonly run?: number;
   /** Only workers with this engine render its segments. */
   readonly engineVersion: string;
   readonly provider: ProviderId;
@@ -104,6 +106,7 @@ const segmentListSchema = z.object({
   jobId: z.string(),
   id: z.string(),
   binding: z.string(),
+  run: z.int().nonnegative().optional(),
   engineVersion: z.string(),
   provider: z.string(),
   request: z.looseObject({ clipDigest: z.string() }),
@@ -128,6 +131,11 @@ const segmentListSchema = z.object({
   keys: z.array(z.string()),
   isPaused: z.boolean().optional(),
 });
+
+/** Whether a later run than `run` owns the list: the run with that number was superseded. */
+export function isOwnedLater(list: Pick<SegmentList, 'run'>, run = 0): boolean {
+  return (list.run ?? 0) > run;
+}
 
 /** Reads a stored list; undefined for one that another version has stored in another form. */
 export function parseSegmentList(document: unknown): SegmentList | undefined {

@@ -13,18 +13,21 @@ import type { ArtifactStore } from '../../storage/artifact-store.ts';
 import { linkOrCopy } from '../../storage/durable-files.ts';
 import { failStorage, failStore, StoreFailure } from '../../storage/store-failure.ts';
 import { activeTraceparent, annotateSpan, traced } from '../../tracing/spans.ts';
+import { RunSuperseded } from '../stop-signal.ts';
 import { countSegments, planSegments } from './plan-segments.ts';
 import type { LeasedSegment, SegmentBoard } from './segment-board.ts';
 import {
   clipKeyOf,
   countOpen,
   frameCountOf,
+  isOwnedLater,
   renderedPart,
   sharedFiles,
   sharedKeyOf,
   type SegmentList,
   type SharedFile,
   type SharedRequest,
+  type StoredSegment,
 } from './segment-list.ts';
 import { LeaseLost, SegmentRenderer, type SegmentFiles } from './segment-renderer.ts';
 
@@ -71,12 +74,16 @@ export class SegmentedTakes implements TakeMaker {
   async make(provider: InlineProvider, request: TakeRequest, context: TakeContext): Promise<Take> {
     const list = await this.#openList(provider, request, context);
     if (!list) return provider.run(request, context);
+    if (isOwnedLater(list, context.run)) throw new RunSuperseded();
     annotateSpan({ 'lipsync.segments': list.segments.length });
     const files = await this.#shareFiles(list, request, context);
     return this.#finish({ list, provider, request, files, context });
   }
 
-  /** The list of an earlier run, or a new one; undefined when the take is not split. */
+  /**
+   * The list of an earlier run, which this run then owns, or a new one; that of a later run if there is one. Undefined
+   * when the take is not split.
+   */
   async #openList(
     provider: InlineProvider,
     request: TakeRequest,
@@ -88,9 +95,11 @@ export class SegmentedTakes implements TakeMaker {
     const shared = toSharedRequest(request);
     const binding = bindingOf({ provider: provider.facts.id, engineVersion, request: shared });
     const { jobId, timeline } = request;
-    const earlier = await board.read(jobId).catch(failStore);
+    const { run = 0 } = context;
+    const earlier = await board.takeOver(jobId, run).catch(failStore);
+    if (earlier && isOwnedLater(earlier, run)) return earlier;
     if (earlier?.binding === binding && earlier.segments.length > 0) return earlier;
-    await board.remove(jobId).catch(failStore);
+    await board.remove(jobId, { run }).catch(failStore);
     if (timeline.durationMs <= segmentMs) return undefined;
     const count = countSegments(timeline, { segmentMs, workers: await countWorkers().catch(failStore) });
     const isShared = count > 1 && (await artifacts.stat(clipKeyOf(request)).catch(failStorage)) !== undefined;
@@ -103,6 +112,7 @@ export class SegmentedTakes implements TakeMaker {
     const list = {
       jobId,
       binding,
+      run,
       engineVersion,
       provider: provider.facts.id,
       request: shared,
@@ -175,7 +185,7 @@ export class SegmentedTakes implements TakeMaker {
         const others = Math.min(await countWorkers().catch(() => 1), countOpen(list)) - 1;
         if (others > 0) await offer(request.jobId, others).catch(() => undefined);
         await this.#renderOwn(leased, take);
-      } else if (countOpen(list) === 0) return this.#join(list, take, ownLeases);
+      } else if (countOpen(list) === 0) return this.#join(list.segments, take, ownLeases);
       else await sleep(pollMs, undefined, { signal: context.signal }).catch(() => undefined);
     }
   }
@@ -189,11 +199,12 @@ export class SegmentedTakes implements TakeMaker {
     }
   }
 
-  async #join(list: SegmentList, take: SegmentedTake, ownLeases: ReadonlySet<string>): Promise<Take> {
+  async #join(stored: readonly StoredSegment[], take: SegmentedTake, ownLeases: ReadonlySet<string>): Promise<Take> {
     const { board } = this.#options;
-    const { files, request, context } = take;
-    const finished = list.segments.flatMap((segment) => segment.finished ?? []);
-    const segments = list.segments.map((segment, index) => ({
+    // As this run opened it: a later run may own the stored one.
+    const { list, files, request, context } = take;
+    const finished = stored.flatMap((segment) => segment.finished ?? []);
+    const segments = stored.map((segment, index) => ({
       path: files.pathOf(index),
       frameCount: frameCountOf(segment),
     }));
@@ -207,7 +218,7 @@ export class SegmentedTakes implements TakeMaker {
     } catch (error) {
       // The next attempt renders all segments again.
       const isAttemptError = !context.signal.aborted && !(error instanceof StoreFailure);
-      if (isAttemptError) await board.remove(list.jobId).catch(() => undefined);
+      if (isAttemptError) await board.remove(list.jobId, { run: list.run }).catch(() => undefined);
       throw error;
     }
     const others = finished.filter(({ leaseId }) => !ownLeases.has(leaseId));
