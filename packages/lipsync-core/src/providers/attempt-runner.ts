@@ -34,7 +34,7 @@ import type {
   TakeMaker,
   TakeRequest,
 } from './provider.ts';
-import { advanceRemote, type AttemptProgress, type StorageGuard } from './remote-attempt.ts';
+import { advanceRemote, type AttemptProgress, type RunGuard, type StorageGuard } from './remote-attempt.ts';
 
 /** Keeps finished takes until the job ends, so that none is made or paid for twice. */
 export interface TakeStore {
@@ -60,12 +60,6 @@ export interface LocalPrice {
    * unavailable.
    */
   quote(provider: ProviderId): Promise<number>;
-}
-
-/** Prevents a superseded run from changing what the later run uses. */
-export interface RunGuard {
-  /** Throws a `StoreFailure` if a later run has taken over the job. Without it, there is one run at a time. */
-  requireCurrentRun?(): Promise<void>;
 }
 
 export interface ChainContext extends TakeContext, AttemptLogOptions, SlotApplicant, StorageGuard, RunGuard {

@@ -22,6 +22,12 @@ export interface StorageGuard {
   checkStorage?(): Promise<void>;
 }
 
+/** Prevents a superseded run from changing what the later run uses. */
+export interface RunGuard {
+  /** Throws a `StoreFailure` if a later run has taken over the job. Without it, there is one run at a time. */
+  requireCurrentRun?(): Promise<void>;
+}
+
 export interface RemoteAttempt {
   readonly provider: RemoteProvider;
   readonly reference: AttemptReference;
