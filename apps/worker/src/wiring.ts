@@ -62,6 +62,8 @@ const maintenanceIntervalMs = 15_000;
 /** Redis announces cancels; the poll covers messages that are lost while a connection is down. */
 const cancelPollMs = 5_000;
 const progressIntervalMs = 250;
+/** Redis interrupts a run for as long without a crash being counted. */
+const releaseLimitMs = 120_000;
 /** A released slot wakes the next waiting job; the poll covers workers that die between the two. */
 const slotPollIntervalMs = 60_000;
 /** Time that background tasks have to end after Redis was lost. */
@@ -110,6 +112,7 @@ export async function startWorker(config: WorkerConfig, log: Logger, signal: Abo
     cancelPollMs,
     watchCancel: (jobId: string, onChange: () => void) => notifications.watchInterrupts(jobId, onChange),
     progressIntervalMs,
+    releaseLimitMs,
     onProgress: reportProgress(producer, clock, logger),
     ...createPublication(config, core, artifacts, store),
     checkStorage: () => requireWritableStore(artifacts),

@@ -30,7 +30,7 @@ import {
   type Lane,
   RedisClock,
 } from '@lipsync/queue';
-import { startTestRedis } from '@lipsync/queue/testing';
+import { startTestRedis, type TestRedis } from '@lipsync/queue/testing';
 import { LaneWorkers } from '../src/lane-workers.ts';
 
 type Pipeline = LipsyncHandlerOptions['pipeline'];
@@ -38,6 +38,7 @@ export type Step = (...args: Parameters<Pipeline['run']>) => ReturnType<Pipeline
 
 /** Real Redis, BullMQ, store and runner; only the pipeline is scripted by the test. */
 export interface WaitingBench {
+  readonly redis: Pick<TestRedis, 'kill' | 'restart'>;
   readonly store: RedisJobStore;
   readonly producer: LipsyncProducer;
   readonly slots: RedisConcurrencySlots;
@@ -105,6 +106,7 @@ export async function openWaitingBench(): Promise<WaitingBench> {
   const workers: { stop(): Promise<void> }[] = [];
   const stopWorkers = () => Promise.all(workers.splice(0).map((worker) => worker.stop()));
   return {
+    redis,
     store,
     producer,
     slots,
@@ -137,6 +139,7 @@ export async function openWaitingBench(): Promise<WaitingBench> {
         cancelPollMs,
         watchCancel: (jobId: string, onChange: () => void) => notifications.watchInterrupts(jobId, onChange),
         progressIntervalMs: 0,
+        releaseLimitMs: 60_000,
         inputs,
         pipeline: { run: step, abandon: async ({ jobId }: { readonly jobId: string }) => void abandoned.push(jobId) },
         checkStorage,

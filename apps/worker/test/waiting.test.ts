@@ -118,6 +118,21 @@ describe('a waiting job', () => {
     expect(await bench.store.get('job_a')).toMatchObject({ runs: 2, crashes: 0 });
   });
 
+  it('A run that Redis interrupts for longer than a lock lasts does not count as a crash.', async () => {
+    const interrupted: Step = async (__, context) => {
+      await bench.redis.kill();
+      void sleep(3_500).then(() => bench.redis.restart());
+      await context.saveAttempts([running]);
+      throw new Error('Redis is gone.');
+    };
+    await bench.work(render(1), sequence(interrupted, make));
+    await bench.submit('job_a');
+    await expect
+      .poll(() => statusOf('job_a').catch(() => undefined), { timeout: 30_000, interval: 200 })
+      .toBe('completed');
+    expect(await bench.store.get('job_a')).toMatchObject({ crashes: 0 });
+  });
+
   it('200 waiting jobs do not occupy the worker: a new job completes at once.', async () => {
     await bench.work(render(2), (input, context) =>
       (input.jobId === 'job_last' ? make : waitFor(60_000))(input, context),

@@ -29,8 +29,11 @@ type RunEvent = { readonly run: number } & (
   | { readonly type: 'expected'; readonly atMs: number }
   /** The output is about to be published. A run that finds it published needs the warnings about its marks. */
   | { readonly type: 'marked'; readonly warnings: readonly Warning[] }
-  /** The run stops early, for example because its worker shuts down; any worker may run the job. */
-  | { readonly type: 'released' }
+  /**
+   * The run stops early, for example because its worker shuts down; any worker may run the job. `runId`: given if the
+   * number of the run is not certain, because the store did not confirm its start.
+   */
+  | { readonly type: 'released'; readonly runId?: string }
   | {
       readonly type: 'parked';
       readonly untilMs: number;
@@ -71,8 +74,13 @@ type RunEvent = { readonly run: number } & (
 export type JobEvent =
   | RunEvent
   | RetriedEvent
-  /** `traceparent`: that of the span of the run, if there is one. */
-  | { readonly type: 'run_started'; readonly atMs: number; readonly traceparent?: string | undefined }
+  /** `traceparent`: that of the span of the run, if there is one. `runId`: random. */
+  | {
+      readonly type: 'run_started';
+      readonly atMs: number;
+      readonly traceparent?: string | undefined;
+      readonly runId?: string;
+    }
   | { readonly type: 'cancel_requested' }
   /** The cost of an ended attempt became known. Accepted after the end of the job, too. */
   | { readonly type: 'attempt_settled'; readonly index: number; readonly costMicros: number }
@@ -123,6 +131,7 @@ function change(record: JobRecord, event: JobEvent): JobRecord {
     case 'inputs_fetched':
       return withInputs(record, event.inputs);
     case 'released':
+      if (event.runId !== undefined && event.runId !== record.runId) return record;
       // Clears a parking time as well: the run may not have seen the answer to its `parked` event.
       return { ...record, status: 'queued', stage: 'queued', message: queuedMessage, parkedUntilMs: null };
     case 'parked':
@@ -218,9 +227,12 @@ function withoutExpectation(record: JobRecord): JobRecord {
   return rest;
 }
 
-function startRun(record: JobRecord, { atMs, traceparent }: Extract<JobEvent, { type: 'run_started' }>): JobRecord {
+function startRun(
+  record: JobRecord,
+  { atMs, traceparent, runId }: Extract<JobEvent, { type: 'run_started' }>,
+): JobRecord {
   const crashed = record.status === 'processing' && record.parkedUntilMs === null;
-  const { waitsForStorage, waitsForProbe: _probe, waitsForResult: _result, ...rest } = record;
+  const { waitsForStorage, waitsForProbe: _probe, waitsForResult: _result, runId: _runId, ...rest } = record;
   const started = {
     status: 'processing',
     runs: record.runs + 1,
@@ -228,6 +240,7 @@ function startRun(record: JobRecord, { atMs, traceparent }: Extract<JobEvent, { 
     parkedUntilMs: null,
     startedAtMs: record.startedAtMs ?? atMs,
     ...(traceparent !== undefined && { runTraceparent: traceparent }),
+    ...(runId !== undefined && { runId }),
   } as const;
   if (rest.kind === 'batch') return withoutItems({ ...rest, ...started });
   return rest.kind === 'lipsync' && waitsForStorage && !rest.keptTake

@@ -195,6 +195,8 @@ export interface JobEnvelope extends TraceContext, DeletedFiles {
   readonly expectedCompletionAtMs?: number;
   /** The last retry; absent without one. */
   readonly retry?: JobRetry;
+  /** Random id of the latest run; absent if none was given. */
+  readonly runId?: string;
   /** W3C traceparent of the span of the last run, to which that of the next one links; absent without tracing. */
   readonly runTraceparent?: string;
 }

@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { ProgressReport } from '../contract/provider-types.ts';
 import { memoizeAsync } from '../processes/memoize-async.ts';
 import { abortError, LipsyncError, toLipsyncError } from '../errors/index.ts';
@@ -27,9 +29,16 @@ export interface JobRunnerOptions extends StorageWaitOptions {
   readonly cancelPollMs: number;
   watchCancel?(jobId: string, onChange: () => void): () => void;
   readonly progressIntervalMs: number;
+  /** How long a run that ends because of the store tries to release its job; by default it tries once. */
+  readonly releaseLimitMs?: number;
   /** Called with the record after progress was stored. Must not throw. */
   onProgress?(record: JobRecord): void;
 }
+
+/** Pause before the second try to release a job; doubles with each further one. */
+const firstReleasePauseMs = 1_000;
+/** Shorter than the time after which the queue gives the job to another worker. */
+const maxReleasePauseMs = 3_000;
 
 /**
  * Runs recorded jobs from their current state to their end. The queue, programs and the CLI all use it, so that
@@ -55,7 +64,7 @@ export class JobRunner {
    * worker that does its `nextWork`, or processed by a later run. May be called for the same job at any time;
    * interrupted work is resumed. An abort of `signal` releases the job and throws; all other outcomes of the work are
    * in the record. Throws `not_found` for an unknown job, and the error of the store if it fails: the job is then
-   * released, if the store accepts that, and the caller runs it again.
+   * released, if the store accepts that in time, and the caller runs it again.
    */
   run(jobId: string, context: RunContext): Promise<JobRecord> {
     return this.#withStoreErrors(jobId, () => this.#run(jobId, context));
@@ -94,8 +103,9 @@ export class JobRunner {
   }
 
   async #start(found: JobRecord, context: RunContext, traceparent: string | undefined): Promise<JobRecord> {
-    // Set before the run starts: a slow store may start it and answer too late.
-    let runs = found.runs + 1;
+    // Known before the run starts: a slow store may start it and answer too late.
+    let run = found.runs + 1;
+    const runId = randomUUID();
     try {
       const record = isTerminal(found.status)
         ? found
@@ -103,12 +113,14 @@ export class JobRunner {
             type: 'run_started',
             atMs: this.#options.clock.nowMs(),
             traceparent,
+            runId,
           });
-      runs = record.runs;
+      run = record.runs;
       if (found.startedAtMs === null && record.startedAtMs !== null) logStartedJob(this.#options.logger, record);
       return await this.#advance(record, context);
     } catch (error) {
-      if (error instanceof StoreFailure && error.isTransient) await this.#tryRelease({ ...found, runs });
+      if (error instanceof StoreFailure && error.isTransient)
+        await this.#tryRelease(found, { run, runId }, context.signal);
       throw error;
     }
   }
@@ -142,13 +154,28 @@ export class JobRunner {
     await handler?.removeKept?.(record);
   }
 
-  /** Without this, a run that ends because of the store would count as a crash. */
-  async #tryRelease(record: JobRecord): Promise<void> {
-    await this.#store
-      .append(record.id, { type: 'released', run: record.runs })
-      .catch((error: unknown) =>
-        this.#options.logger.warn({ ...logFields(record), error }, 'the job could not be released'),
-      );
+  /**
+   * Without this, a run that ends because of the store would count as a crash. An abort of `signal` makes the next try
+   * the last one. Never throws.
+   */
+  async #tryRelease(
+    record: JobRecord,
+    run: { readonly run: number; readonly runId: string },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { logger, releaseLimitMs = 0 } = this.#options;
+    const endMs = performance.now() + releaseLimitMs;
+    for (let pauseMs = firstReleasePauseMs; ; pauseMs = Math.min(2 * pauseMs, maxReleasePauseMs)) {
+      const isLast = signal.aborted || performance.now() + pauseMs > endMs;
+      try {
+        await this.#store.append(record.id, { type: 'released', ...run });
+        return;
+      } catch (error) {
+        if (isLast || !(error instanceof StoreFailure && error.isTransient))
+          return void logger.warn({ ...logFields(record), error }, 'the job could not be released');
+      }
+      await delay(pauseMs, undefined, { signal }).catch(() => undefined);
+    }
   }
 
   #reasonToEnd(record: JobRecord, { cancelSignal }: RunContext): LipsyncError | undefined {

@@ -169,6 +169,66 @@ describe('A job store that fails', () => {
     expect(await bench.store.append('job_1', { type: 'run_started', atMs: 2 })).toMatchObject({ crashes: 1 });
   });
 
+  /** The store of the bench, which is unavailable after each start of a run until `isBack`. */
+  function awayDuringRuns(isBack: (failures: number) => boolean) {
+    const state = { failures: 0, isAway: false };
+    const store: JobStore = {
+      ...bench.store,
+      async append(id, event) {
+        if (state.isAway && !isBack(state.failures)) {
+          state.failures += 1;
+          throw new LipsyncError('resource_exhausted', 'The store is away.');
+        }
+        state.isAway = event.type === 'run_started';
+        return bench.store.append(id, event);
+      },
+    };
+    return { state, store };
+  }
+  const failing: Script = () => Promise.reject(new LipsyncError('clip_unusable', 'No face.'));
+
+  it('A run that a longer outage interrupts is released when the store is back, and does not count as a crash.', async () => {
+    await bench.accept();
+    // The outcome of the run, and two tries to release it.
+    const { state, store } = awayDuringRuns((failures) => failures >= 3);
+    const run = bench.runner(failing, { store, releaseLimitMs: 20_000 }).run('job_1', anywhere);
+    await expect(run).rejects.toThrow('The store is away.');
+    expect(state.failures).toBe(3);
+    expect(await bench.store.append('job_1', { type: 'run_started', atMs: 2 })).toMatchObject({ crashes: 0 });
+  });
+
+  it.each([
+    ['within its limit', { releaseLimitMs: 1_500, stops: false, endsWithinMs: 2_500 }],
+    ['after one more try when its host stops', { releaseLimitMs: 60_000, stops: true, endsWithinMs: 900 }],
+  ])('A run of a store that stays away ends %s.', async (_, { releaseLimitMs, stops, endsWithinMs }) => {
+    await bench.accept();
+    const host = new AbortController();
+    const { state, store } = awayDuringRuns((failures) => {
+      // During the first try to release the job.
+      if (stops && failures === 1) host.abort();
+      return false;
+    });
+    const startedMs = performance.now();
+    const context = { signal: host.signal, canRun: () => true };
+    await expect(bench.runner(failing, { store, releaseLimitMs }).run('job_1', context)).rejects.toThrow('away');
+    expect(performance.now() - startedMs).toBeLessThan(endsWithinMs);
+    expect(state.failures).toBe(3);
+  });
+
+  it('A run whose start failed does not release the run of another worker that has started meanwhile.', async () => {
+    await bench.accept();
+    const store: JobStore = {
+      ...bench.store,
+      async append(id, event) {
+        if (event.type !== 'run_started') return bench.store.append(id, event);
+        await bench.store.append(id, { type: 'run_started', atMs: 1, runId: 'that of the other worker' });
+        throw new LipsyncError('resource_exhausted', 'The store is away.');
+      },
+    };
+    await expect(bench.runner(neverCalled, { store }).run('job_1', anywhere)).rejects.toThrow('away');
+    expect(await bench.store.get('job_1')).toMatchObject({ status: 'processing', runs: 1 });
+  });
+
   it('A permanent failure counts as a crash, so that the job ends eventually.', async () => {
     await bench.accept();
     const { store } = failingAt(2, new LipsyncError('internal', 'Refused.'));
