@@ -87,6 +87,11 @@ describe('applyJobEvent', () => {
     expect(applyJobEvent(handedBack, { type: 'run_started', atMs: 2 }).crashes).toBe(0);
   });
 
+  it('A job of an earlier version, whose record has crashes only, counts as interrupted.', () => {
+    const parked: JobRecord = { ...newRecord(), status: 'processing', parkedUntilMs: 5, runs: 2, crashes: 1 };
+    expect(applyJobEvent(parked, { type: 'run_started', atMs: 5 })).toMatchObject({ crashes: 1, wasInterrupted: true });
+  });
+
   it.each<JobEvent>([
     { type: 'failed', run: 0, atMs: 9, code: 'fetch_failed', message: 'm', warnings: [] },
     { type: 'canceled', atMs: 9 },
@@ -115,7 +120,7 @@ describe('applyJobEvent', () => {
     expect(operationAfter(wait)).toBe(1);
   });
 
-  it('A resumed job is queued as new, keeps plan and attempts, and counts an interrupted attempt as a crash.', () => {
+  it('A resumed job is queued as new, keeps plan and attempts, and marks its attempt as interrupted.', () => {
     const attempt = { outcome: 'succeeded', costMicros: 70 } as Attempt;
     const started = applyJobEvent(newRecord(), { type: 'run_started', atMs: 1 });
     const failed = applyJobEvent(
@@ -129,7 +134,8 @@ describe('applyJobEvent', () => {
       error: null,
       completedAtMs: null,
       deadlineAtMs: 50,
-      crashes: 1,
+      crashes: 0,
+      wasInterrupted: true,
       plan: testPlan('heygen'),
       attempts: [attempt],
     });

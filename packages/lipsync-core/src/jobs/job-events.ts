@@ -16,6 +16,7 @@ import {
   type RunWork,
 } from './job-record.ts';
 import { retryJob, type RetriedEvent } from './job-retry.ts';
+import { hasPendingOperation, startRun, type RunStartedEvent } from './job-runs.ts';
 import type { Warning } from '../contract/provider-types.ts';
 import { addTry, postponeTry, replay, type ReplayedEvent, type WebhookTriedEvent } from './webhook-record.ts';
 import { withoutTakes, type Attempt } from '../providers/attempt.ts';
@@ -74,13 +75,7 @@ type RunEvent = { readonly run: number } & (
 export type JobEvent =
   | RunEvent
   | RetriedEvent
-  /** `traceparent`: that of the span of the run, if there is one. `runId`: random. */
-  | {
-      readonly type: 'run_started';
-      readonly atMs: number;
-      readonly traceparent?: string | undefined;
-      readonly runId?: string;
-    }
+  | RunStartedEvent
   | { readonly type: 'cancel_requested' }
   /** The cost of an ended attempt became known. Accepted after the end of the job, too. */
   | { readonly type: 'attempt_settled'; readonly index: number; readonly costMicros: number }
@@ -125,7 +120,7 @@ export function applyJobEvent(record: JobRecord, event: JobEvent): JobRecord {
 function change(record: JobRecord, event: JobEvent): JobRecord {
   switch (event.type) {
     case 'run_started':
-      return startRun(record, event);
+      return record.kind === 'batch' ? withoutItems(startRun(record, event)) : startRun(record, event);
     case 'progressed':
       return applyProgress(record, event);
     case 'inputs_fetched':
@@ -212,8 +207,9 @@ function park(record: JobRecord, event: Extract<JobEvent, { type: 'parked' }>): 
     ...(waitsForProbe && { waitsForProbe }),
     ...(waitsForResult !== undefined && { waitsForResult }),
   };
-  // Workers that are killed or restarted now and then during a long wait must not end the job.
-  return waitsForStorage ? { ...parked, crashes: 0, waitsForStorage, ...(keptTake && { keptTake }) } : parked;
+  if (waitsForStorage) return { ...parked, crashes: 0, waitsForStorage, ...(keptTake && { keptTake }) };
+  const waitsForOther = waitsForProbe || waitsForResult !== undefined;
+  return hasPendingOperation(record) && !waitsForOther ? { ...parked, crashes: 0 } : parked;
 }
 
 function retry(record: JobRecord, event: RetriedEvent): JobRecord {
@@ -225,36 +221,6 @@ function retry(record: JobRecord, event: RetriedEvent): JobRecord {
 function withoutExpectation(record: JobRecord): JobRecord {
   const { expectedCompletionAtMs: _, ...rest } = record;
   return rest;
-}
-
-function startRun(
-  record: JobRecord,
-  { atMs, traceparent, runId }: Extract<JobEvent, { type: 'run_started' }>,
-): JobRecord {
-  const crashed = record.status === 'processing' && record.parkedUntilMs === null;
-  const { waitsForStorage, waitsForProbe: _probe, waitsForResult: _result, runId: _runId, ...rest } = record;
-  const started = {
-    status: 'processing',
-    runs: record.runs + 1,
-    crashes: crashed ? record.crashes + 1 : record.crashes,
-    parkedUntilMs: null,
-    startedAtMs: record.startedAtMs ?? atMs,
-    ...(traceparent !== undefined && { runTraceparent: traceparent }),
-    ...(runId !== undefined && { runId }),
-  } as const;
-  if (rest.kind === 'batch') return withoutItems({ ...rest, ...started });
-  return rest.kind === 'lipsync' && waitsForStorage && !rest.keptTake
-    ? { ...rest, ...started, attempts: restartLimit(rest.attempts, atMs) }
-    : { ...rest, ...started };
-}
-
-/**
- * A wait for storage does not use up the time limit of an operation: after a long one, a single failure of the vendor
- * would end an attempt whose take is paid for.
- */
-function restartLimit(attempts: readonly Attempt[], atMs: number): readonly Attempt[] {
-  const last = attempts.at(-1);
-  return last?.operation ? [...attempts.slice(0, -1), { ...last, operationAtMs: atMs }] : attempts;
 }
 
 /** An ended job fetches nothing more, and the query of a URL may be a secret. A resumed job gets a new specification. */
@@ -312,21 +278,22 @@ function withoutQuery(input: InputReference): InputReference {
   return url === input.url ? input : { kind: 'url', url, isCut: true };
 }
 
-/** Crashes start again at one, if an attempt exists: it was interrupted, so its duration is not meaningful. */
+/** An attempt that exists was interrupted. */
 function resume(
   record: JobRecord<'lipsync'>,
   { spec, deadlineAtMs, batch }: Extract<JobEvent, { type: 'resumed' }>,
 ): JobRecord<'lipsync'> {
-  const { batch: _, ...rest } = record;
+  const { batch: _batch, wasInterrupted: _interrupted, ...rest } = record;
   return {
     ...rest,
     ...(batch && { batch }),
+    ...(record.attempts.length > 0 && { wasInterrupted: true }),
     spec,
     status: 'queued',
     stage: 'queued',
     progress: 0,
     message: queuedMessage,
-    crashes: record.attempts.length > 0 ? 1 : 0,
+    crashes: 0,
     cancelRequested: false,
     parkedUntilMs: null,
     warnings: [],

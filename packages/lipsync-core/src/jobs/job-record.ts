@@ -7,6 +7,7 @@ import type { Provider } from '../providers/provider.ts';
 import type { Warning } from '../contract/provider-types.ts';
 import type { BatchReference, BatchSummary } from './batch-summary.ts';
 import type { DeletedFiles } from './deleted-files.ts';
+import type { RunState } from './run-state.ts';
 import type { WebhookMessage, WebhookState } from './webhook-delivery.ts';
 
 /**
@@ -125,6 +126,11 @@ export interface LipsyncState {
   readonly keptTake?: MadeTake;
   /** Warnings about the marks of the output that a run is publishing; absent without any. */
   readonly markWarnings?: readonly Warning[];
+  /**
+   * An attempt was interrupted, for example by a crash, so that the durations of the job are not meaningful; absent
+   * without an interruption. Unlike `crashes` it stays until the job is retried.
+   */
+  readonly wasInterrupted?: true;
 }
 
 /** What is known about a finished take besides its file. */
@@ -157,7 +163,7 @@ export interface QualityResult {
 }
 
 /** The part of a record that all kinds of job share. */
-export interface JobEnvelope extends TraceContext, DeletedFiles {
+export interface JobEnvelope extends TraceContext, DeletedFiles, RunState {
   readonly id: string;
   /** Increases with every change; stores use it for compare-and-set. */
   readonly revision: number;
@@ -168,10 +174,6 @@ export interface JobEnvelope extends TraceContext, DeletedFiles {
   readonly message: string;
   /** Name of the API key that created the job; null if the API is open. */
   readonly owner: string | null;
-  /** Number of runs started so far. Events of any run but the latest are ignored. */
-  readonly runs: number;
-  /** Number of runs that ended without recording an outcome, for example because the worker was killed. */
-  readonly crashes: number;
   readonly cancelRequested: boolean;
   /** When to run a waiting job again; null while it runs or is queued. */
   readonly parkedUntilMs: number | null;
@@ -195,10 +197,6 @@ export interface JobEnvelope extends TraceContext, DeletedFiles {
   readonly expectedCompletionAtMs?: number;
   /** The last retry; absent without one. */
   readonly retry?: JobRetry;
-  /** Random id of the latest run; absent if none was given. */
-  readonly runId?: string;
-  /** W3C traceparent of the span of the last run, to which that of the next one links; absent without tracing. */
-  readonly runTraceparent?: string;
 }
 
 export interface JobRetry {

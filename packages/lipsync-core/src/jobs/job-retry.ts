@@ -57,7 +57,7 @@ export function retryJob(record: JobRecord, { atMs, start }: RetriedEvent): JobR
   const count = countRetries(record) + 1;
   if (record.kind !== 'lipsync') return { ...record, ...state, retry: { count, atMs, firstAttempt: 0 } };
   // The output that was deleted because of its age is not the one that the retry makes.
-  const { outputDeletedAtMs: _, ...kept } = record;
+  const { outputDeletedAtMs: _output, wasInterrupted: _interrupted, ...kept } = record;
   const { attempts } = record;
   const continued = findContinuedAttempt(attempts, atMs);
   return {
@@ -65,8 +65,12 @@ export function retryJob(record: JobRecord, { atMs, start }: RetriedEvent): JobR
     ...state,
     ...start,
     retry: { count, atMs, firstAttempt: continued ? attempts.length - 1 : attempts.length },
-    // The time until the retry is no time of the provider.
-    ...(continued && { needs: 'remote', crashes: 1, attempts: [...attempts.slice(0, -1), reopen(continued, atMs)] }),
+    ...(continued && {
+      needs: 'remote',
+      attempts: [...attempts.slice(0, -1), reopen(continued, atMs)],
+      // The time until the retry is no time of the provider.
+      wasInterrupted: true,
+    }),
   };
 }
 

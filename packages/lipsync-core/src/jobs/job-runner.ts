@@ -171,8 +171,10 @@ export class JobRunner {
         await this.#store.append(record.id, { type: 'released', ...run });
         return;
       } catch (error) {
-        if (isLast || !(error instanceof StoreFailure && error.isTransient))
-          return void logger.warn({ ...logFields(record), error }, 'the job could not be released');
+        if (isLast || !(error instanceof StoreFailure && error.isTransient)) {
+          logger.warn({ ...logFields(record), error }, 'the job could not be released');
+          return;
+        }
       }
       await delay(pauseMs, undefined, { signal }).catch(() => undefined);
     }
@@ -186,7 +188,7 @@ export class JobRunner {
     if (deadlineAtMs !== null && deadlineAtMs <= this.#options.clock.nowMs()) return deadlineExceeded();
     const decision = decideRetry({ type: 'run' }, { code: 'worker_crashed' }, { failures: crashes });
     if (decision.type === 'retry') return undefined;
-    return new LipsyncError('worker_crashed', `The worker crashed ${crashes} times while it ran this job.`);
+    return new LipsyncError('worker_crashed', `The worker crashed ${crashes} times in a row while it ran this job.`);
   }
 
   async #endWithoutRun(record: JobRecord, reason: LipsyncError, context: RunContext): Promise<JobRecord> {

@@ -107,7 +107,7 @@ export class LipsyncHandler implements JobHandler<'lipsync'> {
         firstAttempt: firstAttemptOf(record),
         keptTakes: this.#takes.keptTakesOf(run),
         latestProbeMs: record.deadlineAtMs ?? acceptedAtMs(record) + maxProbeWaitMs,
-        wasInterrupted: record.crashes > 0,
+        wasInterrupted: record.wasInterrupted === true,
         plan: record.plan,
         outputMs: record.outputMs,
         onProgress: (progress) => run.report(progress),

@@ -40,7 +40,7 @@ export type RetryDecision =
 const maxStartTries = 3;
 const maxMediaTries = 2;
 export const maxDownloadTries = 4;
-/** Crashed runs before the job fails with `worker_crashed`. */
+/** Crashed runs in a row before the job fails with `worker_crashed`. */
 const maxCrashedRuns = 5;
 
 /** Errors of this machine, not of a vendor. */

@@ -80,19 +80,45 @@ describe('A job that waits', () => {
     ).toMatchObject({ stage: 'waiting', message });
   });
 
-  it('A crash during a check of a waiting job is counted.', async () => {
-    await bench.accept();
-    await run(wait);
-    for (let crash = 0; crash < 2; crash += 1)
+  async function crash(times: number): Promise<void> {
+    for (let crashes = 0; crashes < times; crashes += 1)
       await bench.store.append('job_1', { type: 'run_started', atMs: bench.time.nowMs });
-    expect(await run(wait)).toMatchObject({ crashes: 2 });
+  }
+
+  it('Crashes over a long wait for an operation do not add up, but the durations of the job stay meaningless.', async () => {
+    await bench.accept();
+    for (let check = 0; check < 3; check += 1) {
+      expect(await run(wait)).toMatchObject({ crashes: 0, stage: 'waiting' });
+      await crash(4);
+      expect(await bench.store.get('job_1')).toMatchObject({ crashes: 3 });
+    }
+    const record = await run(async (input, context) => {
+      expect(context.wasInterrupted).toBe(true);
+      return makeTake(input, context);
+    });
+    expect(record).toMatchObject({ status: 'completed', crashes: 4 });
+  });
+
+  it.each<[string, readonly Attempt[]]>([
+    ['a slot', []],
+    ['the take of a finished operation', [{ ...running, costMicros: 33_300 }]],
+  ])('Crashes between waits for %s add up, so that a job cannot crash its workers forever.', async (_, attempts) => {
+    await bench.accept();
+    const waitWithoutProgress: Script = async (__, { saveAttempts }) => {
+      await saveAttempts(attempts);
+      return { type: 'waiting', untilMs: bench.time.nowMs + 5_000 };
+    };
+    for (let crashes = 0; crashes < 5; crashes += 1) {
+      expect(await run(waitWithoutProgress)).toMatchObject({ crashes });
+      await crash(1);
+    }
+    expect(await run(neverCalled)).toMatchObject({ error: { code: 'worker_crashed' } });
   });
 
   it('A waiting job fails after five crashes, and its operation is abandoned.', async () => {
     await bench.accept();
     await run(wait);
-    for (let crash = 0; crash < 5; crash += 1)
-      await bench.store.append('job_1', { type: 'run_started', atMs: bench.time.nowMs });
+    await crash(5);
     expect(await run(neverCalled)).toMatchObject({ status: 'failed', error: { code: 'worker_crashed' } });
     expect(abandoned).toEqual([{ code: 'worker_crashed', attempts: [running] }]);
   });
