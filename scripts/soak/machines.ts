@@ -43,7 +43,7 @@ export async function proveMachines(): Promise<boolean> {
     const laterBuild = await checkOutLater(join(folder, 'later'));
     const earlierBuild = await install(await checkOut(upgradedRevision, join(folder, 'earlier')));
     console.log(
-      '| store | jobs | completed | succeeded once | outputs | charges | wallet, µ$ | ledger, µ$ | reserved, µ$ | crashed jobs | seconds |',
+      '| store | jobs | completed | takes as expected | outputs | charges | wallet, µ$ | ledger, µ$ | reserved, µ$ | crashed jobs | seconds |',
     );
     console.log('|---|---|---|---|---|---|---|---|---|---|---|');
     const onS3 = await withS3((s3) =>

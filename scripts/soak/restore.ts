@@ -81,7 +81,7 @@ async function loseMachine(
   const send = async (): Promise<void> => {
     while (!isLoadOver.signal.aborted) {
       const sentAtMs = Date.now();
-      const { id } = await createJob(service.client, sample, { method: 'preview', cache: false }, signal);
+      const { id } = await createJob(service.client, sample, { method: 'preview', cache: false }, loadSignal);
       jobs.push({ id, sentAtMs, acceptedAtMs: Date.now() });
       await service.client.waitFor(id, { signal: loadSignal });
       ended.push(id);

@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Job } from 'bullmq';
 
 export interface LockRenewalOptions {
@@ -15,8 +14,8 @@ const intervalsPerLock = 4;
 
 /**
  * Renews the lock of a claimed queue entry while `work` runs on it, and aborts its signal when the lock is lost. BullMQ's
- * own renewal tells entries apart by their ids only: when a worker claims an entry again while the earlier run of the
- * entry still ends in the same worker, that end stops the renewal for the later run, which then counts as crashed.
+ * own renewal tells entries apart by their ids only: when a worker claims an entry again before the earlier run of
+ * the entry has returned, the end of that run stops the renewal for the later one, which then counts as crashed.
  */
 export async function withRenewedLock<Result>(
   job: Pick<Job, 'extendLock'>,
@@ -24,40 +23,28 @@ export async function withRenewedLock<Result>(
   work: (lockLost: AbortSignal) => Promise<Result>,
   options: LockRenewalOptions,
 ): Promise<Result> {
+  const { lockMs, onLost, onError } = options;
   const lost = new AbortController();
-  const ended = new AbortController();
-  // It never throws. It is not awaited after the work, because without Redis a renewal may take long.
-  void renew(job, token, { ...options, lost, ended: ended.signal });
+  let isPending = false;
+  let hasEnded = false;
+  const renew = async (): Promise<void> => {
+    isPending = true;
+    const isHeld = await job.extendLock(token, lockMs).catch(onError);
+    isPending = false;
+    // The end of the entry gives its lock back.
+    if (isHeld !== 0 || hasEnded) return;
+    clearInterval(timer);
+    lost.abort('lock lost');
+    onLost();
+  };
+  // A renewal that waits for Redis delays neither the later ones nor the end of the work.
+  const timer = setInterval(() => {
+    if (!isPending) void renew();
+  }, lockMs / intervalsPerLock).unref();
   try {
     return await work(lost.signal);
   } finally {
-    ended.abort();
+    hasEnded = true;
+    clearInterval(timer);
   }
-}
-
-interface Renewal extends LockRenewalOptions {
-  readonly lost: AbortController;
-  readonly ended: AbortSignal;
-}
-
-/** Renews at fixed times, however long a renewal takes; one at a time. */
-async function renew(job: Pick<Job, 'extendLock'>, token: string, renewal: Renewal): Promise<void> {
-  const { lockMs, lost, ended } = renewal;
-  let pending: Promise<void> | undefined;
-  for (;;) {
-    await delay(lockMs / intervalsPerLock, undefined, { signal: ended, ref: false }).catch(() => undefined);
-    if (ended.aborted || lost.signal.aborted) return;
-    pending ??= renewOnce(job, token, renewal).finally(() => {
-      pending = undefined;
-    });
-  }
-}
-
-async function renewOnce(job: Pick<Job, 'extendLock'>, token: string, renewal: Renewal): Promise<void> {
-  const { lockMs, lost, ended } = renewal;
-  const isHeld = await job.extendLock(token, lockMs).catch(renewal.onError);
-  // The end of the entry gives its lock back.
-  if (isHeld !== 0 || ended.aborted) return;
-  lost.abort('lock lost');
-  renewal.onLost();
 }

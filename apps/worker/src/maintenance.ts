@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import {
   isTerminal,
+  sweepProcessWorkspaces,
   UnreadableRecordError,
   type ArtifactStore,
   type Clock,
@@ -24,7 +25,7 @@ export interface MaintenanceOptions {
   /** Starts a rewrite of the append-only file if it is due; returns whether it has. */
   readonly rewriteErasedData: () => Promise<boolean>;
   readonly retention: Pick<Retention, 'run'>;
-  readonly core: Pick<LipsyncCore, 'reconcile' | 'deleteVendorCopies' | 'sweepSlots'>;
+  readonly core: Pick<LipsyncCore, 'reconcile' | 'deleteVendorCopies' | 'sweepSlots' | 'workFolder'>;
   readonly store: Pick<JobStore, 'get'>;
   readonly artifacts: Pick<ArtifactStore, 'sweep'>;
   readonly clock: Clock;
@@ -43,6 +44,7 @@ export async function runMaintenance(options: MaintenanceOptions, signal: AbortS
     sweepBatches,
     sweepSlots,
     sweepArtifacts,
+    sweepWorkspaces,
     reconcile,
     eraseJobs,
     eraseUsers,
@@ -96,6 +98,11 @@ async function isGone(jobId: string, { store, logger }: MaintenanceOptions): Pro
 async function sweepArtifacts({ artifacts, clock, logger }: MaintenanceOptions): Promise<void> {
   const deletedFiles = await artifacts.sweep({ olderThanMs: partialFileMaxAgeMs, nowMs: clock.nowMs() });
   if (deletedFiles > 0) logger.info({ deletedFiles }, 'partial files of killed processes deleted');
+}
+
+/** Deletes the workspaces that killed processes of this machine have left. */
+async function sweepWorkspaces({ core }: MaintenanceOptions): Promise<void> {
+  await sweepProcessWorkspaces(core.workFolder);
 }
 
 /** Settles the cost of operations that outlived their jobs. */

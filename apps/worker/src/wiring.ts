@@ -62,7 +62,7 @@ const maintenanceIntervalMs = 15_000;
 /** Redis announces cancels; the poll covers messages that are lost while a connection is down. */
 const cancelPollMs = 5_000;
 const progressIntervalMs = 250;
-/** Redis interrupts a run for as long without a crash being counted. */
+/** How long Redis may be away before the interrupted run counts as a crash. */
 const releaseLimitMs = 120_000;
 /** A released slot wakes the next waiting job; the poll covers workers that die between the two. */
 const slotPollIntervalMs = 60_000;

@@ -13,6 +13,7 @@ const waiting = newJobRecord({
   owner: null,
   nowMs: 1,
 });
+const workFolder = '/nonexistent';
 const records = new Map<string, JobRecord>([
   ['job_waiting', waiting],
   ['job_done', { ...waiting, status: 'completed' }],
@@ -29,7 +30,7 @@ async function runTwice(change: Partial<MaintenanceOptions>, stop = new AbortCon
       userErasure: { resumeAll: async () => 0 },
       rewriteErasedData: async () => false,
       retention: { run: async () => ({ inputs: 0, outputs: 0, records: 0 }) },
-      core: { deleteVendorCopies: async () => 0, reconcile: async () => 0, sweepSlots: async () => 0 },
+      core: { deleteVendorCopies: async () => 0, reconcile: async () => 0, sweepSlots: async () => 0, workFolder },
       store: { get: async (id) => records.get(id) },
       artifacts: { sweep: async () => 0 },
       clock: systemClock,
@@ -57,6 +58,7 @@ describe('runMaintenance', () => {
       core: {
         deleteVendorCopies: async () => 0,
         reconcile: async () => 0,
+        workFolder,
         async sweepSlots(isGone) {
           gone.length = 0;
           for (const id of ['job_waiting', 'job_done', 'job_unknown']) gone.push([id, await isGone(id)]);
@@ -98,6 +100,7 @@ describe('runMaintenance', () => {
       core: {
         deleteVendorCopies: async () => 0,
         reconcile: async () => 0,
+        workFolder,
         async sweepSlots(isGone) {
           gone.length = 0;
           for (const id of ['job_unreadable', 'job_done']) gone.push([id, await isGone(id)]);
@@ -119,7 +122,7 @@ describe('runMaintenance', () => {
     const fail = () => Promise.reject(new Error('Redis is down'));
     await runTwice({
       producer: { sweep: fail },
-      core: { deleteVendorCopies: async () => 0, reconcile: async () => 0, sweepSlots: fail },
+      core: { deleteVendorCopies: async () => 0, reconcile: async () => 0, sweepSlots: fail, workFolder },
       artifacts: { sweep: async () => (artifactSweeps += 1) },
     });
     expect(artifactSweeps).toBeGreaterThanOrEqual(2);
@@ -137,7 +140,12 @@ describe('runMaintenance', () => {
     let settled = 0;
     const warnings = await runTwice({
       producer: { sweep: () => Promise.reject(new Error('Redis is down')) },
-      core: { deleteVendorCopies: async () => 0, reconcile: async () => (settled += 1), sweepSlots: async () => 0 },
+      core: {
+        deleteVendorCopies: async () => 0,
+        reconcile: async () => (settled += 1),
+        sweepSlots: async () => 0,
+        workFolder,
+      },
     });
     expect(settled).toBeGreaterThanOrEqual(2);
     expect(warnings.length).toBeGreaterThanOrEqual(2);

@@ -108,6 +108,7 @@ export { memoizeAsync } from './processes/memoize-async.ts';
 export { createProbeListener, type ProbeListenerOptions } from './processes/probe-listener.ts';
 export { Readiness } from './processes/readiness.ts';
 export { runService } from './processes/run-service.ts';
+export { sweepProcessWorkspaces } from './processes/workspace.ts';
 export { createServiceLogger } from './processes/service-logger.ts';
 export type { CostGroup, CostRow } from './billing/cost-report.ts';
 export { attemptEntry, payerOf } from './billing/ledger-entry.ts';

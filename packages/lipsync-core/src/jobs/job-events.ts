@@ -16,7 +16,7 @@ import {
   type RunWork,
 } from './job-record.ts';
 import { retryJob, type RetriedEvent } from './job-retry.ts';
-import { hasPendingOperation, startRun, type RunStartedEvent } from './job-runs.ts';
+import { hasPendingOperation, markInterrupted, startRun, type RunStartedEvent } from './job-runs.ts';
 import type { Warning } from '../contract/provider-types.ts';
 import { addTry, postponeTry, replay, type ReplayedEvent, type WebhookTriedEvent } from './webhook-record.ts';
 import { withoutTakes, type Attempt } from '../providers/attempt.ts';
@@ -128,7 +128,13 @@ function change(record: JobRecord, event: JobEvent): JobRecord {
     case 'released':
       if (event.runId !== undefined && event.runId !== record.runId) return record;
       // Clears a parking time as well: the run may not have seen the answer to its `parked` event.
-      return { ...record, status: 'queued', stage: 'queued', message: queuedMessage, parkedUntilMs: null };
+      return {
+        ...markInterrupted(record),
+        status: 'queued',
+        stage: 'queued',
+        message: queuedMessage,
+        parkedUntilMs: null,
+      };
     case 'parked':
       return park(record, event);
     case 'transferred':

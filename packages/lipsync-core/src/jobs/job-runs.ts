@@ -28,10 +28,16 @@ export function startRun(record: JobRecord, { atMs, traceparent, runId }: RunSta
   return {
     ...rest,
     ...started,
-    // Records of earlier versions have only the crashes.
+    // Not `crashed` alone: records of earlier versions have crashes, but no mark of an interruption.
     ...(started.crashes > 0 && { wasInterrupted: true }),
     ...(restartsLimit && { attempts: restartLimit(rest.attempts, atMs) }),
   };
+}
+
+/** The duration of a running attempt includes the time until the next run. */
+export function markInterrupted(record: JobRecord): JobRecord {
+  if (record.kind !== 'lipsync' || record.attempts.at(-1)?.outcome !== 'running') return record;
+  return { ...record, wasInterrupted: true };
 }
 
 /**

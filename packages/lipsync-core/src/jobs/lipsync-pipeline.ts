@@ -12,6 +12,7 @@ import type { ChainContext, LocalPrice, TakeStore } from '../providers/attempt-r
 import { abandonChain, runChain, type ChainOutcome } from '../providers/chain.ts';
 import type { ActiveProviders } from '../providers/active-providers.ts';
 import type { TakeMaker, TakeRequest } from '../providers/provider.ts';
+import type { RunGuard } from '../providers/remote-attempt.ts';
 import { expectedMs, type ExpectedOutput, type Forecast } from '../scheduling/completion-forecast.ts';
 import {
   dependsOnOutlook,
@@ -83,7 +84,7 @@ export class LipsyncPipeline {
           ? await findFasterPlan(this.#options, input.options, { ...context, jobId: input.jobId })
           : undefined;
       if (fasterPlan) {
-        await this.#stopWaiting(plan, input.jobId);
+        await this.#stopWaiting(plan, input.jobId, context);
         await context.savePlan(fasterPlan, context.outputMs);
         plan = fasterPlan;
         start = await this.#admitBeforePreparing(plan, inputs, chainContext);
@@ -173,8 +174,9 @@ export class LipsyncPipeline {
   }
 
   /** Called before the new plan is saved, because no later run stops waiting at a provider that the plan has left. */
-  async #stopWaiting(plan: ExecutionPlan, jobId: string): Promise<void> {
+  async #stopWaiting(plan: ExecutionPlan, jobId: string, context: RunGuard): Promise<void> {
     const [first] = this.#options.activeProviders.chainOf(plan);
+    await context.requireCurrentRun?.();
     if (first) await this.#options.admission.releaseUnusedSlot(first, jobId);
   }
 

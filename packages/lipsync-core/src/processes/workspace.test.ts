@@ -131,12 +131,28 @@ describe('sweepProcessWorkspaces', () => {
     expect(await outlivesSweep({ pid: spawnSync('true').pid })).toBe(false);
   });
 
-  it.runIf(process.platform === 'linux')('go when another process has their number now', async () => {
-    expect(await outlivesSweep({ startTicks: 1 })).toBe(false);
-  });
+  it.runIf(process.platform === 'linux')(
+    'The workspace of a process whose number another one has now is removed.',
+    async () => {
+      expect(await outlivesSweep({ startTicks: 1 })).toBe(false);
+    },
+  );
 
   it('The workspace of a living process with an unknown start time is kept.', async () => {
     expect(await outlivesSweep({ startTicks: null })).toBe(true);
+  });
+
+  it('The workspace of a job run is removed when its process is dead, and kept while it lives, with kept takes.', async () => {
+    const dead = processFolderName({ ...(await thisProcess()), pid: spawnSync('true').pid });
+    const living = await openJobWorkspace(root, { id: 'job_1', runs: 2 });
+    for (const path of [join('job_1', `1-${dead}`), join('job_2', `1-${dead}`), join('job_3', `1-${dead}`)])
+      await mkdir(join(root, path), { recursive: true });
+    await writeFile(join(root, 'job_3', 'kept-take.mp4'), 'a take');
+    await sweepProcessWorkspaces(root);
+    expect((await readdir(root)).toSorted()).toEqual(['job_1', 'job_3']);
+    expect(await readdir(join(root, 'job_1'))).toEqual([basename(living.path)]);
+    expect(await readdir(join(root, 'job_3'))).toEqual(['kept-take.mp4']);
+    await living.remove();
   });
 
   it('The workspace of another host is kept.', async () => {

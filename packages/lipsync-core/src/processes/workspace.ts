@@ -131,17 +131,28 @@ export async function openProcessWorkspace(root: string): Promise<Workspace> {
 }
 
 /**
- * Crash recovery: removes the workspaces of killed processes of this host. Other hosts that share the folder remove
- * their own.
+ * Crash recovery: removes the workspaces of killed processes of this host, those of their job runs included: the end of a
+ * job leaves the workspace of an earlier run that has not ended yet. Other hosts that share the folder remove their own.
  */
 export async function sweepProcessWorkspaces(root: string): Promise<void> {
   const names = await readdir(root).catch(() => []);
   await Promise.all(
     names.map(async (name) => {
       const owner = ownerOf(name);
-      if (owner && (await isGone(owner))) await removeFolder(join(root, name));
+      if (!owner) await sweepJobFolder(join(root, name));
+      else if (await isGone(owner)) await removeFolder(join(root, name));
     }),
   );
+}
+
+async function sweepJobFolder(jobFolder: string): Promise<void> {
+  const names = await readdir(jobFolder).catch(() => []);
+  for (const name of names) {
+    const owner = runOf(name) === undefined ? undefined : ownerOf(name.replace(runPattern, ''));
+    if (!owner || !(await isGone(owner))) continue;
+    await removeFolder(join(jobFolder, name));
+    await removeIfEmpty(jobFolder);
+  }
 }
 
 async function createWorkFolder(root: string, path: string): Promise<void> {

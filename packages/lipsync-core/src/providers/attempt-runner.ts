@@ -55,10 +55,7 @@ export interface StoredTake {
 /** The price of computing on this machine. */
 export interface LocalPrice {
   readonly microsPerHour: number;
-  /**
-   * The expected cost of the provider's work on this job. Throws `resource_exhausted` when the state store is
-   * unavailable.
-   */
+  /** The expected cost of the provider's work on this job. Throws `resource_exhausted` without the state store. */
   quote(provider: ProviderId): Promise<number>;
 }
 
@@ -205,9 +202,10 @@ export class AttemptRunner {
   }
 
   async #reserveLocalCost(provider: InlineProvider): Promise<void> {
-    const { localPrice, maxCostMicros, admission } = this.#context;
+    const { localPrice, maxCostMicros, admission, requireCurrentRun } = this.#context;
     if (!localPrice) return;
     const micros = await localPrice.quote(provider.facts.id);
+    await requireCurrentRun?.();
     await admission.reserve(provider, this.#reference(), micros, remainingMicros(this.log.attempts, maxCostMicros));
   }
 

@@ -362,9 +362,16 @@ describe('run that fails after a later run has taken over its job', () => {
   const superseded = new StoreFailure(canceled);
   const requireCurrentRun = (): Promise<void> => Promise.reject(superseded);
 
-  it('The reservation of local work is left to the later run.', async () => {
-    const change = { localPrice: priced(140), requireCurrentRun };
-    for (const fails of [true, false]) await expect(run([local(fails)], change)).rejects.toBe(superseded);
+  it('A superseded run reserves nothing for local work.', async () => {
+    await expect(run([local(false)], { localPrice: priced(140), requireCurrentRun })).rejects.toBe(superseded);
+    expect(await totals()).toEqual({ spentMicros: 0, reservedMicros: 0 });
+  });
+
+  it.each([true, false])('The reservation of local work is left to the later run (work fails: %s).', async (fails) => {
+    let checks = 0;
+    const requireRun = (): Promise<void> => (checks++ === 0 ? Promise.resolve() : requireCurrentRun());
+    const change = { localPrice: priced(140), requireCurrentRun: requireRun };
+    await expect(run([local(fails)], change)).rejects.toBe(superseded);
     expect(await totals()).toEqual({ spentMicros: 0, reservedMicros: 140 });
   });
 

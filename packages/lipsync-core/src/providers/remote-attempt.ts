@@ -34,7 +34,7 @@ export interface RemoteAttempt {
   readonly log: AttemptLog;
   readonly admission: Admission;
   readonly clock: Clock;
-  readonly context: TakeContext & StorageGuard;
+  readonly context: TakeContext & StorageGuard & RunGuard;
   /** Cap over all attempts of the job; null for none. */
   readonly maxCostMicros: number | null;
   /** Prepares the take request on first use. */
@@ -96,6 +96,7 @@ async function prepareRequest(
   replaced: OperationRequest | null,
 ): Promise<OperationRequest> {
   const request = await prepare();
+  await context.requireCurrentRun?.();
   await admission.reserve(provider, reference, provider.quote(request), remainingMicros(log.attempts, maxCostMicros));
   const idempotencyKey = `${reference.jobId}-${reference.index}`;
   return provider.prepareRequest(request, { ...context, replaced, idempotencyKey });

@@ -64,8 +64,8 @@ export class SegmentBoard {
   }
 
   /**
-   * Stores the list of a job without files or leases and returns it; the stored one if another run has stored one with
-   * the same binding, or a later run any.
+   * Stores the list of a job without files or leases and returns it. Returns the stored list if another run has
+   * stored one with the same binding, or if a later run owns the stored list, whatever its binding.
    */
   create(list: Omit<SegmentList, 'id' | 'keys'>): Promise<SegmentList> {
     const names = { jobId: list.jobId, id: randomUUID().slice(0, 8) };
@@ -131,8 +131,8 @@ export class SegmentBoard {
   }
 
   /**
-   * Removes the list of a job and all of its files; for a run, only unless a later run owns the list. Workers that render
-   * its segments stop.
+   * Removes the list of a job and all of its files. When a run is given, a list that a later run owns is left alone.
+   * Workers that render its segments stop.
    */
   async remove(jobId: string, { run = Infinity }: { readonly run?: number | undefined } = {}): Promise<void> {
     const { artifacts, state } = this.#options;
