@@ -1,10 +1,13 @@
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { readdir } from 'node:fs/promises';
+import { readdir, rename } from 'node:fs/promises';
 import { createServer, type RequestListener, type Server } from 'node:http';
-import { basename, dirname } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ArtifactInputFetcher } from '../../src/jobs/input-fetcher.ts';
 import { parseAllowedHosts } from '../../src/net/index.ts';
+import { thisProcess } from '../../src/processes/process-owner.ts';
+import { processFolderName } from '../../src/processes/workspace.ts';
 import { fetchThenFail, makeTake, neverCalled } from './pipeline-scripts.ts';
 import { openRunnerBench, type RunnerBench } from './runner-bench.ts';
 
@@ -50,6 +53,12 @@ const drip: RequestListener = (_request, response) => {
 async function partialFiles(): Promise<string[]> {
   const names = await readdir(dirname(bench.workFolder), { recursive: true });
   return names.filter((name) => name.endsWith('.part'));
+}
+
+/** The run of this process that is under way leaves its workspace as one of a killed process would. */
+async function leaveToDeadProcess(jobFolder: string): Promise<void> {
+  const dead = processFolderName({ ...(await thisProcess()), pid: spawnSync('true').pid });
+  for (const name of await readdir(jobFolder)) await rename(join(jobFolder, name), join(jobFolder, `1-${dead}`));
 }
 
 describe('Inputs at a URL', () => {
@@ -173,10 +182,10 @@ describe('Inputs at a URL', () => {
       response.writeHead(200, { 'content-length': '9' }).write('half');
       return setTimeout(started.resolve, 100);
     });
-    // Not awaited, as a killed process would not; the later run supersedes it.
     const killed = bench.runner(neverCalled).run('job_1', { signal: never, canRun: (work) => work === 'fetch' });
     await started.promise;
     expect((await partialFiles()).map((path) => basename(path))).toEqual(['video.part']);
+    await leaveToDeadProcess(join(bench.workFolder, 'job_1'));
     await bench.runner(makeTake).run('job_1', { signal: never, canRun: () => true });
     expect(await partialFiles()).toEqual([]);
     server?.closeAllConnections();
